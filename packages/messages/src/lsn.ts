@@ -25,9 +25,13 @@ export function formatLsn(lsn: Lsn): string {
 /** Parses `16/B374D848`. Throws a RangeError that shows the text when it is not an LSN. */
 export function parseLsn(text: string): Lsn {
   const match = /^([0-9A-Fa-f]{1,8})\/([0-9A-Fa-f]{1,8})$/.exec(text)
-  if (match === null) throw new RangeError(`not an LSN: ${JSON.stringify(text.slice(0, 40))} (expected two hexadecimal halves like 0/16B3740)`)
+  if (match === null)
+    throw new RangeError(
+      `not an LSN: ${JSON.stringify(text.slice(0, 40))} (expected two hexadecimal halves like 0/16B3740)`,
+    )
   const lsn = Number.parseInt(match[1] as string, 16) * HIGH + Number.parseInt(match[2] as string, 16)
-  if (!Number.isSafeInteger(lsn)) throw new RangeError(`LSN ${text} is beyond the largest position that is supported (1FFFFF/FFFFFFFF)`)
+  if (!Number.isSafeInteger(lsn))
+    throw new RangeError(`LSN ${text} is beyond the largest position that is supported (1FFFFF/FFFFFFFF)`)
   return lsn
 }
 

@@ -1,0 +1,90 @@
+/** Statements on their way to a segment and back (sql §1, §2). The coordinator connects, purpose `dispatch`. */
+import { settledEntry } from './common.ts'
+import { define } from './define.ts'
+import * as f from './field.ts'
+
+export const dispatchMessages = {
+  'dispatch.open': define(
+    'Opens the lane of a content. Refused with not.primary, epoch.stale, wrong.content.',
+    'dispatch.opened',
+    {
+      dbid: f.dbid('who is meant'),
+      content: f.content('its content'),
+      epoch: f.epoch('of the coordinator'),
+      incarnation: f.text('names this run of the coordinator; sequence numbers belong to it'),
+      nextSeq: f.uint('the number that the next statement will have'),
+    },
+  ),
+  'dispatch.opened': define('The lane is open.', null, {
+    timeline: f.timeline('current timeline'),
+    lsn: f.lsn('end of WAL'),
+    generation: f.uint('generation of the backend: what an older one had prepared or set is gone'),
+    settledFloor: f.uint('below this number nothing is known of settled statements of the incarnation'),
+  }),
+  'query.dispatch': define('Statements to run in this order; one frame carries all that is ready.', null, {
+    items: f.list(
+      f.tuple(
+        [
+          f.uint('dispatch seq'),
+          f.uint('ReadyForQuery answers in all'),
+          f.uint('ReadyForQuery answers of the preamble'),
+          f.uint('flags: 1 = stream the output'),
+          f.bytes('frontend messages'),
+        ],
+        'a statement',
+      ),
+      'in the order of the lane',
+    ),
+  }),
+  'query.done': define(
+    'Statements that have run and whose WAL is durable here and, while that is on, at the mirror (I1).',
+    null,
+    {
+      items: f.list(
+        f.tuple(
+          [
+            f.uint('dispatch seq'),
+            f.lsn('end of WAL after it'),
+            f.oneOf(['I', 'T', 'E'], 'transaction status'),
+            f.uint('generation of the backend'),
+            f.bytes('backend messages'),
+          ],
+          'an answer',
+        ),
+        'in order',
+      ),
+    },
+  ),
+  'query.failed': define(
+    'A statement that did not run to its end: cancelled, the engine died, the lane is closed.',
+    null,
+    {
+      seq: f.uint('dispatch seq'),
+      code: f.text('code of the error page'),
+      message: f.text('sentence'),
+    },
+  ),
+  'query.output': define('A piece of a big answer.', null, {
+    seq: f.uint('dispatch seq'),
+    chunk: f.bytes('backend messages'),
+  }),
+  'query.credit': define('The coordinator has passed pieces on: so many bytes may follow.', null, {
+    seq: f.uint('dispatch seq'),
+    bytes: f.uint('bytes'),
+  }),
+  'query.cancel': define('Cancel this statement (57014 when it was still running or waiting).', null, {
+    seq: f.uint('dispatch seq'),
+  }),
+  'dispatch.settled': define(
+    'After a failover: which of these statements took effect?',
+    'dispatch.settledAre',
+    {
+      incarnation: f.text('of the coordinator that dispatched them'),
+      seqs: f.list(f.uint('dispatch seq'), 'statements in flight when the lane broke'),
+    },
+  ),
+  'dispatch.settledAre': define('What this instance knows of them.', null, {
+    floor: f.uint('for numbers below it nothing is known'),
+    settled: f.list(settledEntry, 'those that took effect; the others at or above the floor did not'),
+  }),
+} as const

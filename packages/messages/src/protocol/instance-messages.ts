@@ -1,0 +1,216 @@
+/** Agents, instances and the command line (architecture §2, replication §4, §5). Purpose `control`. */
+import { peer, endpoint } from './common.ts'
+import { define } from './define.ts'
+import * as f from './field.ts'
+
+/** How an instance is to run; written to its folder by the agent before it starts. */
+const assignment = f.record(
+  {
+    dbid: f.dbid('the instance'),
+    content: f.content('its content'),
+    role: f.oneOf(['p', 'm'], 'the role to start in'),
+    epoch: f.epoch('of the coordinator that says so'),
+    hostname: f.text('its host'),
+    datadir: f.text('its folder'),
+    listen: endpoint('where it speaks the cluster protocol'),
+    sqlPort: f.uint("port of PostgreSQL's protocol (content -1), else 0"),
+    peer: f.nullable(peer('the other half of the pair')),
+    syncRep: f.nullable(f.bool('start with synchronous replication on or off; null = as it was')),
+    recovery: f.oneOf(['auto', 'incremental', 'differential', 'full'], 'what a mirror may do to come back'),
+    settings: f.json<Record<string, string>>('settings that differ from their defaults'),
+  },
+  'an assignment',
+)
+
+export const instanceMessages = {
+  'instance.status': define(
+    'How are you? Asked by agents, the coordinator and the command line.',
+    'instance.statusIs',
+    {},
+  ),
+  'instance.statusIs': define('The state of one instance.', null, {
+    dbid: f.dbid('itself'),
+    content: f.content('its content'),
+    pid: f.uint('process id'),
+    roleState: f.text('state of the role machine'),
+    role: f.oneOf(['p', 'm'], 'acting role'),
+    epoch: f.epoch('highest epoch promised'),
+    timeline: f.timeline('current timeline'),
+    flushLsn: f.lsn('end of durable WAL'),
+    replayLsn: f.lsn('mirror: replayed'),
+    syncRep: f.bool('commits wait for the mirror'),
+    startedAt: f.num('wall clock, ms'),
+    rssBytes: f.uint('memory of the process'),
+    detail: f.text('what it is doing, e.g. progress of a copy; empty when nothing special'),
+    replication: f.json<readonly ReplicationRow[]>('a row per walsender, as pg_stat_replication has it'),
+  }),
+  'instance.stop': define('End the process in an orderly way.', 'ok', {
+    mode: f.oneOf(['smart', 'fast', 'immediate'], 'as PostgreSQL'),
+    epoch: f.epoch('of the coordinator, or 0 from the agent of the host'),
+  }),
+  'instance.assign': define(
+    'Your peer or settings have changed. Persisted before the answer. Does not change the role.',
+    'ok',
+    {
+      assignment,
+    },
+  ),
+  'agent.start': define(
+    'Start this instance (adopts it when it runs already in that role).',
+    'agent.started',
+    { assignment },
+  ),
+  'agent.started': define('The process exists.', null, { dbid: f.dbid('which'), pid: f.uint('process id') }),
+  'agent.stop': define('Stop an instance.', 'agent.stopped', {
+    dbid: f.dbid('which'),
+    mode: f.oneOf(['smart', 'fast', 'immediate'], 'as PostgreSQL; immediate is kill -9'),
+  }),
+  'agent.stopped': define('It does not run any more.', null, {
+    dbid: f.dbid('which'),
+    wasRunning: f.bool('it ran'),
+  }),
+  'agent.fence': define('Make sure that this instance runs no more: kill -9, then answer.', 'agent.stopped', {
+    dbid: f.dbid('which'),
+    epoch: f.epoch('of the coordinator'),
+    reason: f.text('why, for the log'),
+  }),
+  'agent.create': define('Make the data directory of an instance.', 'ok', {
+    assignment,
+    clusterId: f.text('cluster'),
+    from: f.oneOf(
+      ['template', 'empty'],
+      'a copy of the template, or an empty folder that the first start fills from the peer',
+    ),
+  }),
+  'agent.remove': define('Delete the folder of an instance that does not run.', 'ok', {
+    dbid: f.dbid('which'),
+  }),
+  'agent.status': define('What runs on your host?', 'agent.statusIs', {}),
+  'agent.statusIs': define('The instances that an agent knows.', null, {
+    hostname: f.text('host'),
+    pid: f.uint('process id of the agent'),
+    instances: f.json<readonly AgentInstanceRow[]>('a row per instance'),
+  }),
+  'agent.exited': define(
+    'Death certificate: this process is gone for certain. Sent to every coordinator connection.',
+    null,
+    {
+      dbid: f.dbid('which'),
+      content: f.content('its content'),
+      pid: f.uint('process id that was'),
+      code: f.nullable(f.int('exit code')),
+      signal: f.nullable(f.text('signal')),
+    },
+  ),
+  'agent.shutdown': define('Stop all instances of the host and end.', 'ok', {
+    mode: f.oneOf(['smart', 'fast', 'immediate'], 'as PostgreSQL'),
+  }),
+  'cluster.state': define('The whole state, for `mirabelle state`.', 'cluster.stateIs', {}),
+  'cluster.stateIs': define('The state of the cluster.', null, {
+    state: f.json<ClusterState>('see ClusterState'),
+  }),
+  'cluster.start': define('Start every instance that the catalog says is up.', 'cluster.done', {}),
+  'cluster.stop': define(
+    'Stop the cluster: segments first, the standby, then the coordinator itself.',
+    'ok',
+    {
+      mode: f.oneOf(['smart', 'fast', 'immediate'], 'as PostgreSQL'),
+    },
+  ),
+  'cluster.recover': define('Bring down mirrors back (Greenplum: gprecoverseg).', 'cluster.done', {
+    mode: f.oneOf(['auto', 'incremental', 'differential', 'full'], 'how'),
+    dbids: f.nullable(f.list(f.dbid('which'), 'only these', 1000)),
+    timeoutMs: f.uint('how long to wait until they are in sync'),
+  }),
+  'cluster.probe': define('Run an FTS cycle now and wait for it.', 'ok', {}),
+  'cluster.done': define('How an administrative action went, per instance.', null, {
+    results: f.json<readonly ActionResult[]>('a row per instance'),
+  }),
+  'standby.activate': define('Sent to the standby coordinator: take over.', 'standby.activated', {
+    force: f.bool('even if the old coordinator answers or the standby is known to be behind'),
+  }),
+  'standby.activated': define('It accepts clients.', null, {
+    epoch: f.epoch('new epoch'),
+    timeline: f.timeline('new timeline'),
+    port: f.uint('SQL port'),
+    elapsedMs: f.uint('how long it took'),
+  }),
+} as const
+
+/** One row of gp_stat_replication without its gp_segment_id. */
+export interface ReplicationRow {
+  readonly pid: number
+  readonly dbid: number
+  readonly clientAddr: string
+  readonly clientPort: number
+  readonly backendStart: number
+  readonly state: 'startup' | 'catchup' | 'streaming' | 'backup'
+  readonly sentLsn: number
+  readonly writeLsn: number
+  readonly flushLsn: number
+  readonly replayLsn: number
+  readonly writeLagMs: number | null
+  readonly flushLagMs: number | null
+  readonly replayLagMs: number | null
+  readonly syncState: 'sync' | 'async'
+  readonly replyTime: number
+}
+
+/** One instance as its agent sees it. */
+export interface AgentInstanceRow {
+  readonly dbid: number
+  readonly content: number
+  readonly pid: number | null
+  readonly state: string
+  readonly datadir: string
+}
+
+/** One row of `mirabelle state`. LSNs are formatted; null = could not be asked. */
+export interface InstanceStateRow {
+  readonly dbid: number
+  readonly content: number
+  readonly role: 'p' | 'm'
+  readonly preferred_role: 'p' | 'm'
+  readonly mode: 's' | 'n'
+  readonly status: 'u' | 'd'
+  readonly host: string
+  readonly address: string
+  readonly port: number
+  readonly datadir: string
+  readonly pid: number | null
+  readonly state: string | null
+  readonly timeline: number | null
+  readonly lsn: string | null
+  readonly replay_lsn: string | null
+  readonly sync_rep: boolean | null
+  readonly rss_bytes: number | null
+  readonly uptime_s: number | null
+  readonly detail: string
+  readonly replication: ReplicationRow | null
+}
+
+/** What `mirabelle state --json` prints. */
+export interface ClusterState {
+  readonly cluster: {
+    readonly id: string
+    readonly version: string
+    readonly epoch: number
+    readonly host: string
+    readonly port: number
+    readonly mirroring: 'group' | 'spread' | 'none'
+    readonly inDoubt: number
+    readonly inDoubtGids: readonly string[]
+    readonly standby: 'none' | 'streaming' | 'catchup' | 'down'
+    readonly healthy: boolean
+    readonly problems: readonly string[]
+  }
+  readonly instances: readonly InstanceStateRow[]
+}
+
+/** Result of an administrative action for one instance. */
+export interface ActionResult {
+  readonly dbid: number
+  readonly content: number
+  readonly outcome: 'done' | 'skipped' | 'failed'
+  readonly message: string
+}
