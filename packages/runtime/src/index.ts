@@ -1,1 +1,6 @@
-export {}
+export * from './ports/clock.ts'
+export * from './ports/random.ts'
+export * from './ports/network.ts'
+export * from './ports/disk.ts'
+export * from './ports/ports.ts'
+export * from './log/logger.ts'

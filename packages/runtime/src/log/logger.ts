@@ -1,0 +1,9 @@
+/** The logger that actors get: pino's, or a recorder in tests. */
+export interface Logger {
+  debug(fields: object, sentence: string): void
+  info(fields: object, sentence: string): void
+  warn(fields: object, sentence: string): void
+  error(fields: object, sentence: string): void
+  /** A logger that adds these fields to each line. */
+  child(fields: object): Logger
+}
