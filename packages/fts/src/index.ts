@@ -1,1 +1,1 @@
-export {}
+export * from './fts-ports.ts'
