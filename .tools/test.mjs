@@ -59,7 +59,8 @@ async function runAll(files) {
     const done = new Set(results.files)
     const stillLeft = left.filter((file) => !done.has(file))
     if (stillLeft.length === left.length) {
-      for (const file of left) results.failures.push({ file, name: `did not finish; the runner ended with ${ended}` })
+      for (const file of left)
+        results.failures.push({ file, name: `did not finish; the runner ended with ${ended}` })
       break
     }
     if (stillLeft.length === 0 && ended !== 0 && results.failures.length === 0) {
@@ -81,7 +82,9 @@ function report(results, fileCount, beganAtMs) {
   }
   const nothingRan = results.passed === 0 && results.failures.length === 0
   if (nothingRan) say('\nnot one test ran; that counts as a failure')
-  say(`\n${fileCount} test file${fileCount === 1 ? '' : 's'} in ${((Date.now() - beganAtMs) / 1000).toFixed(1)} s`)
+  say(
+    `\n${fileCount} test file${fileCount === 1 ? '' : 's'} in ${((Date.now() - beganAtMs) / 1000).toFixed(1)} s`,
+  )
   finish(results.passed, nothingRan ? 1 : results.failures.length)
 }
 

@@ -26,7 +26,9 @@ export class NotReady extends Error {}
 function checkNode() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   if (major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1])) return
-  throw new NotReady(`Mirabelle needs Node ${oldestNode.join('.')} or newer; this is Node ${process.versions.node}.`)
+  throw new NotReady(
+    `Mirabelle needs Node ${oldestNode.join('.')} or newer; this is Node ${process.versions.node}.`,
+  )
 }
 
 const installFingerprint = (lockText) =>
@@ -45,7 +47,8 @@ export function installMatches(lockText, installedText) {
 
 function isInstalled() {
   const lockText = readText(join(root, 'package-lock.json'))
-  if (lockText === undefined) throw new NotReady('package-lock.json is missing: this is not a whole checkout.')
+  if (lockText === undefined)
+    throw new NotReady('package-lock.json is missing: this is not a whole checkout.')
   const fingerprint = installFingerprint(lockText)
   if (readStamp('install') === fingerprint) return true
   if (!installMatches(lockText, readText(join(root, 'node_modules', '.package-lock.json')))) return false
@@ -65,11 +68,20 @@ async function install() {
   const began = Date.now()
   say('installing dependencies (once) …')
   const [command, first] = npmCommand()
-  const flags = ['--include=dev', '--include=optional', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
+  const flags = [
+    '--include=dev',
+    '--include=optional',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+  ]
   const { status, output } = await run(command, [...first, 'ci', ...flags])
   if (status === 127) throw new NotReady(`npm is needed and could not be started (${output}).`)
   if (status !== 0) {
-    throw new NotReady(`${output.trim()}\nnpm ci failed with status ${status}; is the npm registry reachable?`)
+    throw new NotReady(
+      `${output.trim()}\nnpm ci failed with status ${status}; is the npm registry reachable?`,
+    )
   }
   writeStamp('install', installFingerprint(readFileSync(join(root, 'package-lock.json'), 'utf8')))
   say(`dependencies installed in ${Math.round((Date.now() - began) / 1000)} s`)
@@ -78,10 +90,18 @@ async function install() {
 /** Names, sizes and times of everything that the build reads. */
 function buildFingerprint() {
   const hash = createHash('sha256')
-  const inputs = [join(root, 'tsconfig.base.json'), join(root, 'packages', 'tsconfig.json'), join(root, 'package-lock.json')]
+  const inputs = [
+    join(root, 'tsconfig.base.json'),
+    join(root, 'packages', 'tsconfig.json'),
+    join(root, 'package-lock.json'),
+  ]
   for (const name of packageNames()) {
     const folder = join(root, 'packages', name)
-    inputs.push(join(folder, 'tsconfig.json'), join(folder, 'package.json'), ...filesBelow(join(folder, 'src')))
+    inputs.push(
+      join(folder, 'tsconfig.json'),
+      join(folder, 'package.json'),
+      ...filesBelow(join(folder, 'src')),
+    )
   }
   for (const path of inputs) {
     const { size, mtimeMs } = statSync(path)
@@ -100,7 +120,8 @@ async function build() {
   const began = Date.now()
   if (readStamp('build') === undefined) say('building the packages …')
   const { status, output } = await runModule('typescript/bin/tsc', ['-b', 'packages', '--pretty', 'false'])
-  if (status !== 0) throw new NotReady(`${output.trim()}\nthe packages do not build (tsc -b packages, status ${status}).`)
+  if (status !== 0)
+    throw new NotReady(`${output.trim()}\nthe packages do not build (tsc -b packages, status ${status}).`)
   writeStamp('build', fingerprint)
   say(`packages built in ${((Date.now() - began) / 1000).toFixed(1)} s`)
 }

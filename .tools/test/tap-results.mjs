@@ -17,11 +17,22 @@ function readDirective(text) {
 const unescape = (text) => text.replace(/\\([\\#])/g, '$1').trim()
 const readDuration = (word) => (word.startsWith('time=') ? parseFloat(word.slice(5)) : undefined)
 
-const newFile = (name) => ({ name, ok: true, passed: 0, failed: 0, durationMs: 0, lines: [], failures: [], headers: [] })
+const newFile = (name) => ({
+  name,
+  ok: true,
+  passed: 0,
+  failed: 0,
+  durationMs: 0,
+  lines: [],
+  failures: [],
+  headers: [],
+})
 
 /**
  * A reader of TAP lines. Call `line(text)` for each line; a finished test file is given to `onFile`.
  * `results` holds files (names), passed, failed, failures [{file, name}] and skipped [{file, name, reason}].
+ *
+ * @param {(file: any) => unknown} onFile
  */
 export function createTapResults(onFile = () => {}) {
   const results = { files: [], passed: 0, failed: 0, failures: [], skipped: [] }
@@ -32,7 +43,11 @@ export function createTapResults(onFile = () => {}) {
     const { name, directive, reason, durationMs } = readDirective(text)
     const path = [...file.headers.slice(1, depth), name].filter((part) => part !== '').join(' > ')
     if (directive !== undefined) {
-      results.skipped.push({ file: file.name || name, name: depth === 0 ? '(the whole file)' : path, reason: reason || directive })
+      results.skipped.push({
+        file: file.name || name,
+        name: depth === 0 ? '(the whole file)' : path,
+        reason: reason || directive,
+      })
     } else if (depth === 1) {
       if (notOk) file.failures.push(name)
       else file.passed += 1
@@ -43,7 +58,8 @@ export function createTapResults(onFile = () => {}) {
 
   function endFile(notOk, name, durationMs) {
     file.name ||= name
-    if (notOk && file.failures.length === 0) file.failures.push(name === file.name ? 'the file itself failed' : name)
+    if (notOk && file.failures.length === 0)
+      file.failures.push(name === file.name ? 'the file itself failed' : name)
     file.ok = !notOk && file.failures.length === 0
     file.failed = file.failures.length
     file.durationMs = durationMs ?? 0
