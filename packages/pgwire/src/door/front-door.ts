@@ -1,0 +1,233 @@
+/**
+ * The front door: the listening socket, the connections behind it, and what ends them.
+ *
+ * Started by the coordinator (or its standby, which says "not ready" to everyone); ended by `shutdown()`. Promises: no client
+ * takes another one or the process down; each session is closed exactly once; all that is held for a client is bounded.
+ */
+import { randomBytes as cryptoRandomBytes } from 'node:crypto'
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { createSecureContext, type SecureContext } from 'node:tls'
+import { backendKeyData, readyForQuery } from '../codec/backend-encode.ts'
+import { pgwireError, toPgError, type PgError } from '../errors.ts'
+import { Client } from './client.ts'
+import { DoorConnection } from './door-connection.ts'
+import {
+  DEFAULT_LIMITS,
+  type Admit,
+  type DoorClock,
+  type DoorLimits,
+  type FrontDoor,
+  type FrontDoorOptions,
+  type ShutdownMode,
+} from './front-door-types.ts'
+import { login, type LoginPolicy } from './login.ts'
+import { nodeClock } from './node-clock.ts'
+import { SessionRegistry } from './session-registry.ts'
+
+const KEEP_ALIVE_MS = 60_000
+const MOCK_SECRET_BYTES = 32
+
+/** Opens the door. Resolves when it listens; rejects if the port cannot be had (EADDRINUSE, EACCES, …). */
+export async function createFrontDoor(options: FrontDoorOptions): Promise<FrontDoor> {
+  const door = new Door(options)
+  await door.listen()
+  return door
+}
+
+const adminShutdown = (): PgError =>
+  pgwireError('adminShutdown', 'terminating connection due to administrator command')
+
+const shuttingDown = (): PgError => pgwireError('cannotConnectNow', 'the database system is shutting down')
+
+const onlyPostgres: Admit = ({ database }) =>
+  database === 'postgres'
+    ? undefined
+    : pgwireError('invalidDatabase', `database "${database}" does not exist`, {
+        hint: 'There is one database here: connect to "postgres".',
+      })
+
+class Door implements FrontDoor {
+  readonly #options: FrontDoorOptions
+  readonly #limits: DoorLimits
+  readonly #clock: DoorClock
+  readonly #secureContext: SecureContext | undefined
+  readonly #policy: LoginPolicy
+  readonly #sessions: SessionRegistry<Client>
+  readonly #connections = new Set<DoorConnection>()
+  readonly #server: Server
+  #unauthenticated = 0
+  #notReady: PgError | undefined
+  #stopping = false
+  #onEmpty: (() => void)[] = []
+
+  constructor(options: FrontDoorOptions) {
+    this.#options = options
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.#clock = options.clock ?? nodeClock
+    this.#secureContext = options.tls === undefined ? undefined : createSecureContext(options.tls)
+    this.#notReady = options.notReady
+    const randomBytes = options.randomBytes ?? cryptoRandomBytes
+    this.#sessions = new SessionRegistry(randomBytes)
+    this.#policy = {
+      authenticate: options.authenticate,
+      admit: options.admit ?? onlyPostgres,
+      notReady: () => this.#notReady,
+      cancel: (pid, secret) => this.#cancelRequest(pid, secret),
+      randomBytes,
+      mockSecret: options.mockAuthenticationSecret ?? randomBytes(MOCK_SECRET_BYTES),
+    }
+    this.#server = createServer(
+      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
+      (socket) => this.#accept(socket),
+    )
+  }
+
+  get address(): { host: string; port: number } {
+    const { address, port } = this.#server.address() as AddressInfo
+    return { host: address, port }
+  }
+
+  listen(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen(this.#options.listen, () => {
+        this.#server.off('error', reject)
+        this.#server.on('error', (err) => this.#options.logger.error({ err }, 'front door cannot accept'))
+        this.#options.logger.info(this.address, 'front door listens')
+        resolve()
+      })
+    })
+  }
+
+  stats(): { sessions: number; unauthenticated: number } {
+    return { sessions: this.#sessions.size, unauthenticated: this.#unauthenticated }
+  }
+
+  setNotReady(error: PgError | undefined): void {
+    if (!this.#stopping) this.#notReady = error
+  }
+
+  cancel(pid: number): boolean {
+    const client = this.#sessions.get(pid)
+    client?.cancel()
+    return client !== undefined
+  }
+
+  terminate(pid: number, error: PgError = adminShutdown()): boolean {
+    const client = this.#sessions.get(pid)
+    client?.connection.fatal(error)
+    return client !== undefined
+  }
+
+  terminateAll(error: PgError = adminShutdown()): void {
+    for (const client of this.#sessions.members()) client.connection.fatal(error)
+  }
+
+  async shutdown(mode: ShutdownMode): Promise<void> {
+    if (!this.#stopping) this.#options.logger.info({ mode, ...this.stats() }, 'front door shuts down')
+    this.#stopping = true
+    this.#notReady = shuttingDown()
+    if (mode !== 'smart') this.#server.close()
+    if (mode === 'fast') {
+      for (const client of this.#sessions.members()) client.connection.fatal(adminShutdown(), 'shutdown')
+      for (const connection of this.#connections) connection.fatal(shuttingDown(), 'shutdown')
+    }
+    if (mode === 'immediate') for (const connection of this.#connections) connection.destroy('shutdown')
+    await this.#empty()
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()))
+  }
+
+  close(): Promise<void> {
+    return this.shutdown('fast')
+  }
+
+  #empty(): Promise<void> {
+    if (this.#connections.size === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#onEmpty.push(resolve))
+  }
+
+  #accept(socket: Socket): void {
+    const { logger } = this.#options
+    if (this.#unauthenticated >= this.#limits.maxUnauthenticated) {
+      const fields = { address: socket.remoteAddress, unauthenticated: this.#unauthenticated }
+      logger.warn(fields, 'connection closed: too many connections wait for authentication')
+      socket.on('error', () => undefined) // it is being destroyed: nobody is left to tell
+      socket.destroy()
+      return
+    }
+    const leave: (() => void)[] = []
+    const connection = new DoorConnection(socket, {
+      limits: this.#limits,
+      clock: this.#clock,
+      logger,
+      secureContext: this.#secureContext,
+      onClosed: () => {
+        for (const step of leave) step()
+        this.#connections.delete(connection)
+        if (this.#connections.size > 0) return
+        for (const wake of this.#onEmpty.splice(0)) wake()
+      },
+    })
+    this.#connections.add(connection)
+    void this.#serve(connection, leave)
+  }
+
+  /** Logs a client in and opens its session; `leave` collects what has to be undone when the connection is closed. */
+  async #serve(connection: DoorConnection, leave: (() => void)[]): Promise<void> {
+    const authenticated = this.#countUnauthenticated(connection)
+    leave.push(authenticated)
+    try {
+      const who = await login(connection, this.#policy)
+      if (who === undefined) return connection.finish()
+      if (connection.over) return // gone while the policy made up its mind
+      if (this.#sessions.size >= this.#limits.maxConnections) {
+        throw pgwireError('tooManyConnections', 'sorry, too many clients already', {
+          detail: `max_connections is ${this.#limits.maxConnections}.`,
+        })
+      }
+      authenticated()
+      const {
+        pid,
+        secret,
+        member: client,
+      } = this.#sessions.add(who.protocolMinor, (number) => new Client(number, connection, who))
+      leave.push(() => this.#sessions.remove(pid))
+      const { session, parameters } = await this.#options.sessionFactory(client)
+      client.attach(session)
+      for (const [name, value] of Object.entries(parameters)) client.parameterStatus(name, value)
+      client.send(backendKeyData(pid, secret))
+      client.send(readyForQuery('I'))
+      connection.run(session)
+    } catch (error) {
+      connection.refuse(toPgError(error))
+    }
+  }
+
+  /** Counts the connection until it is authenticated, and ends it if that takes too long. @returns what ends the count */
+  #countUnauthenticated(connection: DoorConnection): () => void {
+    this.#unauthenticated += 1
+    const { authenticationTimeoutMs } = this.#limits
+    const timer = this.#clock.setTimer(authenticationTimeoutMs, () => {
+      connection.refuse(
+        pgwireError('authenticationTimeout', 'canceling authentication due to timeout', {
+          detail: `authentication_timeout is ${authenticationTimeoutMs} ms.`,
+        }),
+      )
+    })
+    let counted = true
+    return () => {
+      if (!counted) return
+      counted = false
+      timer.clear()
+      this.#unauthenticated -= 1
+    }
+  }
+
+  #cancelRequest(pid: number, secret: Uint8Array): void {
+    const found = this.#sessions.cancel(pid, secret)
+    this.#options.logger.debug(
+      { pid, found },
+      found ? 'session cancelled' : 'cancel request matches no session',
+    )
+  }
+}

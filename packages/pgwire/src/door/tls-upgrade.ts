@@ -1,0 +1,29 @@
+/** Turns a plain socket into an encrypted one, on the server's side. */
+import type { Socket } from 'node:net'
+import { TLSSocket, type SecureContext } from 'node:tls'
+
+/**
+ * Resolves with the encrypted socket when the handshake is done; rejects if it fails or the client goes away, and the socket
+ * is destroyed then. The caller has made sure that no byte of the plain socket is left unread.
+ */
+export function upgradeToTls(socket: Socket, secureContext: SecureContext): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const secure = new TLSSocket(socket, { isServer: true, secureContext })
+    const failed = (cause?: unknown): void => {
+      settle()
+      secure.on('error', () => undefined) // the failure was told already; the socket may say it again
+      secure.destroy()
+      socket.destroy()
+      const text = cause instanceof Error ? cause.message : 'the client closed the connection'
+      reject(new Error(`TLS handshake failed: ${text}`, { cause }))
+    }
+    const done = (): void => {
+      settle()
+      resolve(secure)
+    }
+    const settle = (): void => {
+      secure.off('secure', done).off('error', failed).off('close', failed).off('_tlsError', failed)
+    }
+    secure.once('secure', done).once('error', failed).once('close', failed).once('_tlsError', failed)
+  })
+}
