@@ -54,6 +54,9 @@ export const walMessages = {
     sentAt: f.num("sender's clock, ms; comes back in wal.flushed"),
     bytes: f.bytes('WAL as PostgreSQL wrote it'),
     incarnation: f.text('the coordinator incarnation that the settled numbers belong to, or empty'),
+    settledFloor: f.uint(
+      'as in wal.started; it has risen when a statement was forgotten before it could be told',
+    ),
     settled: f.list(
       settledEntry,
       'statements complete at an LSN within these bytes or soon after; never told later than their WAL',
