@@ -21,6 +21,7 @@ const forEveryFile = {
   eqeqeq: ['error', 'always'],
   'no-console': 'error',
   'no-constant-condition': ['error', { checkLoops: false }],
+  'no-control-regex': 'error',
   'no-debugger': 'error',
   'no-duplicate-case': 'error',
   'no-empty': 'error',
@@ -73,6 +74,7 @@ export default [
   typeScript(['packages/*/src/**/*.ts']),
   // tap itself waits for the tests that t.test(…) starts.
   typeScript(['packages/*/test/**/*.ts', 'test/**/*.ts'], {
+    '@typescript-eslint/no-base-to-string': 'off',
     '@typescript-eslint/no-floating-promises': ['error', { allowForKnownSafePromises: testPromises }],
   }),
   typeScript(['examples/**/*.ts'], { 'no-console': 'off' }),
