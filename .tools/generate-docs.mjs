@@ -1,7 +1,7 @@
 // `npm run docs` writes the generated pages; with --check it only compares them and fails when one is stale.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { findMachines, machinesNotExported, orphanPages, renderAllPages } from './docs/all-pages.mjs'
+import { findMachines, machineFileProblems, orphanPages, renderAllPages } from './docs/all-pages.mjs'
 import { undescribed } from './docs/machine-model.mjs'
 import { root } from './lib/root.mjs'
 
@@ -28,9 +28,7 @@ const problems = [
   ...(onlyCheck ? stale.map(([path]) => `${path} is stale; run npm run docs`) : []),
   ...(onlyCheck ? orphans.map((path) => `${path} belongs to no machine; run npm run docs`) : []),
   ...machines.flatMap(({ model }) => undescribed(model)),
-  ...machinesNotExported(machines).map(
-    (path) => `${path}: its package does not export the machine, so it has no page`,
-  ),
+  ...machineFileProblems(machines),
 ]
 for (const problem of problems) say(problem)
 process.exitCode = problems.length === 0 ? 0 : 1

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { readFileSync } from 'node:fs'
 import { assign, and, not, setup } from 'xstate'
-import { findMachines, machinesNotExported, orphanPages, renderAllPages } from '../.tools/docs/all-pages.mjs'
+import { findMachines, machineFileProblems, orphanPages, renderAllPages } from '../.tools/docs/all-pages.mjs'
 import { renderErrorsPage, renderProtocolPage, renderSettingValue } from '../.tools/docs/catalog-pages.mjs'
 import { isMachine, readMachine, undescribed } from '../.tools/docs/machine-model.mjs'
 import { renderMachinePage } from '../.tools/docs/machine-page.mjs'
@@ -20,7 +20,7 @@ t.test(
   async (t) => {
     const machines = await findMachines()
     for (const { name, model } of machines) t.same(undescribed(model), [], name)
-    t.same(machinesNotExported(machines), [])
+    t.same(machineFileProblems(machines), [])
   },
 )
 
@@ -83,4 +83,11 @@ t.test('catalogues are rendered with their fields, codes and units', async (t) =
   t.equal(renderSettingValue('ms', 1_500), '1500 ms')
   t.equal(renderSettingValue('bytes', 4 * 2 ** 30), '4 GB')
   t.equal(renderSettingValue('bool', true), 'on')
+})
+
+t.test('every error on the page has a sentence and says whether to try again', async (t) => {
+  const page = read('docs/errors.md')
+  const rows = page.split('\n').filter((line) => line.startsWith('| `'))
+  t.ok(rows.length > 0)
+  for (const row of rows) t.match(row, /^\| `[^`]+` \| (`[0-9A-Z]{5}`)? \| (yes|no) \| \S.+ \|$/)
 })

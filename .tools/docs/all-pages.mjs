@@ -1,6 +1,5 @@
 // Finds what pages are generated from: the built packages are imported, their exports looked at.
-import { existsSync } from 'node:fs'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { filesBelow, inRoot, packageNames, root } from '../lib/root.mjs'
@@ -23,31 +22,58 @@ async function importPackages() {
   )
 }
 
-function sourceOf(folder, name) {
-  const declaration = new RegExp(`^export const ${name}\\b`, 'm')
-  const found = filesBelow(join(root, 'packages', folder, 'src')).find(
-    (path) => path.endsWith('.ts') && declaration.test(readFileSync(path, 'utf8')),
+const sourcesOf = (folder) => filesBelow(join(root, 'packages', folder, 'src')).map(inRoot)
+const allSources = () => packageNames().flatMap(sourcesOf)
+
+/** The built file of a source file. */
+const builtFile = (source) => join(root, source.replace('/src/', '/dist/').replace(/\.ts$/, '.js'))
+
+/** Every machine that an x.machine.ts exports: [{name, source, model}], in the order of the files. */
+export async function findMachines() {
+  const sources = allSources().filter((path) => path.endsWith('.machine.ts'))
+  const found = await Promise.all(
+    sources.map(async (source) => {
+      if (!existsSync(builtFile(source))) throw new Error(`${source} is not built; run npm run build`)
+      const exports = await import(pathToFileURL(builtFile(source)).href)
+      return Object.entries(exports)
+        .filter(([, value]) => isMachine(value))
+        .map(([name, machine]) => ({ name, source, model: readMachine(machine) }))
+    }),
   )
-  if (found === undefined) throw new Error(`no file below packages/${folder}/src says "export const ${name}"`)
-  return inRoot(found)
+  return found.flat()
 }
 
-/** Every machine that a package exports as `…Machine`: [{name, source, model}]. */
-export async function findMachines(packages) {
-  return (packages ?? (await importPackages())).flatMap(({ folder, exports }) =>
+/** Machine files that export no machine or more than one, and machines outside of machine files. */
+export function machineFileProblems(machines) {
+  return allSources()
+    .filter((path) => path.endsWith('.ts'))
+    .flatMap((path) => {
+      const count = machines.filter(({ source }) => source === path).length
+      if (path.endsWith('.machine.ts'))
+        return count === 1 ? [] : [`${path} exports ${count} machines; it must be one`]
+      const makesOne = /\bcreateMachine\(/.test(readFileSync(join(root, path), 'utf8'))
+      return makesOne ? [`${path} makes a machine; machines live in files named x.machine.ts`] : []
+    })
+}
+
+const errorCatalogName = /(errorCatalog|_ERRORS)$/i
+
+/** A catalogue says {sentence, retryable, sqlstate?}; pgwire's, whose codes are SQLSTATEs, {when, retryable, code}. */
+const readError = ({ sentence, when, retryable, sqlstate, code }) => ({
+  sentence: sentence ?? when,
+  retryable,
+  sqlstate: sqlstate ?? code,
+})
+
+function errorCatalogs(packages) {
+  return packages.flatMap(({ name, exports }) =>
     Object.entries(exports)
-      .filter(([name, value]) => name.endsWith('Machine') && isMachine(value))
-      .map(([name, machine]) => ({ name, source: sourceOf(folder, name), model: readMachine(machine) })),
+      .filter(([exported, value]) => errorCatalogName.test(exported) && typeof value === 'object')
+      .map(([, catalog]) => ({
+        packageName: name,
+        errors: Object.fromEntries(Object.entries(catalog).map(([key, entry]) => [key, readError(entry)])),
+      })),
   )
-}
-
-/** Machine files (x.machine.ts) whose machine no package exports, so that no page can be made of them. */
-export function machinesNotExported(machines) {
-  const shown = new Set(machines.map(({ source }) => source))
-  return packageNames()
-    .flatMap((folder) => filesBelow(join(root, 'packages', folder, 'src')))
-    .map(inRoot)
-    .filter((path) => path.endsWith('.machine.ts') && !shown.has(path))
 }
 
 /** Every generated page: Map of path in the checkout to text. */
@@ -55,23 +81,16 @@ export async function renderAllPages() {
   const packages = await importPackages()
   const messages = packages.find(({ folder }) => folder === 'messages').exports
   const pages = new Map()
-  for (const { name, source, model } of await findMachines(packages)) {
+  for (const { name, source, model } of await findMachines()) {
     const fileName = source.slice(source.lastIndexOf('/') + 1)
     pages.set(source.replace(/\.ts$/, '.md'), renderMachinePage(model, { name, source: fileName }))
   }
   pages.set('docs/protocol.md', renderProtocolPage(messages.messageCatalog))
   pages.set('docs/settings.md', renderSettingsPage(messages.settingsCatalog))
-  const catalogs = packages
-    .filter(({ exports }) => exports.errorCatalog !== undefined)
-    .map(({ name, exports }) => ({ packageName: name, errors: exports.errorCatalog }))
-  pages.set('docs/errors.md', renderErrorsPage(catalogs))
+  pages.set('docs/errors.md', renderErrorsPage(errorCatalogs(packages)))
   return pages
 }
 
 /** Generated machine pages on disk that nothing generates any more. */
-export function orphanPages(pages) {
-  return packageNames()
-    .flatMap((folder) => filesBelow(join(root, 'packages', folder, 'src')))
-    .map(inRoot)
-    .filter((path) => path.endsWith('.machine.md') && !pages.has(path))
-}
+export const orphanPages = (pages) =>
+  allSources().filter((path) => path.endsWith('.machine.md') && !pages.has(path))

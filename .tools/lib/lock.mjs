@@ -1,5 +1,6 @@
-// A lock between processes of one checkout: a file that holds the owner's pid.
-// Whoever finds a lock of a dead process, or one older than the limit, takes it over.
+// A lock between processes of one checkout: a file that holds the owner's pid, and the pid of the program that it
+// runs meanwhile (which may outlive it). Whoever finds a lock whose processes are all dead, or one older than the
+// limit, takes it over.
 import { linkSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -34,7 +35,7 @@ function abandoned(path) {
   try {
     const text = readFileSync(path, 'utf8')
     const tooOld = Date.now() - statSync(path).mtimeMs > limitMs
-    return tooOld || !isAlive(Number(text)) ? text : undefined
+    return tooOld || !text.split(' ').map(Number).some(isAlive) ? text : undefined
   } catch (error) {
     if (error.code === 'ENOENT') return undefined
     throw error
@@ -54,7 +55,14 @@ function clear(path, text) {
   }
 }
 
-/** Runs `work` while holding the lock. `onWait` is called once when another process holds it. */
+/** Writes a second pid into our lock: it stays held while that process lives, even if we are killed. */
+function alsoHeldBy(path, pid) {
+  const next = `${path}.${process.pid}`
+  writeFileSync(next, `${process.pid} ${pid}`)
+  renameSync(next, path)
+}
+
+/** Runs `work(holdFor)` while holding the lock; `holdFor(pid)` names a child that works under it. `onWait` is called once when another process holds it. */
 export async function withLock(path, work, onWait = () => {}) {
   const giveUpAt = Date.now() + limitMs
   for (let waited = false; !tryTake(path); waited = true) {
@@ -68,7 +76,7 @@ export async function withLock(path, work, onWait = () => {}) {
     await delay(200)
   }
   try {
-    return await work()
+    return await work((pid) => alsoHeldBy(path, pid))
   } finally {
     rmSync(path, { force: true })
   }

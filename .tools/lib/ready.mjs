@@ -63,7 +63,7 @@ function npmCommand() {
   return [process.platform === 'win32' ? 'npm.cmd' : 'npm', []]
 }
 
-async function install() {
+async function install(holdFor) {
   if (isInstalled()) return
   const began = Date.now()
   say('installing dependencies (once) …')
@@ -76,7 +76,7 @@ async function install() {
     '--no-fund',
     '--loglevel=error',
   ]
-  const { status, output } = await run(command, [...first, 'ci', ...flags])
+  const { status, output } = await run(command, [...first, 'ci', ...flags], { onSpawn: holdFor })
   if (status === 127) throw new NotReady(`npm is needed and could not be started (${output}).`)
   if (status !== 0) {
     throw new NotReady(
@@ -114,12 +114,14 @@ const isBuilt = (fingerprint) =>
   readStamp('build') === fingerprint &&
   packageNames().every((name) => existsSync(join(root, 'packages', name, 'dist', 'index.js')))
 
-async function build() {
+async function build(holdFor) {
   const fingerprint = buildFingerprint()
   if (isBuilt(fingerprint)) return
   const began = Date.now()
   if (readStamp('build') === undefined) say('building the packages …')
-  const { status, output } = await runModule('typescript/bin/tsc', ['-b', 'packages', '--pretty', 'false'])
+  const { status, output } = await runModule('typescript/bin/tsc', ['-b', 'packages', '--pretty', 'false'], {
+    onSpawn: holdFor,
+  })
   if (status !== 0)
     throw new NotReady(`${output.trim()}\nthe packages do not build (tsc -b packages, status ${status}).`)
   writeStamp('build', fingerprint)
@@ -134,9 +136,9 @@ export async function makeReady({ build: withBuild = true } = {}) {
   checkNode()
   if (isInstalled() && (!withBuild || isBuilt(buildFingerprint()))) return
   const onWait = () => say('another process is preparing this checkout; waiting for it …')
-  const work = async () => {
-    await install()
-    if (withBuild) await build()
+  const work = async (holdFor) => {
+    await install(holdFor)
+    if (withBuild) await build(holdFor)
   }
   await withLock(lockPath, work, onWait)
 }

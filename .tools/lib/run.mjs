@@ -4,11 +4,13 @@ import { root } from './root.mjs'
 
 /**
  * Runs a program in the checkout. Resolves to {status, output} where output holds stdout and stderr as they came.
+ * `onSpawn` is told its pid.
  * A program that cannot be started has status 127 and the reason as output; one ended by a signal has status 128.
  */
-export function run(command, args, options = {}) {
+export function run(command, args, { onSpawn, ...options } = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], ...options })
+    if (child.pid !== undefined) onSpawn?.(child.pid)
     const chunks = []
     child.stdout?.on('data', (chunk) => chunks.push(chunk))
     child.stderr?.on('data', (chunk) => chunks.push(chunk))
