@@ -1,0 +1,235 @@
+/**
+ * The dispatcher: all lanes of the cluster and what may be done with them. Sessions run statements through it; the cluster manager tells it
+ * which instance is the acting primary of each content. Started with the coordinator role, ended with it.
+ */
+import { MirabelleError, type Content, type Gid } from '@mirabelle/messages'
+import type { Ports } from '@mirabelle/runtime'
+import { DtxRegistry } from './dtx/registry.ts'
+import { makeGid } from './dtx/gid.ts'
+import { ownItem } from './dtx/resolver.ts'
+import { DistributedTransaction, type TransactionContext, type TransactionItem } from './dtx/transaction.ts'
+import { firstErrorMessage } from './lanes/backend-bytes.ts'
+import { LaneKeeper } from './lanes/lane-keeper.ts'
+import { Lane, type LaneRun } from './lanes/lane.ts'
+import { LaneLost, type LaneItem, type LaneResult } from './lanes/lane-item.ts'
+import type { OpenBackend } from './lanes/lane-backend.ts'
+import type { LaneUser } from './lanes/lane-queue.ts'
+import { SqlError } from './errors.ts'
+
+export interface DispatcherOptions {
+  readonly ports: Ports
+  /** Contents 0..N-1 and -1. */
+  readonly contents: readonly Content[]
+  readonly incarnation: string
+  readonly failoverTimeoutMs: () => number
+  /** A lane lost its backend: FTS wants to know. */
+  readonly onLaneLost: (content: Content, reason: MirabelleError) => void
+}
+
+/** Cancels what runs or waits for a session. */
+export interface Cancellation {
+  /** Called by the dispatcher with the way to cancel what is under way now; undefined when nothing is. */
+  set(cancel: (() => void) | undefined): void
+}
+
+export class Dispatcher {
+  readonly registry = new DtxRegistry()
+  readonly lanes = new Map<Content, Lane>()
+  readonly #keepers = new Map<Content, LaneKeeper>()
+  readonly #context: TransactionContext
+  #age = 0
+  #gidNumber = 0
+
+  constructor(options: DispatcherOptions) {
+    const log = options.ports.log.child({ actor: 'dispatcher' })
+    for (const content of options.contents) {
+      const lane = new Lane({
+        content,
+        clock: options.ports.clock,
+        log,
+        failoverTimeoutMs: options.failoverTimeoutMs,
+        onLost: (which, reason) => {
+          this.#keepers.get(which)?.lost()
+          options.onLaneLost(which, reason)
+        },
+      })
+      this.lanes.set(content, lane)
+      this.#keepers.set(
+        content,
+        new LaneKeeper({ lane, registry: this.registry, clock: options.ports.clock, log }),
+      )
+    }
+    this.#context = {
+      lanes: this.lanes,
+      registry: this.registry,
+      nextAge: () => ++this.#age,
+      nextGid: (participants: readonly Content[]): Gid =>
+        makeGid(options.incarnation, ++this.#gidNumber, participants),
+      log,
+    }
+  }
+
+  /** The acting primary of a content is reached this way from now on; an older backend is dropped. */
+  setPrimary(content: Content, key: string, open: OpenBackend): void {
+    this.#keepers.get(content)?.setTarget(key, open)
+  }
+
+  /** Nobody can serve the content now. */
+  setUnavailable(content: Content, error: MirabelleError): void {
+    this.lane(content).setUnavailable(error)
+  }
+
+  /** Resolves when all lanes are open, or rejects after `timeoutMs` naming those that are not. */
+  whenOpen(clock: Ports['clock'], timeoutMs: number): Promise<void> {
+    const closed = () => [...this.lanes.values()].filter((lane) => !lane.isOpen).map((lane) => lane.content)
+    return new Promise((resolve, reject) => {
+      const started = clock.monotonic()
+      const look = () => {
+        if (closed().length === 0) resolve()
+        else if (clock.monotonic() - started > timeoutMs) {
+          reject(
+            new MirabelleError(
+              'content.unavailable',
+              `content ${closed().join(', ')} could not be reached within ${timeoutMs} ms`,
+            ),
+          )
+        } else clock.setTimer(20, look)
+      }
+      look()
+    })
+  }
+
+  lane(content: Content): Lane {
+    const lane = this.lanes.get(content)
+    if (lane === undefined) throw new SqlError('XX000', `content ${content} does not exist`)
+    return lane
+  }
+
+  /** The contents that hold rows. */
+  get dataContents(): Content[] {
+    return [...this.lanes.keys()].filter((content) => content >= 0)
+  }
+
+  /** An autocommit statement on one content: the hot path. */
+  runOne(content: Content, item: Omit<LaneItem, 'whenLost'>): LaneRun {
+    return this.lane(content).run({ ...item, whenLost: 'rerun' })
+  }
+
+  /** Begins a distributed transaction. */
+  begin(beginSql?: string): DistributedTransaction {
+    return new DistributedTransaction(this.#context, beginSql)
+  }
+
+  /**
+   * An autocommit statement that only reads, on several contents at one moment of all lanes (I9). `itemFor` is asked again when the
+   * statement has to run again after a failover; that is not possible any more once a piece of output has gone out.
+   */
+  async readMany(
+    contents: readonly Content[],
+    itemFor: (content: Content) => Omit<LaneItem, 'whenLost'>,
+    cancellation?: Cancellation,
+  ): Promise<LaneResult[]> {
+    for (;;) {
+      const transaction = this.begin()
+      let streamed = false
+      try {
+        await transaction.touch(contents, { onWait: (fail) => cancellation?.set(() => fail(cancelled())) })
+        const runs = contents.map((content) => {
+          const item = itemFor(content)
+          const onOutput = item.onOutput
+          return this.lane(content).send({
+            ...item,
+            whenLost: 'fail',
+            ...(onOutput === undefined
+              ? {}
+              : {
+                  onOutput: (chunk: Uint8Array) => {
+                    streamed = true
+                    return onOutput(chunk)
+                  },
+                }),
+          })
+        })
+        // Everything is sent: what enters the lanes from here on runs after it.
+        await transaction.rollback()
+        cancellation?.set(() => {
+          for (const run of runs) run.cancel()
+        })
+        return await Promise.all(runs.map((run) => run.promise))
+      } catch (error) {
+        await transaction.rollback()
+        if (!(error instanceof LaneLost) || streamed)
+          throw error instanceof LaneLost ? new SqlError('40001', error.message) : error
+      } finally {
+        cancellation?.set(undefined)
+      }
+    }
+  }
+
+  /**
+   * An autocommit statement that writes on several contents: one distributed transaction, run again from the start when a failover made it
+   * roll back. Resolves with the results in the order of `contents`; a result may carry an SQL error, then nothing was changed anywhere.
+   */
+  async writeMany(
+    contents: readonly Content[],
+    itemFor: (content: Content) => TransactionItem,
+    cancellation?: Cancellation,
+  ): Promise<LaneResult[]> {
+    for (;;) {
+      const transaction = this.begin()
+      try {
+        await transaction.touch(contents, { onWait: (fail) => cancellation?.set(() => fail(cancelled())) })
+        const runs = contents.map((content) => transaction.run(content, itemFor(content)))
+        cancellation?.set(() => {
+          for (const run of runs) run.cancel()
+        })
+        const results = await Promise.all(runs.map((run) => run.promise))
+        cancellation?.set(undefined)
+        if (results.some((result) => firstErrorMessage(result.output) !== undefined))
+          await transaction.rollback()
+        else await transaction.commit()
+        return results
+      } catch (error) {
+        if (!transaction.ended) await transaction.rollback()
+        const again =
+          error instanceof LaneLost ||
+          (error instanceof SqlError && error.sqlstate === '40001' && error.wire === undefined)
+        if (!again) throw error
+      } finally {
+        cancellation?.set(undefined)
+      }
+    }
+  }
+
+  /**
+   * Runs the runtime's own SQL on the coordinator's lane, ahead of everyone who waits there (role changes must not wait behind clients).
+   * `preempt` is called when a client holds the lane or something of a client runs.
+   */
+  async runUrgent(sql: string, preempt: (holder: LaneUser | undefined) => void): Promise<LaneResult> {
+    const lane = this.lane(-1)
+    const user: LaneUser = { age: 0, requeueable: false, deadlockVictim() {} }
+    return new Promise((resolve, reject) => {
+      const ticket = lane.queue.enterFirst(
+        user,
+        () => {
+          const run = lane.send(ownItem(sql, true))
+          queueMicrotask(() => lane.queue.leave(ticket))
+          run.promise.then(resolve, reject)
+        },
+        reject,
+      )
+      if (ticket.state !== 'gone' && (ticket.state === 'waiting' || lane.inFlight > 0))
+        preempt(lane.queue.holder?.user)
+    })
+  }
+
+  /** Closes all lanes; whoever waits gets the error. */
+  close(error: MirabelleError): void {
+    for (const keeper of this.#keepers.values()) keeper.stop()
+    for (const lane of this.lanes.values()) lane.close(error)
+  }
+}
+
+function cancelled(): SqlError {
+  return new SqlError('57014', 'canceling statement due to user request')
+}

@@ -1,0 +1,67 @@
+/**
+ * Ends the prepared transactions that a backend holds when its lane is attached, before anything else may run there (I6).
+ * Started by the lane keeper; ends when none is left, or with an error that keeps the lane closed.
+ */
+import { MirabelleError, type Content, type Gid } from '@mirabelle/messages'
+import type { Logger } from '@mirabelle/runtime'
+import { firstColumn, firstErrorCode } from '../lanes/backend-bytes.ts'
+import { queryMessage } from '../lanes/frontend-bytes.ts'
+import type { LaneItem, LaneResult } from '../lanes/lane-item.ts'
+import { NO_SETTINGS } from '../lanes/lane-item.ts'
+import { participantsOf } from './gid.ts'
+import type { DtxRegistry } from './registry.ts'
+
+export type RawRun = (item: LaneItem) => Promise<LaneResult>
+
+/** An item of the runtime's own: plain SQL as superuser. */
+export function ownItem(sql: string, write: boolean): LaneItem {
+  return { bytes: queryMessage(sql), syncs: 1, settings: NO_SETTINGS, write, whenLost: 'fail' }
+}
+
+async function runSql(run: RawRun, content: Content, sql: string, write: boolean): Promise<LaneResult> {
+  const result = await run(ownItem(sql, write))
+  const code = firstErrorCode(result.output)
+  if (code !== undefined) {
+    throw new MirabelleError(
+      'not.ready',
+      `content ${content}: resolving prepared transactions failed with SQLSTATE ${code}: ${sql.slice(0, 80)}`,
+    )
+  }
+  return result
+}
+
+export async function resolvePrepared(
+  content: Content,
+  run: RawRun,
+  registry: DtxRegistry,
+  log: Logger,
+): Promise<void> {
+  const prepared = new Set(
+    firstColumn(
+      (
+        await runSql(
+          run,
+          content,
+          `SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'mb\\_%' ORDER BY prepared`,
+          false,
+        )
+      ).output,
+    ),
+  )
+  const committed = new Set<Gid>(
+    firstColumn((await runSql(run, content, 'SELECT gid FROM pg_catalog.dtx_committed', false)).output),
+  )
+  registry.publish(content, { prepared, committed })
+  for (const gid of prepared) {
+    const participants = participantsOf(gid)
+    if (participants === undefined)
+      throw new MirabelleError(
+        'internal',
+        `content ${content}: prepared transaction ${gid} has a name that says nothing`,
+      )
+    const verdict = await registry.verdict(gid, content, participants)
+    log.info({ content, gid, verdict }, `prepared transaction resolved: ${verdict}`)
+    await runSql(run, content, `${verdict === 'commit' ? 'COMMIT' : 'ROLLBACK'} PREPARED '${gid}'`, true)
+    registry.finished(gid, content)
+  }
+}

@@ -1,0 +1,436 @@
+/**
+ * A distributed transaction: which lanes it holds, how it begins on each, how it ends on all of them (sql §1, §2).
+ *
+ * Made by a session for BEGIN … COMMIT, by the dispatcher for an autocommit statement that writes on several contents. It holds each lane
+ * from its first statement there until it has ended there. It ends with `commit` or `rollback`; when a lane is lost it can only roll back.
+ */
+import type { Content, Gid } from '@mirabelle/messages'
+import type { Logger } from '@mirabelle/runtime'
+import { firstErrorCode, firstErrorMessage, lastCommandTag } from '../lanes/backend-bytes.ts'
+import { queryMessage } from '../lanes/frontend-bytes.ts'
+import { breakCycles } from '../lanes/deadlock.ts'
+import type { Lane, LaneRun } from '../lanes/lane.ts'
+import { LaneLost, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'
+import type { LaneTicket, LaneUser } from '../lanes/lane-queue.ts'
+import type { DtxRegistry } from './registry.ts'
+import { SqlError } from '../errors.ts'
+
+/** What a statement of a transaction says of itself; BEGIN, settings and loss are the transaction's business. */
+export type TransactionItem = Pick<
+  LaneItem,
+  'bytes' | 'syncs' | 'settings' | 'write' | 'statement' | 'onOutput'
+>
+
+export interface TransactionContext {
+  readonly lanes: ReadonlyMap<Content, Lane>
+  readonly registry: DtxRegistry
+  readonly nextAge: () => number
+  readonly nextGid: (participants: readonly Content[]) => Gid
+  readonly log: Logger
+}
+
+interface Participant {
+  readonly lane: Lane
+  ticket: LaneTicket | undefined
+  began: boolean
+  /** Term of the lane when the transaction began there. */
+  term: number
+  wrote: boolean
+  lost: LaneLost | undefined
+}
+
+const UNDEFINED_OBJECT = '42704'
+
+type PrepareOutcome =
+  | { readonly kind: 'prepared' }
+  | { readonly kind: 'refused'; readonly error: Uint8Array | undefined }
+  | { readonly kind: 'lost' }
+
+export class DistributedTransaction implements LaneUser {
+  readonly age: number
+  readonly #context: TransactionContext
+  readonly #beginSql: string
+  readonly #participants = new Map<Content, Participant>()
+  #savepoints: string[] = []
+  #victim: (() => void) | undefined
+  #ended = false
+
+  /** `beginSql` opens the transaction on each content, e.g. `BEGIN ISOLATION LEVEL SERIALIZABLE`. */
+  constructor(context: TransactionContext, beginSql = 'BEGIN') {
+    this.#context = context
+    this.#beginSql = beginSql
+    this.age = context.nextAge()
+  }
+
+  /** It has run nothing: it may go to the end of its queues. */
+  get requeueable(): boolean {
+    for (const participant of this.#participants.values()) if (participant.began) return false
+    return true
+  }
+  /** The contents that it has touched. */
+  get contents(): Content[] {
+    return [...this.#participants.keys()]
+  }
+  /** A content was lost: only rollback is left. */
+  get lost(): LaneLost | undefined {
+    for (const [content, participant] of this.#participants) {
+      if (participant.began && participant.term !== participant.lane.term) {
+        participant.lost ??= new LaneLost(content, 'no', 'the segment failed over during the transaction')
+      }
+      if (participant.lost !== undefined) return participant.lost
+    }
+    return undefined
+  }
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  holds(content: Content): boolean {
+    return this.#participants.get(content)?.ticket?.state === 'holding'
+  }
+
+  deadlockVictim(): void {
+    this.#victim?.()
+  }
+
+  /** Enters all lanes that it does not hold yet, at one moment, and waits until it holds all. Rejects with 40P01, 55P03, 57P01 or what `cancel` gives. */
+  async touch(
+    contents: readonly Content[],
+    wait: { lockTimeoutMs?: number; onWait?: (cancel: (error: Error) => void) => void } = {},
+  ): Promise<void> {
+    const missing = contents.filter((content) => !this.#participants.has(content))
+    if (missing.length === 0) return
+    await new Promise<void>((resolve, reject) => {
+      let open = missing.length
+      let failed = false
+      const fail = (error: Error) => {
+        if (failed) return
+        failed = true
+        this.#victim = undefined
+        for (const content of missing) this.#leave(content, true)
+        reject(error)
+      }
+      this.#victim = () => {
+        fail(
+          new SqlError('40P01', 'deadlock detected', {
+            detail: `The transaction waited for the lanes of content ${missing.join(', ')} while others waited for it.`,
+            hint: 'Run the transaction again.',
+          }),
+        )
+      }
+      for (const content of missing) {
+        const lane = this.#context.lanes.get(content)
+        if (lane === undefined) return fail(new SqlError('XX000', `content ${content} does not exist`))
+        const participant: Participant = {
+          lane,
+          ticket: undefined,
+          began: false,
+          term: 0,
+          wrote: false,
+          lost: undefined,
+        }
+        this.#participants.set(content, participant)
+      }
+      const granted = () => {
+        open = missing.filter((content) => !this.holds(content)).length
+        if (open > 0 || failed) return
+        this.#victim = undefined
+        resolve()
+      }
+      for (const content of missing) {
+        const participant = this.#participants.get(content) as Participant
+        const ticket = participant.lane.hold(this, () => queueMicrotask(granted), fail)
+        if (!('queue' in ticket)) return fail(SqlError.from(ticket))
+        participant.ticket = ticket
+      }
+      if (missing.some((content) => !this.holds(content))) {
+        wait.onWait?.(fail)
+        breakCycles(
+          [...this.#context.lanes.values()].map((lane) => lane.queue),
+          this,
+        )
+      }
+    })
+  }
+
+  /** Runs something on a content that it holds. The result may carry an SQL error; the promise rejects with LaneLost. */
+  run(content: Content, item: TransactionItem): LaneRun {
+    const participant = this.#participants.get(content)
+    if (participant?.ticket?.state !== 'holding')
+      throw new Error(`content ${content} is not held by transaction ${this.age}`)
+    const lost = this.lost
+    if (lost !== undefined) return { promise: Promise.reject(lost), cancel() {} }
+    const lead = participant.began
+      ? undefined
+      : [this.#beginSql, ...this.#savepoints.map((name) => `SAVEPOINT ${name}`)]
+    if (!participant.began) participant.term = participant.lane.term
+    participant.began = true
+    if (item.write) participant.wrote = true
+    const run = participant.lane.send({ ...item, whenLost: 'fail', ...(lead === undefined ? {} : { lead }) })
+    return {
+      promise: run.promise.catch((error: unknown) => this.#failed(content, error)),
+      cancel: run.cancel,
+    }
+  }
+
+  #failed(content: Content, error: unknown): never {
+    const participant = this.#participants.get(content)
+    if (error instanceof LaneLost && participant !== undefined) {
+      participant.lost ??= error
+      this.#leave(content, false)
+    }
+    throw error
+  }
+
+  /** SAVEPOINT, RELEASE and ROLLBACK TO go to all contents; contents touched later get the savepoints when they begin. */
+  async savepoint(kind: 'savepoint' | 'release' | 'rollback', quotedName: string): Promise<void> {
+    const sql =
+      kind === 'savepoint'
+        ? `SAVEPOINT ${quotedName}`
+        : kind === 'release'
+          ? `RELEASE SAVEPOINT ${quotedName}`
+          : `ROLLBACK TO SAVEPOINT ${quotedName}`
+    if (kind !== 'savepoint') {
+      const at = this.#savepoints.lastIndexOf(quotedName)
+      if (at < 0) throw new SqlError('3B001', `savepoint ${quotedName} does not exist`)
+      this.#savepoints = this.#savepoints.slice(0, kind === 'release' ? at : at + 1)
+    } else this.#savepoints.push(quotedName)
+    const began = this.contents.filter((content) => this.#participants.get(content)?.began === true)
+    const results = await Promise.all(
+      began.map(
+        (content) =>
+          this.run(content, { bytes: queryMessage(sql), syncs: 1, settings: undefined, write: false })
+            .promise,
+      ),
+    )
+    for (const result of results) {
+      const error = firstErrorMessage(result.output)
+      if (error !== undefined) throw SqlError.fromBytes(error)
+    }
+  }
+
+  /** Commits everywhere or nowhere. Rejects with SqlError (40001, 08007, or what a participant said); nothing stays held for long. */
+  async commit(): Promise<void> {
+    const lost = this.lost
+    if (lost !== undefined) {
+      await this.rollback()
+      throw lostError(lost)
+    }
+    this.#ended = true
+    const began = this.contents.filter((content) => this.#participants.get(content)?.began === true)
+    for (const content of this.contents) if (!began.includes(content)) this.#leave(content, true)
+    const writers = began.filter((content) => this.#participants.get(content)?.wrote === true)
+    if (writers.length <= 1) await this.#commitOnePhase(began, writers[0])
+    else await this.#commitTwoPhase(began, writers)
+  }
+
+  async #commitOnePhase(began: readonly Content[], writer: Content | undefined): Promise<void> {
+    const answers = began.map((content) => {
+      const { lane } = this.#participants.get(content) as Participant
+      const run = lane.send({
+        bytes: queryMessage('COMMIT'),
+        syncs: 1,
+        settings: undefined,
+        write: content === writer,
+        whenLost: content === writer ? 'lookup' : 'fail',
+      })
+      // The segment runs in order: whoever enters now runs after the COMMIT.
+      this.#leave(content, true)
+      return run.promise.then(
+        (result) => result,
+        (error: unknown) => {
+          // A reader that lost its lane had nothing to commit.
+          if (content !== writer && error instanceof LaneLost) return undefined
+          throw error
+        },
+      )
+    })
+    const settled = await Promise.allSettled(answers)
+    settled.forEach((answer, i) => {
+      if (answer.status === 'rejected') throw commitError(answer.reason)
+      const result = answer.value
+      const error = result === undefined ? undefined : firstErrorMessage(result.output)
+      if (error !== undefined) throw SqlError.fromBytes(error)
+      if (result !== undefined && began[i] === writer && lastCommandTag(result.output) === 'ROLLBACK') {
+        throw new SqlError('40000', 'the transaction had failed and was rolled back')
+      }
+    })
+  }
+
+  async #commitTwoPhase(began: readonly Content[], writers: readonly Content[]): Promise<void> {
+    const { registry } = this.#context
+    for (const content of began) {
+      if (writers.includes(content)) continue
+      const { lane } = this.#participants.get(content) as Participant
+      lane
+        .send({
+          bytes: queryMessage('COMMIT'),
+          syncs: 1,
+          settings: undefined,
+          write: false,
+          whenLost: 'fail',
+        })
+        .promise.catch(() => undefined) // a reader has nothing to lose
+      this.#leave(content, true)
+    }
+    const gid = this.#context.nextGid(writers)
+    registry.begin(gid, writers)
+    const outcomes = await Promise.all(writers.map((content) => this.#prepare(gid, content)))
+    const verdict = registry.decide(
+      gid,
+      outcomes.every((outcome) => outcome.kind === 'prepared') ? 'commit' : 'abort',
+    )
+    const ending = Promise.all(
+      writers.map((content, i) =>
+        this.#endPrepared(gid, content, verdict, (outcomes[i] as PrepareOutcome).kind),
+      ),
+    )
+    if (verdict === 'commit') return // COMMIT PREPARED is under way; nobody waits for it
+    await ending
+    const refused = outcomes.find((outcome) => outcome.kind === 'refused')
+    if (refused?.error !== undefined) throw SqlError.fromBytes(refused.error)
+    throw new SqlError('40001', 'could not complete the transaction: a segment failed over', {
+      hint: 'Nothing was changed. Run the transaction again.',
+    })
+  }
+
+  async #prepare(gid: Gid, content: Content): Promise<PrepareOutcome> {
+    const { lane } = this.#participants.get(content) as Participant
+    const forget = this.#context.registry.forgettable(content)
+    const cleanup =
+      forget.length === 0
+        ? ''
+        : `; DELETE FROM pg_catalog.dtx_committed WHERE gid IN (${forget.map((one) => `'${one}'`).join(',')})`
+    try {
+      const result = await lane.send({
+        bytes: Buffer.concat([
+          queryMessage(
+            `SET LOCAL ROLE NONE; INSERT INTO pg_catalog.dtx_committed VALUES ('${gid}')${cleanup}`,
+          ),
+          queryMessage(`PREPARE TRANSACTION '${gid}'`),
+        ]),
+        syncs: 2,
+        settings: undefined,
+        write: true,
+        whenLost: 'fail',
+      }).promise
+      if (
+        firstErrorCode(result.output) === undefined &&
+        lastCommandTag(result.output) === 'PREPARE TRANSACTION'
+      ) {
+        this.#context.registry.forgotten(content, forget)
+        return { kind: 'prepared' }
+      }
+      return { kind: 'refused', error: firstErrorMessage(result.output) }
+    } catch (error) {
+      if (!(error instanceof LaneLost))
+        this.#context.log.warn({ content, gid, err: error }, 'PREPARE TRANSACTION did not come to an end')
+      this.#leave(content, false)
+      return { kind: 'lost' }
+    }
+  }
+
+  /** COMMIT PREPARED or ROLLBACK PREPARED; the lane is held until it has run. If the lane is lost the resolver does it when the lane comes back. */
+  async #endPrepared(
+    gid: Gid,
+    content: Content,
+    verdict: 'commit' | 'abort',
+    kind: PrepareOutcome['kind'],
+  ): Promise<void> {
+    const { registry, log } = this.#context
+    const participant = this.#participants.get(content) as Participant
+    if (kind === 'lost') return
+    if (kind === 'refused') {
+      // PREPARE in a failed transaction rolls back; ROLLBACK covers the case that it never got there.
+      participant.lane
+        .send({
+          bytes: queryMessage('ROLLBACK'),
+          syncs: 1,
+          settings: undefined,
+          write: false,
+          whenLost: 'fail',
+        })
+        .promise.catch(() => undefined) // a lost lane has rolled back
+      registry.finished(gid, content)
+      this.#leave(content, true)
+      return
+    }
+    try {
+      const sql = `${verdict === 'commit' ? 'COMMIT' : 'ROLLBACK'} PREPARED '${gid}'`
+      const result = await participant.lane.send({
+        bytes: queryMessage(sql),
+        syncs: 1,
+        settings: undefined,
+        write: true,
+        whenLost: 'fail',
+      }).promise
+      const code = firstErrorCode(result.output)
+      if (code === undefined || code === UNDEFINED_OBJECT) {
+        // Not there any more: the lane was opened anew in between and the resolver has ended it.
+        registry.finished(gid, content)
+        this.#leave(content, true)
+        return
+      }
+      log.error({ content, gid, sqlstate: code }, `${sql} failed; the lane is opened anew and resolved`)
+    } catch (error) {
+      if (!(error instanceof LaneLost))
+        log.error(
+          { content, gid, err: error },
+          'a prepared transaction did not come to its end; the lane is opened anew',
+        )
+    }
+    participant.lane.reopen(`prepared transaction ${gid} did not come to its end`)
+    this.#leave(content, false)
+  }
+
+  /** Rolls back everywhere. Never rejects: a lane that is lost has rolled back by itself. */
+  async rollback(): Promise<void> {
+    this.#ended = true
+    const runs: Promise<unknown>[] = []
+    for (const [content, participant] of this.#participants) {
+      if (
+        participant.began &&
+        participant.term === participant.lane.term &&
+        participant.ticket?.state === 'holding'
+      ) {
+        runs.push(
+          participant.lane
+            .send({
+              bytes: queryMessage('ROLLBACK'),
+              syncs: 1,
+              settings: undefined,
+              write: false,
+              whenLost: 'fail',
+            })
+            .promise.catch((error: unknown) => {
+              if (!(error instanceof LaneLost))
+                participant.lane.reopen(`ROLLBACK did not come to its end: ${String(error)}`)
+            }),
+        )
+      }
+      this.#leave(content, true)
+    }
+    await Promise.all(runs)
+  }
+
+  #leave(content: Content, keep: boolean): void {
+    const participant = this.#participants.get(content)
+    if (participant === undefined) return
+    if (participant.ticket !== undefined) participant.lane.queue.leave(participant.ticket)
+    if (keep && !participant.began && !this.#ended) this.#participants.delete(content)
+  }
+}
+
+function lostError(lost: LaneLost): SqlError {
+  return new SqlError('40001', `could not complete the transaction: content ${lost.content} failed over`, {
+    hint: 'Nothing was changed. Run the transaction again.',
+  })
+}
+
+function commitError(reason: unknown): Error {
+  if (!(reason instanceof LaneLost)) return reason instanceof Error ? reason : new Error(String(reason))
+  if (reason.tookEffect === 'no') return lostError(reason)
+  return new SqlError('08007', `transaction resolution unknown: ${reason.message}`)
+}
+
+export type { LaneResult }

@@ -1,0 +1,68 @@
+/** What runs in a lane: one run of frontend messages for one content, and what comes back. */
+import type { Lsn } from '@mirabelle/messages'
+
+/** The settings of a session that its statements need on a segment. */
+export interface SessionSettings {
+  /** Equal keys mean equal settings; '' means nothing differs from a fresh backend. */
+  readonly key: string
+  /** Statements that bring a fresh backend to these settings (`SET a = …; SET ROLE …`), '' for none. */
+  readonly sql: string
+}
+
+/** A fresh backend's settings. */
+export const NO_SETTINGS: SessionSettings = { key: '', sql: '' }
+
+/** A prepared statement that an item binds: its name on segments, and the Parse message that makes it. */
+export interface StatementUse {
+  /** Name on the backend, made from a hash of text, types, settings and catalog version. */
+  readonly name: string
+  /** A whole Parse message for that name. */
+  readonly parse: Uint8Array
+}
+
+/**
+ * What to do when the connection is lost after the item was sent:
+ * - `rerun`: an autocommit statement; looked up by its number when it writes, then answered or run again;
+ * - `lookup`: must not run twice and is not run again (COMMIT): answered if it took effect, else rejected with LaneLost;
+ * - `fail`: part of a transaction; rejected with LaneLost at once.
+ */
+export type WhenLost = 'rerun' | 'lookup' | 'fail'
+
+export interface LaneItem {
+  /** Whole frontend messages that end in Query or Sync. */
+  readonly bytes: Uint8Array
+  /** ReadyForQuery answers that they lead to. */
+  readonly syncs: number
+  /** undefined = whatever applies now (inside a transaction that failed nothing can be set). */
+  readonly settings: SessionSettings | undefined
+  /** Statements run in front, after the settings; their answers are dropped (BEGIN, SAVEPOINT). If one fails its error is the answer. */
+  readonly lead?: readonly string[]
+  /** May write WAL. */
+  readonly write: boolean
+  readonly whenLost: WhenLost
+  /** Prepared on the backend before `bytes`, when it is not there yet. The Parse joins the first group of messages. */
+  readonly statement?: StatementUse
+  /** Takes the answer in pieces; its promise is the back-pressure. */
+  readonly onOutput?: (chunk: Uint8Array) => void | Promise<void>
+  /** Told the number under which the item can be cancelled. */
+  readonly onSent?: (seq: number) => void
+}
+
+export interface LaneResult {
+  /** Backend messages (what `onOutput` did not take). The answers to preparing a statement on the way are cut out. */
+  readonly output: Uint8Array
+  readonly lsn: Lsn
+  readonly txStatus: 'I' | 'T' | 'E'
+}
+
+/** The lane of a content broke while the item was under way. `tookEffect` says what is known of it. */
+export class LaneLost extends Error {
+  override readonly name = 'LaneLost'
+  readonly content: number
+  readonly tookEffect: 'no' | 'yes' | 'unknown'
+  constructor(content: number, tookEffect: 'no' | 'yes' | 'unknown', reason: string) {
+    super(`content ${content}: ${reason}`)
+    this.content = content
+    this.tookEffect = tookEffect
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The backend of the coordinator's own lane: its own engine behind its own commit gate (I1 holds for content -1 too).
+ * Never lost while the process lives; when the engine dies the process ends.
+ */
+import { isMirabelleError, MirabelleError } from '@mirabelle/messages'
+import type { EnginePort } from '@mirabelle/engine'
+import type { BackendEvents, LaneBackend } from './lane-backend.ts'
+
+export interface LocalOptions {
+  readonly engine: EnginePort
+  /** Calls back when WAL up to the position may be answered for; in order. */
+  readonly whenDurable: (lsn: number, then: () => void) => void
+  readonly cancelGraceMs: number
+  readonly generation: number
+}
+
+/** Tags below this are for the runtime's own requests on the same engine. */
+const TAG_BASE = 2 ** 40
+
+export function openLocalBackend(options: LocalOptions, events: BackendEvents): LaneBackend {
+  let closed = false
+  return {
+    generation: options.generation,
+    send(seq, bytes, syncs, preambleSyncs, stream) {
+      options.engine
+        .submit({
+          bytes,
+          syncs,
+          preambleSyncs,
+          tag: TAG_BASE + seq,
+          ...(stream ? { onOutput: (chunk: Uint8Array) => events.onOutput(seq, chunk) } : {}),
+        })
+        .then(
+          (result) => {
+            options.whenDurable(result.lsn, () => {
+              if (!closed)
+                events.onDone(seq, {
+                  output: result.output,
+                  lsn: result.lsn,
+                  txStatus: result.txStatus,
+                  generation: result.generation,
+                })
+            })
+          },
+          (error: unknown) => {
+            if (!closed)
+              events.onFailed(
+                seq,
+                isMirabelleError(error)
+                  ? error
+                  : new MirabelleError('engine.died', String(error), { cause: error }),
+              )
+          },
+        )
+    },
+    cancel(seq) {
+      options.engine.cancel(TAG_BASE + seq, options.cancelGraceMs)
+    },
+    settled() {
+      return Promise.resolve({ floor: Number.MAX_SAFE_INTEGER, settled: [] })
+    },
+    close() {
+      closed = true
+    },
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * The backend of a lane on another process: a dispatch connection to the acting primary of a content.
+ * What is sent in one turn of the event loop leaves in one frame.
+ */
+import {
+  MirabelleError,
+  type Content,
+  type Dbid,
+  type Endpoint,
+  type Epoch,
+  type Message,
+} from '@mirabelle/messages'
+import type { Connection, Hello, Ports } from '@mirabelle/runtime'
+import type { BackendEvents, LaneBackend } from './lane-backend.ts'
+
+export interface RemoteTarget {
+  readonly dbid: Dbid
+  readonly content: Content
+  readonly endpoint: Endpoint
+}
+
+export interface RemoteOptions {
+  readonly ports: Ports
+  readonly hello: () => Hello
+  readonly epoch: () => Epoch
+  readonly incarnation: string
+  readonly connectTimeoutMs: number
+  readonly silenceTimeoutMs: number
+}
+
+type DispatchTuple = readonly [number, number, number, number, Uint8Array]
+
+/** Connects to a primary and opens its lane. */
+export async function openRemoteBackend(
+  target: RemoteTarget,
+  options: RemoteOptions,
+  events: BackendEvents,
+  nextSeq: number,
+): Promise<LaneBackend> {
+  const connection = await options.ports.network.connect(target.endpoint, options.hello(), {
+    timeoutMs: options.connectTimeoutMs,
+    silenceTimeoutMs: options.silenceTimeoutMs,
+  })
+  let lost = false
+  const lose = (reason: MirabelleError) => {
+    if (lost) return
+    lost = true
+    events.onLost(reason)
+  }
+  let opened = false
+  connection.setHandlers({
+    onMessage: (message) => deliver(message, connection, events),
+    onClose: (reason) => {
+      if (opened) lose(reason)
+    },
+  })
+  try {
+    const answer = await connection.request(
+      {
+        type: 'dispatch.open',
+        dbid: target.dbid,
+        content: target.content,
+        epoch: options.epoch(),
+        incarnation: options.incarnation,
+        nextSeq,
+      },
+      options.connectTimeoutMs,
+    )
+    opened = true
+    if (connection.closed)
+      throw new MirabelleError(
+        'connection.lost',
+        `content ${target.content}: dbid ${target.dbid} closed the lane while it opened`,
+      )
+    return new RemoteBackend(connection, answer.generation, options, target)
+  } catch (error) {
+    connection.close()
+    throw error
+  }
+}
+
+function deliver(message: Message, connection: Connection, events: BackendEvents): void {
+  switch (message.type) {
+    case 'query.done':
+      for (const [seq, lsn, txStatus, generation, output] of message.items) {
+        events.onDone(seq, { output, lsn, txStatus, generation })
+      }
+      return
+    case 'query.failed': {
+      events.onFailed(message.seq, new MirabelleError(message.code as 'cancelled', message.message))
+      return
+    }
+    case 'query.output': {
+      const bytes = message.chunk.byteLength
+      const passed = events.onOutput(message.seq, message.chunk)
+      const credit = () => connection.send({ type: 'query.credit', seq: message.seq, bytes })
+      if (passed === undefined) credit()
+      // When the consumer failed the statement is cancelled by whoever noticed; the credit lets it come to its end.
+      else passed.then(credit, credit)
+      return
+    }
+    default:
+      throw new MirabelleError('message.bad', `unexpected ${message.type} on a dispatch connection`)
+  }
+}
+
+class RemoteBackend implements LaneBackend {
+  readonly generation: number
+  readonly #connection: Connection
+  readonly #options: RemoteOptions
+  readonly #target: RemoteTarget
+  #batch: DispatchTuple[] = []
+
+  constructor(connection: Connection, generation: number, options: RemoteOptions, target: RemoteTarget) {
+    this.#connection = connection
+    this.generation = generation
+    this.#options = options
+    this.#target = target
+  }
+
+  send(seq: number, bytes: Uint8Array, syncs: number, preambleSyncs: number, stream: boolean): void {
+    this.#batch.push([seq, syncs, preambleSyncs, stream ? 1 : 0, bytes])
+    if (this.#batch.length === 1) this.#options.ports.clock.soon(() => this.#flush())
+  }
+
+  #flush(): void {
+    const items = this.#batch
+    this.#batch = []
+    if (items.length > 0) this.#connection.send({ type: 'query.dispatch', items })
+  }
+
+  cancel(seq: number): void {
+    this.#flush()
+    this.#connection.send({ type: 'query.cancel', seq })
+  }
+
+  async settled(seqs: readonly number[]) {
+    const answer = await this.#connection.request(
+      { type: 'dispatch.settled', incarnation: this.#options.incarnation, seqs },
+      this.#options.connectTimeoutMs,
+    )
+    return { floor: answer.floor, settled: answer.settled }
+  }
+
+  close(): void {
+    this.#flush()
+    this.#connection.close(
+      new MirabelleError(
+        'connection.lost',
+        `content ${this.#target.content}: the coordinator closed the lane`,
+      ),
+    )
+  }
+}
