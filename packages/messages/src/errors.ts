@@ -39,6 +39,10 @@ export const errorCatalog = {
     retryable: true,
     sqlstate: '08001',
   },
+  'listen.failed': {
+    sentence: 'The address does not exist on this host, or the port is in use by another process.',
+    retryable: false,
+  },
   timeout: { sentence: 'No answer within the limit.', retryable: true },
   'queue.full': {
     sentence: 'A bounded queue is full; slow down and try again.',

@@ -17,9 +17,9 @@ export type RequestType = {
   [K in MessageType]: Catalog[K]['reply'] extends MessageType ? K : never
 }[MessageType]
 /** The answer to a request. */
-export type ReplyOf<K extends RequestType> = Catalog[K]['reply'] extends infer R extends MessageType
-  ? MessageOf<R>
-  : never
+export type ReplyOf<K extends RequestType> = {
+  [T in K]: Catalog[T]['reply'] extends infer R extends MessageType ? MessageOf<R> : never
+}[K]
 /** How an instance is to run. */
 export type Assignment = MessageOf<'agent.start'>['assignment']
 /** `[seq, lsn, answer]` of a statement that took effect. */

@@ -1,0 +1,267 @@
+/**
+ * A proven connection over a socket. Made by the handshake of either side; ends with `close()`, the peer, silence, or a bad
+ * frame. Promises: messages arrive in order and whole, checked; the end is told once, with its reason; a bad peer costs only
+ * its own connection.
+ */
+import { messageCatalog, MirabelleError } from '@mirabelle/messages'
+import type { Message, MessageOf, MessageType, ReplyOf, RequestType } from '@mirabelle/messages'
+import type { Logger } from '../log/logger.ts'
+import type { Clock, Timer } from '../ports/clock.ts'
+import type { Connection, ConnectionHandlers, Hello, Party } from '../ports/network.ts'
+import { decodeBody, encodeFrame, HEARTBEAT_FRAME, isHeartbeat } from '../wire/body.ts'
+import { MAX_FRAME_BYTES } from '../wire/frame-decoder.ts'
+import type { FrameDecoder } from '../wire/frame-decoder.ts'
+import { fromErrorMessage, toErrorMessage } from '../wire/wire-error.ts'
+import { Liveness } from './liveness.ts'
+import { PendingRequests } from './pending-requests.ts'
+import { makeResponder } from './responder.ts'
+import type { PeerSocket } from './peer-socket.ts'
+import { WriteQueue } from './write-queue.ts'
+
+/** Bytes that may wait to be sent on one connection: more than two of the largest frames. */
+export const MAX_QUEUED_BYTES = 160 * 1024 * 1024
+/** Messages that may wait for `setHandlers` before reading stops. */
+const MAX_EARLY_MESSAGES = 1000
+/** How long a closing connection may take to hand over its last bytes. */
+const LINGER_MS = 1000
+
+export interface SocketConnectionOptions {
+  readonly socket: PeerSocket
+  readonly decoder: FrameDecoder
+  readonly peer: Hello | Party
+  readonly clock: Clock
+  readonly log: Logger
+  readonly silenceTimeoutMs: number
+}
+
+export class SocketConnection implements Connection {
+  readonly peer: Hello | Party
+  readonly remoteAddress: string
+  readonly remotePort: number
+  readonly #socket: PeerSocket
+  readonly #decoder: FrameDecoder
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #queue: WriteQueue
+  readonly #pending: PendingRequests
+  readonly #liveness: Liveness
+  #handlers: ConnectionHandlers | undefined
+  #early: { message: Message; rid: number | undefined }[] = []
+  #reason: MirabelleError | undefined
+  #told = false
+  #linger: Timer | undefined
+
+  constructor(options: SocketConnectionOptions) {
+    const { socket, decoder, clock } = options
+    this.peer = options.peer
+    this.remoteAddress = socket.remoteAddress ?? ''
+    this.remotePort = socket.remotePort ?? 0
+    this.#socket = socket
+    this.#decoder = decoder
+    this.#clock = clock
+    this.#log = options.log.child({ peer: this.peer.name, dbid: this.peer.dbid, remote: this.#where() })
+    this.#queue = new WriteQueue(socket, clock, MAX_QUEUED_BYTES)
+    this.#pending = new PendingRequests(clock, this.#who())
+    this.#liveness = new Liveness({
+      clock,
+      silenceTimeoutMs: options.silenceTimeoutMs,
+      beat: () => this.#beat(),
+      silent: (ms) => this.#silent(ms),
+    })
+    decoder.maxBytes = MAX_FRAME_BYTES
+    decoder.onBody = (body) => this.#onBody(body)
+    socket.onData = (chunk) => this.#onData(chunk)
+    socket.onEnd = (error) => this.#onEnd(error)
+  }
+
+  /** Keeps outgoing messages back until `release()`: the welcome goes first. */
+  hold(): void {
+    this.#queue.hold()
+  }
+
+  release(): void {
+    this.#queue.release()
+  }
+
+  /** Lets go of the socket without telling anyone: the connection was refused before it was handed over. */
+  abandon(): void {
+    this.#reason = new MirabelleError('connection.lost', `the connection with ${this.#who()} was refused`)
+    this.#told = true
+    this.#queue.close()
+    this.#decoder.stop()
+    this.#liveness.stop()
+    this.#pending.failAll(this.#reason)
+  }
+
+  get closed(): boolean {
+    return this.#reason !== undefined
+  }
+
+  get bufferedBytes(): number {
+    return this.#queue.bufferedBytes
+  }
+
+  drained(): Promise<void> {
+    return this.#queue.drained()
+  }
+
+  setHandlers(handlers: ConnectionHandlers): void {
+    this.#handlers = handlers
+    const early = this.#early
+    this.#early = []
+    if (early.length > 0)
+      this.#clock.soon(() => {
+        for (const { message, rid } of early) this.#deliver(message, rid)
+      })
+    this.#socket.resume()
+    if (this.#reason !== undefined) this.#clock.soon(() => this.#tell())
+  }
+
+  send(message: Message): void {
+    this.#post(encodeFrame(message))
+  }
+
+  request<K extends RequestType>(message: MessageOf<K>, timeoutMs: number): Promise<ReplyOf<K>> {
+    if (this.#reason !== undefined) return Promise.reject(this.#reason)
+    return this.#pending.start(message, timeoutMs, (rid) =>
+      this.#queue.push(encodeFrame(message as Message, rid)),
+    )
+  }
+
+  close(reason?: MirabelleError): void {
+    this.#end(
+      reason ??
+        new MirabelleError('connection.lost', `the connection with ${this.#who()} was closed on this side`),
+      reason,
+    )
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#reason !== undefined) return
+    this.#liveness.heard()
+    try {
+      this.#decoder.push(chunk)
+    } catch (error) {
+      this.#bad(error)
+    }
+  }
+
+  #onBody(body: Buffer): void {
+    if (isHeartbeat(body)) return
+    const { message, rid, re } = decodeBody(body)
+    if (re !== undefined) {
+      this.#pending.settle(re, message)
+      return
+    }
+    if (message.type === 'error') {
+      this.#end(fromErrorMessage(message), undefined)
+      return
+    }
+    if (rid !== undefined && messageCatalog[message.type].reply === null)
+      throw new MirabelleError('message.bad', `${message.type} asks for an answer, but has none`)
+    if (this.#handlers !== undefined && this.#early.length === 0) {
+      this.#deliver(message, rid)
+      return
+    }
+    this.#early.push({ message, rid })
+    if (this.#early.length >= MAX_EARLY_MESSAGES) this.#socket.pause()
+  }
+
+  #deliver(message: Message, rid: number | undefined): void {
+    if (this.#reason !== undefined) return
+    const respond =
+      rid === undefined
+        ? undefined
+        : makeResponder(message.type as MessageType & RequestType, rid, this.#log, (reply) =>
+            this.#post(encodeFrame(reply, undefined, rid)),
+          )
+    try {
+      this.#handlers?.onMessage(message, respond)
+    } catch (error) {
+      this.#log.error(
+        { err: error, message: message.type },
+        'the handler of a message threw; the connection is closed',
+      )
+      const reason =
+        error instanceof MirabelleError
+          ? error
+          : new MirabelleError('internal', `handling ${message.type} from ${this.#who()} failed`, {
+              cause: error,
+            })
+      this.#end(reason, reason)
+    }
+  }
+
+  #post(frame: readonly Uint8Array[]): void {
+    if (this.#reason !== undefined) return
+    try {
+      this.#queue.push(frame)
+    } catch (error) {
+      this.#bad(error)
+    }
+  }
+
+  #bad(error: unknown): void {
+    const reason =
+      error instanceof MirabelleError
+        ? error
+        : new MirabelleError('internal', `the connection with ${this.#who()} broke`, { cause: error })
+    this.#log.warn({ code: reason.code, err: reason }, `the connection is closed: ${reason.message}`)
+    this.#end(reason, reason)
+  }
+
+  #beat(): void {
+    if (!this.#queue.wrote && this.#queue.bufferedBytes === 0) this.#post([HEARTBEAT_FRAME])
+    this.#queue.wrote = false
+  }
+
+  #silent(ms: number): void {
+    const sentence = `nothing heard from ${this.#who()} for ${Math.round(ms)} ms`
+    this.#end(new MirabelleError('connection.silent', sentence), undefined)
+    this.#socket.destroy()
+  }
+
+  #onEnd(error: Error | undefined): void {
+    this.#linger?.clear()
+    const half = this.#decoder.unfinishedBytes
+    const how = `${error === undefined ? 'closed by the peer' : error.message}${half > 0 ? `, ${half} bytes into a frame` : ''}`
+    const options = error === undefined ? {} : { cause: error }
+    this.#end(
+      new MirabelleError('connection.lost', `the connection with ${this.#who()} ended: ${how}`, options),
+      undefined,
+    )
+    this.#socket.destroy()
+  }
+
+  /** The one way out. `parting` is told to the peer. */
+  #end(reason: MirabelleError, parting: MirabelleError | undefined): void {
+    if (this.#reason !== undefined) return
+    if (parting !== undefined && parting.code !== 'queue.full')
+      this.#post(encodeFrame(toErrorMessage(parting)))
+    this.#reason = reason
+    this.#queue.release()
+    this.#queue.close()
+    this.#decoder.stop()
+    this.#liveness.stop()
+    this.#early = []
+    this.#pending.failAll(reason)
+    this.#socket.end()
+    this.#linger = this.#clock.setTimer(LINGER_MS, () => this.#socket.destroy())
+    this.#clock.soon(() => this.#tell())
+  }
+
+  #tell(): void {
+    if (this.#told || this.#handlers === undefined || this.#reason === undefined) return
+    this.#told = true
+    this.#handlers.onClose(this.#reason)
+  }
+
+  #who(): string {
+    const { kind, dbid, name } = this.peer
+    return `${kind === 'instance' ? `dbid ${dbid}` : kind} ${name} (${this.#where()})`
+  }
+
+  #where(): string {
+    return `${this.remoteAddress}:${this.remotePort}`
+  }
+}
