@@ -1,0 +1,33 @@
+/**
+ * The tables of Mirabelle in every data directory's template. They live in pg_catalog, so `SELECT * FROM gp_segment_configuration`
+ * needs no schema; on segments only dtx_committed is used, on the coordinator all of them are, and they reach the standby as WAL.
+ */
+export const bootstrapSql = `
+SET allow_system_table_mods = on;
+CREATE TABLE pg_catalog.gp_segment_configuration (
+  dbid smallint NOT NULL, content smallint NOT NULL, role "char" NOT NULL, preferred_role "char" NOT NULL, mode "char" NOT NULL,
+  status "char" NOT NULL, port integer NOT NULL, hostname text NOT NULL, address text NOT NULL, datadir text NOT NULL);
+CREATE TABLE pg_catalog.gp_configuration_history (time timestamptz NOT NULL, dbid smallint NOT NULL, description text);
+CREATE TABLE pg_catalog.gp_distribution_policy (
+  localoid oid NOT NULL, policytype "char" NOT NULL, numsegments integer NOT NULL, distkey int2[] NOT NULL);
+CREATE TABLE pg_catalog.mirabelle_endpoint (dbid smallint NOT NULL, addresses text[] NOT NULL, port integer NOT NULL);
+CREATE TABLE pg_catalog.mirabelle_host (hostname text NOT NULL, addresses text[] NOT NULL, agent_port integer NOT NULL);
+CREATE TABLE pg_catalog.mirabelle_setting (name text NOT NULL, value text NOT NULL);
+CREATE TABLE pg_catalog.mirabelle_cluster (key text NOT NULL, value text NOT NULL);
+CREATE TABLE pg_catalog.dtx_committed (gid text NOT NULL);
+CREATE UNLOGGED TABLE pg_catalog.gp_stat_replication (
+  gp_segment_id integer, pid integer, usesysid oid, usename name, application_name text, client_addr inet, client_hostname text,
+  client_port integer, backend_start timestamptz, backend_xmin xid, state text, sent_lsn pg_lsn, write_lsn pg_lsn, flush_lsn pg_lsn,
+  replay_lsn pg_lsn, write_lag interval, flush_lag interval, replay_lag interval, sync_priority integer, sync_state text,
+  reply_time timestamptz, sync_error text);
+CREATE UNLOGGED TABLE pg_catalog.gp_master_mirroring (
+  summary_state text, detail_state text, log_time timestamptz, error_message text);
+CREATE UNLOGGED TABLE pg_catalog.gp_segment_status (
+  dbid smallint, content smallint, role "char", state text, pid integer, timeline integer, flush_lsn pg_lsn, replay_lsn pg_lsn,
+  lag_bytes bigint, lag_seconds double precision, lane_depth integer, rss_bytes bigint, uptime_seconds double precision);
+CREATE FUNCTION pg_catalog.gp_request_fts_probe_scan() RETURNS boolean LANGUAGE sql VOLATILE AS 'SELECT true';
+GRANT SELECT ON pg_catalog.gp_segment_configuration, pg_catalog.gp_configuration_history, pg_catalog.gp_distribution_policy,
+  pg_catalog.mirabelle_endpoint, pg_catalog.mirabelle_host, pg_catalog.mirabelle_setting, pg_catalog.mirabelle_cluster,
+  pg_catalog.gp_stat_replication, pg_catalog.gp_master_mirroring, pg_catalog.gp_segment_status TO PUBLIC;
+RESET allow_system_table_mods;
+`

@@ -1,0 +1,50 @@
+/** The catalog in the coordinator's own PostgreSQL. */
+import { MirabelleError } from '@mirabelle/messages'
+import { firstColumn, firstErrorCode } from '../lanes/backend-bytes.ts'
+import type { LaneResult } from '../lanes/lane-item.ts'
+import { changeSql, loadSnapshotSql } from './catalog-sql.ts'
+import type { CatalogStore, ClusterSnapshot, Mirroring } from './cluster-catalog.ts'
+
+/** `run` executes SQL on the coordinator's engine, ahead of clients, and resolves when it is durable. */
+export function createSqlCatalogStore(run: (sql: string) => Promise<LaneResult>): CatalogStore {
+  const checked = async (sql: string, what: string): Promise<LaneResult> => {
+    const result = await run(sql)
+    const code = firstErrorCode(result.output)
+    if (code !== undefined) throw new MirabelleError('internal', `${what} failed with SQLSTATE ${code}`)
+    return result
+  }
+  return {
+    async load() {
+      const text = firstColumn((await checked(loadSnapshotSql, 'reading the catalog')).output)[0]
+      if (text === undefined)
+        throw new MirabelleError('datadir.broken', 'the catalog of the coordinator is empty')
+      return parseSnapshot(text)
+    },
+    async change(change) {
+      await checked(changeSql(change), 'changing the catalog')
+    },
+  }
+}
+
+interface RawSnapshot {
+  readonly cluster: Record<string, string> | null
+  readonly rows: ClusterSnapshot['rows']
+  readonly hosts: ClusterSnapshot['hosts']
+  readonly settings: Record<string, string>
+}
+
+function parseSnapshot(text: string): ClusterSnapshot {
+  const raw = JSON.parse(text) as RawSnapshot
+  const cluster = raw.cluster ?? {}
+  const clusterId = cluster['cluster_id']
+  if (clusterId === undefined)
+    throw new MirabelleError('datadir.broken', 'the catalog of the coordinator does not name its cluster')
+  return {
+    clusterId,
+    epoch: Number(cluster['epoch'] ?? 1),
+    mirroring: (cluster['mirroring'] ?? 'none') as Mirroring,
+    rows: raw.rows,
+    hosts: raw.hosts,
+    settings: raw.settings,
+  }
+}

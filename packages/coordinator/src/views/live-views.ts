@@ -1,0 +1,117 @@
+/**
+ * The live views: tables in pg_catalog that are filled anew just before a statement that names them runs, so that any SQL over them works.
+ */
+import { formatLsn, type InstanceStateRow, type ReplicationRow } from '@mirabelle/messages'
+import { literal } from '../catalog/catalog-sql.ts'
+
+/** Relations that have to be refreshed. */
+export const liveViews = ['gp_stat_replication', 'gp_master_mirroring', 'gp_segment_status'] as const
+
+/** What the views are filled from. */
+export interface LiveState {
+  /** A row per walsender, with the content of its primary. */
+  readonly replication: readonly { readonly content: number; readonly row: ReplicationRow }[]
+  readonly instances: readonly InstanceStateRow[]
+  readonly standby: StandbySummary
+  readonly laneDepth: (content: number) => number
+}
+
+/** The one row of gp_master_mirroring (HAWQ). */
+export interface StandbySummary {
+  readonly summary: 'Not Configured' | 'Synchronizing' | 'Synchronized' | 'Not Synchronized' | 'Unknown'
+  readonly detail: string | null
+  /** Wall clock, ms, of the last change. */
+  readonly changedAt: number | null
+  readonly error: string | null
+}
+
+/** SQL that fills the views that a statement names, or undefined when it names none. */
+export function refreshSql(relations: readonly string[], state: LiveState): string | undefined {
+  const statements: string[] = []
+  if (relations.includes('gp_stat_replication')) {
+    statements.push(
+      ...refill(
+        'gp_stat_replication',
+        state.replication.map(({ content, row }) => replicationValues(content, row)),
+      ),
+    )
+  }
+  if (relations.includes('gp_master_mirroring')) {
+    const { summary, detail, changedAt, error } = state.standby
+    statements.push(
+      ...refill('gp_master_mirroring', [
+        [literal(summary), text(detail), time(changedAt), text(error)].join(','),
+      ]),
+    )
+  }
+  if (relations.includes('gp_segment_status')) {
+    statements.push(
+      ...refill(
+        'gp_segment_status',
+        state.instances.map((row) => statusValues(row, state)),
+      ),
+    )
+  }
+  return statements.length === 0 ? undefined : statements.join('; ')
+}
+
+function refill(table: string, rows: readonly string[]): string[] {
+  const values = rows.map((row) => `(${row})`).join(',')
+  return [
+    `DELETE FROM pg_catalog.${table}`,
+    ...(rows.length === 0 ? [] : [`INSERT INTO pg_catalog.${table} VALUES ${values}`]),
+  ]
+}
+
+const text = (value: string | null): string => (value === null ? 'NULL' : literal(value))
+const time = (ms: number | null): string => (ms === null ? 'NULL' : `to_timestamp(${(ms / 1000).toFixed(6)})`)
+const interval = (ms: number | null): string =>
+  ms === null ? 'NULL' : `interval '${Math.max(0, ms).toFixed(3)} milliseconds'`
+const lsn = (position: number): string => `'${formatLsn(position)}'::pg_lsn`
+
+function replicationValues(content: number, row: ReplicationRow): string {
+  return [
+    content,
+    row.pid,
+    10,
+    `'postgres'`,
+    `'gp_walreceiver'`,
+    row.clientAddr === '' ? 'NULL' : literal(row.clientAddr),
+    'NULL',
+    row.clientPort,
+    time(row.backendStart),
+    'NULL',
+    literal(row.state),
+    lsn(row.sentLsn),
+    lsn(row.writeLsn),
+    lsn(row.flushLsn),
+    lsn(row.replayLsn),
+    interval(row.writeLagMs),
+    interval(row.flushLagMs),
+    interval(row.replayLagMs),
+    1,
+    literal(row.syncState),
+    time(row.replyTime),
+    `'none'`,
+  ].join(',')
+}
+
+function statusValues(row: InstanceStateRow, state: LiveState): string {
+  const lag = row.replication
+  const sent = lag === null ? null : Math.max(0, lag.sentLsn - lag.flushLsn)
+  return [
+    row.dbid,
+    row.content,
+    literal(row.role),
+    text(row.state),
+    row.pid ?? 'NULL',
+    row.timeline ?? 'NULL',
+    row.lsn === null ? 'NULL' : `${literal(row.lsn)}::pg_lsn`,
+    row.replay_lsn === null ? 'NULL' : `${literal(row.replay_lsn)}::pg_lsn`,
+    sent ?? 'NULL',
+    lag === null || lag.flushLagMs === null ? 'NULL' : (lag.flushLagMs / 1000).toFixed(6),
+    row.role === 'p' ? state.laneDepth(row.content) : 'NULL',
+    row.rss_bytes ?? 'NULL',
+    row.uptime_s ?? 'NULL',
+  ].join(',')
+}
