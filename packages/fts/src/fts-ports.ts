@@ -129,7 +129,8 @@ export interface FtsProber {
   stop(): Promise<void>
   /**
    * gp_request_fts_probe_scan(): resolves when a cycle of every content that started after this call has ended, whatever it found.
-   * Requests between cycles share one; a request during a cycle gets a fresh one. Rejects with `not.ready` when the prober does not run.
+   * Requests between cycles share one; a request during a cycle gets a fresh one. A content on hold is passed over.
+   * Rejects with `not.ready` when the prober does not run.
    */
   requestScan(): Promise<void>
   /** The same for one content. */
