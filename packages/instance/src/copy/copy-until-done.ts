@@ -1,0 +1,54 @@
+/**
+ * Runs the copy hook until it has succeeded or the instance stops: a copy that was interrupted (the primary failed over, a connection
+ * broke, another copy was under way) begins again and completes.
+ */
+import { MirabelleError, type Peer } from '@mirabelle/messages'
+import { delay, type Hello, type Ports } from '@mirabelle/runtime'
+import type { CopyFromPeer, CopyMode, CopyResult } from './copy-from-peer.ts'
+
+const RETRY_MS = 1_000
+
+export interface CopyUntilDone {
+  readonly ports: Ports
+  readonly hook: CopyFromPeer | undefined
+  readonly mode: CopyMode
+  readonly datadir: string
+  readonly peer: () => Peer | null
+  readonly hello: () => Hello
+  readonly signal: AbortSignal
+  /** What to show in `state`. */
+  readonly say: (detail: string) => void
+}
+
+/** The result, or undefined when it was aborted. Rejects with an error that trying again does not help. */
+export async function copyUntilDone(options: CopyUntilDone): Promise<CopyResult | undefined> {
+  const { ports, signal, say } = options
+  while (!signal.aborted) {
+    const upstream = options.peer()
+    if (options.hook === undefined || upstream === null) {
+      throw new MirabelleError(
+        'not.ready',
+        `${options.datadir} needs a ${options.mode} copy, but there is nobody to copy from`,
+      )
+    }
+    const hello = options.hello()
+    try {
+      return await options.hook(options.mode, {
+        ports,
+        datadir: options.datadir,
+        upstream,
+        hello,
+        epoch: hello.epoch,
+        signal,
+        progress: (at) => say(`${options.mode} copy: ${at.step}, ${at.bytesDone} of ${at.bytesTotal} bytes`),
+      })
+    } catch (error) {
+      if (signal.aborted) return undefined
+      if (error instanceof MirabelleError && !error.retryable) throw error
+      ports.log.warn({ err: error }, 'the copy was interrupted; it begins again')
+      say(`${options.mode} copy interrupted: ${error instanceof Error ? error.message : String(error)}`)
+      await delay(ports.clock, RETRY_MS)
+    }
+  }
+  return undefined
+}

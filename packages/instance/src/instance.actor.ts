@@ -1,0 +1,649 @@
+/**
+ * One instance: a PostgreSQL behind the engine port, its role, and what that role owes to the rest of the cluster (architecture §2).
+ *
+ * Made by the process's main (through segment or coordinator) with its assignment; ends with `stop`, or by itself when a promise
+ * cannot be kept any more; the hook `onEnd` is called once, and the process ends. Role decisions are the machine's; this file performs
+ * them. Requests of others come in through `control/`; what a primary and a mirror do is in `primary/` and `mirror/`.
+ */
+import type { EnginePort, EngineStarted } from '@mirabelle/engine'
+import {
+  COORDINATOR_CONTENT,
+  formatLsn,
+  isMirabelleError,
+  MirabelleError,
+  settingsFrom,
+  type Assignment,
+  type Content,
+  type Dbid,
+  type Epoch,
+  type Lsn,
+  type MessageOf,
+  type Peer,
+  type Settings,
+  type Timeline,
+} from '@mirabelle/messages'
+import type { Hello, Listener, Logger, Party, Ports, Purpose } from '@mirabelle/runtime'
+import type { SettledKnown } from '@mirabelle/wal'
+import { acceptConnection, superseded, type ConnectionSubject } from './control/connections.ts'
+import type { StopMode } from './control/control.ts'
+import { probed } from './control/probed.ts'
+import { copyUntilDone } from './copy/copy-until-done.ts'
+import type { CopyMode } from './copy/copy-from-peer.ts'
+import { within } from './deadline.ts'
+import type { CommitGate } from './gate/commit-gate.ts'
+import type { InstanceHooks, InstanceOptions, WalParts } from './instance-options.ts'
+import { MirrorSide } from './mirror/mirror-side.actor.ts'
+import { syncTail } from './mirror/sync-tail.ts'
+import type { WalEnd } from './mirror/wal-end.ts'
+import { PrimarySide } from './primary/primary-side.actor.ts'
+import { DiskCheck } from './probe/disk-check.ts'
+import type { RoleEvent, RoleState } from './role/instance-role.machine.ts'
+import { RoleDecider } from './role/role-decider.ts'
+import { DurableState } from './state/durable-state.ts'
+import { readIdentity, verifyIdentity } from './state/identity.ts'
+import { diskCheckFile, pgdataDir, pgWalDir, receivedWalDir } from './state/layout.ts'
+import { systemIdentifier } from './state/system-identifier.ts'
+
+/** PostgreSQL must have started, or ended recovery, within this time, ms: crash recovery replays at some 130 MB/s. */
+const ENGINE_START_MS = 10 * 60_000
+/** An orderly stop turns into an immediate one after this time, ms. */
+const ENGINE_STOP_MS = 30_000
+/** How long a smart stop waits for statements to end, ms. */
+const QUIESCE_MS = 60_000
+/** How long an orderly stop waits for the mirror to have the last WAL, ms. */
+const LAST_WAL_MS = 2_000
+
+export class InstanceActor implements ConnectionSubject {
+  readonly clusterId: string
+  readonly dbid: Dbid
+  readonly content: Content
+  readonly hooks: InstanceHooks
+  readonly log: Logger
+  readonly engine: EnginePort
+  readonly diskCheck: DiskCheck
+  readonly #ports: Ports
+  readonly #wal: WalParts
+  readonly #options: InstanceOptions
+  readonly #datadir: string
+  readonly #role: RoleDecider
+  readonly #startedAt: number
+  #assignment: Assignment
+  #settings: Settings
+  #durable: DurableState | undefined
+  #systemIdentifier = ''
+  #listener: Listener | undefined
+  #primary: PrimarySide | undefined
+  #mirror: MirrorSide | undefined
+  #detail = ''
+  #ended = false
+  #generation = 0
+  #epochBarrier: Promise<void> = Promise.resolve()
+  #copyAbort: AbortController | undefined
+
+  constructor(options: InstanceOptions) {
+    const { assignment, ports } = options
+    this.#options = options
+    this.clusterId = options.clusterId
+    this.dbid = assignment.dbid
+    this.content = assignment.content
+    this.hooks = options.hooks
+    this.engine = options.engine
+    this.log = ports.log.child({ dbid: assignment.dbid, content: assignment.content })
+    this.#ports = { ...ports, log: this.log }
+    this.#wal = options.wal
+    this.#assignment = assignment
+    this.#settings = settingsFrom(assignment.settings)
+    this.#datadir = assignment.datadir
+    this.#startedAt = ports.clock.now()
+    this.#role = new RoleDecider(assignment.role)
+    this.diskCheck = new DiskCheck(ports, diskCheckFile(assignment.datadir))
+    this.engine.onWal = (chunk) => this.#primary?.onWal(chunk)
+    this.engine.onDeath = (error) => {
+      const message = `PostgreSQL of dbid ${this.dbid} ended unexpectedly: ${error.message}`
+      this.fail(new MirabelleError('engine.died', message, { cause: error }))
+    }
+  }
+
+  // ---- what others see ---------------------------------------------------------------------------------------------------
+
+  get roleState(): RoleState {
+    return this.#role.state
+  }
+  get reason(): string {
+    return this.#role.reason
+  }
+  /** What the instance has promised and recorded. Only after `start` has opened it. */
+  get durable(): DurableState {
+    if (this.#durable === undefined) throw new MirabelleError('not.ready', `dbid ${this.dbid} is starting`)
+    return this.#durable
+  }
+  get primary(): PrimarySide | undefined {
+    return this.#primary
+  }
+  /** The commit gate of a primary. */
+  get gate(): CommitGate | undefined {
+    return this.#primary?.gate
+  }
+  get systemIdentifier(): string {
+    return this.#systemIdentifier
+  }
+  get assignment(): Assignment {
+    return this.#assignment
+  }
+  /** Generation of the backend when it was last started by the instance. */
+  get generation(): number {
+    return this.#generation
+  }
+  get timeline(): Timeline {
+    return this.#primary?.timeline ?? this.#mirror?.timeline ?? this.#role.timeline
+  }
+  get epoch(): Epoch {
+    return this.durable.epoch
+  }
+  /** Port of the listener, once it listens. */
+  get port(): number {
+    return this.#listener?.port ?? 0
+  }
+  settings(): Settings {
+    return this.#settings
+  }
+
+  /** What the instance says first on a connection that it opens. */
+  hello(purpose: Purpose): Hello {
+    return { ...this.#party(), purpose, epoch: this.#durable?.epoch ?? 0 }
+  }
+
+  /** What a mirror, or the mirror that this primary was, knows of statements that took effect. */
+  settledKnown(): SettledKnown | undefined {
+    return this.#primary?.hub.settledKnown() ?? this.#mirror?.receiver?.settledKnown()
+  }
+
+  // ---- life ---------------------------------------------------------------------------------------------------------------
+
+  /**
+   * Starts in the assigned role. Resolves when the instance is primary or mirror, or is being copied; rejects, after `onEnd`, with why it
+   * cannot run: `datadir.foreign`, `datadir.broken`, `datadir.locked`, `engine.died`, …
+   */
+  async start(): Promise<void> {
+    try {
+      await this.#open()
+      if (this.#assignment.role === 'p') await this.#startAsPrimary()
+      else await this.#startAsMirror()
+    } catch (error) {
+      this.fail(error)
+      throw error
+    }
+  }
+
+  /** Ends in an orderly way. Resolves when PostgreSQL has ended; `onEnd` is called then. */
+  async stop(mode: StopMode): Promise<void> {
+    if (this.roleState === 'stopped' || this.roleState === 'failed') return
+    const again = this.roleState === 'stopping'
+    if (mode === 'smart' && !again) await this.#quiesce()
+    this.#decide({ type: 'stop', reason: `stop mode ${mode}` })
+    if (again && mode !== 'immediate') return
+    this.#copyAbort?.abort()
+    const primary = this.#primary
+    primary?.quiet()
+    await this.#mirror?.close()
+    if (primary !== undefined && !primary.gate.closed && mode !== 'immediate') {
+      await this.#stopEngine('fast')
+      await primary.mirrorCaughtUp(LAST_WAL_MS)
+    }
+    const reason = new MirabelleError('not.ready', `dbid ${this.dbid} of content ${this.content} is stopped`)
+    primary?.close(reason)
+    await this.#stopEngine('immediate')
+    await this.#listener?.close()
+    if ((this.roleState as RoleState) !== 'stopping') return
+    this.#decide({ type: 'stop.done' })
+    this.#end(undefined)
+  }
+
+  /** A promise cannot be kept any more: nothing leaves after this, and the process is to end with a status other than 0. */
+  fail(cause: unknown): void {
+    if (this.roleState === 'failed' || this.roleState === 'stopped') return
+    const error = isMirabelleError(cause)
+      ? cause
+      : new MirabelleError('engine.died', `dbid ${this.dbid}: ${describe(cause)}`, { cause })
+    this.log.error({ err: error }, 'the instance fails')
+    this.#decide({ type: 'fail', code: error.code, reason: error.message })
+    this.#primary?.close(error)
+    this.#copyAbort?.abort()
+    const closing = [this.#mirror?.close(), this.#stopEngine('immediate'), this.#listener?.close()]
+    void Promise.allSettled(closing).then(() => this.#end(error))
+  }
+
+  /** Somebody else rules: nothing is answered as primary any more, what waits fails. */
+  fence(reason: MirabelleError): void {
+    if (this.roleState !== 'primary') return
+    this.#decide({ type: 'fence', code: reason.code, reason: reason.message })
+    this.#primary?.close(reason)
+    this.#stopEngine('immediate').catch((error: unknown) => this.fail(error))
+  }
+
+  // ---- requests -----------------------------------------------------------------------------------------------------------
+
+  /** Lets a request of epoch `epoch` in, or throws `epoch.stale`. A higher epoch is promised durably first (I4). */
+  async admitEpoch(epoch: Epoch, who: string): Promise<void> {
+    const promised = this.durable.epoch
+    if (epoch < promised) {
+      throw new MirabelleError(
+        'epoch.stale',
+        `${who} of epoch ${epoch} is refused: dbid ${this.dbid} of content ${this.content} has promised epoch ${promised}`,
+        { detail: { epoch: promised } },
+      )
+    }
+    if (epoch > promised) {
+      if (this.content === COORDINATOR_CONTENT && this.roleState === 'primary') {
+        const error = superseded(this, epoch, who)
+        this.fence(error)
+        throw error
+      }
+      await this.raiseEpoch(epoch)
+    }
+    await this.#epochBarrier
+  }
+
+  /** Promises an epoch. Resolves when it is durable and no statement of an older coordinator can run any more. */
+  raiseEpoch(epoch: Epoch): Promise<void> {
+    const raised = this.#epochBarrier
+      .catch(() => undefined)
+      .then(async () => {
+        if (epoch <= this.durable.epoch) return
+        await this.durable.raiseEpoch(epoch)
+        this.log.info({ epoch }, 'epoch promised')
+        await this.hooks.onEpochRaised?.(epoch)
+      })
+    this.#epochBarrier = raised
+    // Whoever asks next is told of the failure; until then it is nobody's unhandled rejection.
+    raised.catch(() => undefined)
+    return raised
+  }
+
+  /** PROMOTE: idempotent, and does not wait. A mirror that is starting is promoted when replay has begun. */
+  requestPromote(): void {
+    const before = this.roleState
+    this.#decide({ type: 'promote' })
+    if (before === 'mirror' && (this.roleState as RoleState) === 'promoting') this.#promote()
+  }
+
+  probed(): MessageOf<'fts.probed'> {
+    return probed({
+      roleState: this.roleState,
+      assignedRole: this.#assignment.role,
+      health: this.roleState === 'primary' ? this.#primary?.health() : undefined,
+      syncRep: this.#primary?.gate.syncRep ?? this.#durable?.syncRep === true,
+      replayLsn: this.#replayLsn(),
+      flushLsn: this.#flushLsn(),
+      timeline: this.timeline,
+    })
+  }
+
+  status(): MessageOf<'instance.statusIs'> {
+    const info = this.#options.processInfo?.() ?? { pid: 0, rssBytes: 0 }
+    const detail = [this.reason, this.#detail, this.hooks.detail?.() ?? ''].filter((one) => one !== '')
+    return {
+      type: 'instance.statusIs',
+      dbid: this.dbid,
+      content: this.content,
+      pid: info.pid,
+      roleState: this.roleState,
+      role: this.#actingRole(),
+      epoch: this.#durable?.epoch ?? 0,
+      timeline: this.timeline,
+      flushLsn: this.#flushLsn(),
+      replayLsn: this.#replayLsn(),
+      syncRep: this.#primary?.gate.syncRep ?? this.#durable?.syncRep === true,
+      startedAt: this.#startedAt,
+      rssBytes: info.rssBytes,
+      detail: detail.join('; '),
+      replication: this.#primary?.hub.replicationRows() ?? [],
+    }
+  }
+
+  /** The peer, the settings or the permitted recovery changed. An assignment that says mirror fences a primary. */
+  async reassign(assignment: Assignment): Promise<void> {
+    await this.durable.setAssignment(assignment)
+    const before = this.#assignment
+    this.#assignment = assignment
+    this.#settings = settingsFrom(assignment.settings)
+    if (this.roleState === 'primary' && assignment.role === 'm') {
+      this.fence(
+        new MirabelleError(
+          'not.primary',
+          `dbid ${this.dbid} was told that it is a mirror; start it anew as one`,
+        ),
+      )
+      return
+    }
+    if (assignment.peer !== null && !samePeer(before.peer, assignment.peer))
+      this.#mirror?.setPeer(assignment.peer)
+    this.#primary?.reassigned()
+    if (this.roleState === 'unfit') this.#recover(this.reason)
+  }
+
+  // ---- starting -----------------------------------------------------------------------------------------------------------
+
+  async #open(): Promise<void> {
+    const { disk } = this.#ports
+    verifyIdentity(this.#datadir, await readIdentity(disk, this.#datadir), {
+      clusterId: this.clusterId,
+      content: this.content,
+      dbid: this.dbid,
+    })
+    this.#durable = await DurableState.open(disk, this.#datadir)
+    const assignment = this.#assignment
+    if (assignment.epoch < this.#durable.epoch) {
+      this.log.warn(
+        { epoch: assignment.epoch, promised: this.#durable.epoch },
+        'the assignment comes from an older coordinator than the one that was promised obedience',
+      )
+    }
+    await this.#durable.raiseEpoch(assignment.epoch)
+    if (assignment.syncRep !== null) await this.#durable.setSyncRep(assignment.syncRep)
+    await this.#durable.setAssignment(assignment)
+    await disk.makeDir(receivedWalDir(this.#datadir))
+    this.#listener = await this.#ports.network.listen(
+      assignment.listen,
+      () => this.#party(),
+      (connection, hello) => acceptConnection(this, connection, hello),
+    )
+  }
+
+  async #startAsPrimary(): Promise<void> {
+    if (this.durable.copying !== null) {
+      throw new MirabelleError(
+        'datadir.broken',
+        `${this.#datadir} holds a copy that is not complete (dbid ${this.dbid}): it cannot be started as primary; recover it as mirror`,
+      )
+    }
+    this.#systemIdentifier = await systemIdentifier(this.#ports.disk, this.#datadir)
+    if (this.durable.role === 'm') {
+      // FTS made this copy the primary while its process was away, or a promotion was interrupted.
+      this.#decide({ type: 'promote' })
+      await this.#replay(await this.#findEnd(), undefined)
+      return
+    }
+    const started = await this.#engineStart(this.engine.startPrimary(), 'start as primary')
+    await this.durable.setRole('p')
+    await this.#openPrimary(started, undefined)
+  }
+
+  async #startAsMirror(): Promise<void> {
+    const { recovery } = this.#assignment
+    const wanted =
+      this.durable.copying ?? (recovery === 'full' || recovery === 'differential' ? recovery : null)
+    const copyHook = this.hooks.copyFromPeer
+    const noBase =
+      copyHook !== undefined &&
+      !(await this.#ports.disk.exists(`${pgdataDir(this.#datadir)}/global/pg_control`))
+    if (wanted !== null || noBase) {
+      this.#copy(wanted ?? 'full', noBase ? 'the folder has no base yet' : `${wanted} recovery was asked for`)
+      return
+    }
+    this.#systemIdentifier = await systemIdentifier(this.#ports.disk, this.#datadir)
+    await this.#replay(await this.#findEnd(), this.#assignment.peer ?? undefined)
+  }
+
+  async #findEnd(): Promise<WalEnd> {
+    const end = await this.#wal.findEnd(this.#ports, this.#walFolders())
+    if (end === undefined) {
+      throw new MirabelleError(
+        'datadir.broken',
+        `${this.#datadir} has no WAL at all: dbid ${this.dbid} cannot be a mirror; recover it with a full copy`,
+      )
+    }
+    await syncTail(this.#ports.disk, this.#walFolders())
+    return end
+  }
+
+  /** Receives from `peer` and replays, from `end` on. */
+  async #replay(end: WalEnd, peer: Peer | undefined): Promise<void> {
+    await this.durable.setRole('m')
+    const mirror = new MirrorSide({
+      ports: this.#ports,
+      log: this.log,
+      engine: this.engine,
+      wal: this.#wal,
+      state: this.durable,
+      identity: {
+        clusterId: this.clusterId,
+        content: this.content,
+        dbid: this.dbid,
+        systemIdentifier: this.#systemIdentifier,
+      },
+      walDir: receivedWalDir(this.#datadir),
+      end,
+      peer,
+      settings: () => this.#settings,
+      onTimeline: (timeline) => {
+        if (this.roleState === 'mirror') this.#decide({ type: 'engine.mirror', timeline })
+      },
+      onUnfit: (state, reason) => this.#recover(`${state}: ${reason.message}`, reason),
+      onFatal: (error) => this.fail(error),
+    })
+    this.#mirror = mirror
+    const started = await this.#engineStart(mirror.start(), 'start as mirror')
+    if (this.#mirror !== mirror || this.roleState !== 'starting') return
+    this.#generation = started.generation
+    this.#decide({ type: 'engine.mirror', timeline: mirror.timeline })
+    if ((this.roleState as RoleState) === 'promoting') this.#promote()
+  }
+
+  // ---- mirror → primary ---------------------------------------------------------------------------------------------------
+
+  #promote(): void {
+    this.#promoteNow().catch((error: unknown) => this.fail(error))
+  }
+
+  async #promoteNow(): Promise<void> {
+    const mirror = this.#mirror as MirrorSide
+    const { clock } = this.#ports
+    const begunAt = clock.monotonic()
+    // Off before anything else: commits of the new primary must not wait for a mirror that it does not have.
+    await this.durable.setSyncRep(false)
+    const { started, received } = await this.#engineStart(mirror.takeOver(), 'promotion')
+    if (this.roleState !== 'promoting') return
+    await this.durable.setRole('p')
+    this.#mirror = undefined
+    const settled =
+      received === undefined
+        ? undefined
+        : {
+            ...received.settled,
+            entries: received.settled.entries.filter(([, lsn]) => lsn <= received.receivedEnd),
+          }
+    await this.#openPrimary(started, settled)
+    this.log.info(
+      {
+        timeline: started.timeline,
+        lsn: formatLsn(started.lsn),
+        receivedEnd: formatLsn(received?.receivedEnd ?? started.lsn),
+        tookMs: Math.round(clock.monotonic() - begunAt),
+      },
+      'promoted',
+    )
+  }
+
+  async #openPrimary(started: EngineStarted, settled: SettledKnown | undefined): Promise<void> {
+    const history = await this.#wal.history(this.#ports, this.#walFolders(), started.timeline)
+    if (this.roleState !== 'starting' && this.roleState !== 'promoting') return
+    this.#generation = started.generation
+    this.#primary = new PrimarySide({
+      ports: this.#ports,
+      log: this.log,
+      engine: this.engine,
+      wal: this.#wal,
+      reader: this.#wal.createReader(this.#ports, this.#walFolders()),
+      hooks: this.hooks,
+      state: this.durable,
+      identity: { clusterId: this.clusterId, content: this.content, dbid: this.dbid },
+      systemIdentifier: this.#systemIdentifier,
+      timeline: started.timeline,
+      history,
+      flushLsn: started.lsn,
+      settings: () => this.#settings,
+      peer: () => this.#assignment.peer,
+      hello: () => this.hello('wal'),
+      settled,
+      maintenance: this.#options.maintenance !== false,
+      onReplaced: (reason) => this.fence(reason),
+      onFatal: (error) => this.fail(error),
+    })
+    this.#decide({ type: 'engine.primary', timeline: started.timeline })
+  }
+
+  // ---- copy ---------------------------------------------------------------------------------------------------------------
+
+  /** The walreceiver cannot go on: copy when the assignment allows it, else say so and stay unfit. */
+  #recover(why: string, reason?: MirabelleError): void {
+    const { recovery } = this.#assignment
+    const code = reason?.code ?? 'wal.diverged'
+    const copyable = code === 'wal.diverged' || code === 'wal.removed' || code === 'wal.ahead'
+    if (recovery !== 'incremental' && copyable && this.hooks.copyFromPeer !== undefined) {
+      this.#copy(recovery === 'full' ? 'full' : 'differential', why)
+      return
+    }
+    if (this.roleState === 'unfit') return
+    const next = copyable
+      ? 'recover it with a differential or full copy (`mirabelle recover --differential`)'
+      : 'see the log; `mirabelle recover --full` makes it anew'
+    this.#decide({ type: 'unfit', code, reason: `${why}; ${next}` })
+    const mirror = this.#mirror
+    this.#mirror = undefined
+    const closing = async (): Promise<void> => {
+      await mirror?.close()
+      await this.#stopEngine('immediate')
+    }
+    closing().catch((error: unknown) => this.fail(error))
+  }
+
+  #copy(mode: CopyMode, why: string): void {
+    this.#decide({ type: 'copy', reason: why })
+    if (this.roleState !== 'copying') return
+    this.#copyNow(mode).catch((error: unknown) => this.fail(error))
+  }
+
+  async #copyNow(mode: CopyMode): Promise<void> {
+    const mirror = this.#mirror
+    this.#mirror = undefined
+    await mirror?.close()
+    await this.#stopEngine('immediate')
+    await this.durable.setCopying(mode)
+    this.#copyAbort = new AbortController()
+    const result = await copyUntilDone({
+      ports: this.#ports,
+      hook: this.hooks.copyFromPeer,
+      mode,
+      datadir: this.#datadir,
+      peer: () => this.#assignment.peer,
+      hello: () => this.hello('copy'),
+      signal: this.#copyAbort.signal,
+      say: (detail) => {
+        this.#detail = detail
+      },
+    })
+    this.#copyAbort = undefined
+    this.#detail = ''
+    if (result === undefined || this.roleState !== 'copying') return
+    await this.durable.setCopying(null)
+    // The copy that was asked for is made: a restart of the process is not to make it again.
+    await this.durable.setAssignment({ ...this.#assignment, recovery: 'auto' })
+    this.#assignment = { ...this.#assignment, recovery: 'auto' }
+    this.#decide({ type: 'copy.done' })
+    this.#systemIdentifier = await systemIdentifier(this.#ports.disk, this.#datadir)
+    const end: WalEnd = { timeline: result.timeline, receivedEnd: result.startLsn, history: result.history }
+    await this.#replay(end, this.#assignment.peer ?? undefined)
+  }
+
+  // ---- small things -------------------------------------------------------------------------------------------------------
+
+  #decide(event: RoleEvent): void {
+    const change = this.#role.decide(event)
+    if (change === undefined) return
+    this.log.info(
+      {
+        from: change.from,
+        event: event.type,
+        to: change.to,
+        reason: change.reason,
+        lsn: formatLsn(this.#flushLsn()),
+        timeline: this.timeline,
+      },
+      change.sentence,
+    )
+    this.hooks.onRole?.({ from: change.from, to: change.to, reason: change.reason })
+  }
+
+  #end(error: MirabelleError | undefined): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.hooks.onEnd(error)
+  }
+
+  #engineStart<T>(work: Promise<T>, what: string): Promise<T> {
+    return within(
+      this.#ports.clock,
+      ENGINE_START_MS,
+      work,
+      () =>
+        new MirabelleError(
+          'engine.died',
+          `${what} of dbid ${this.dbid} has not ended after ${ENGINE_START_MS} ms`,
+        ),
+    )
+  }
+
+  async #stopEngine(mode: 'fast' | 'immediate'): Promise<void> {
+    const tooLong = () =>
+      new MirabelleError(
+        'engine.died',
+        `PostgreSQL of dbid ${this.dbid} has not stopped after ${ENGINE_STOP_MS} ms`,
+      )
+    try {
+      await within(this.#ports.clock, ENGINE_STOP_MS, this.engine.stop(mode), tooLong)
+    } catch (error) {
+      this.log.warn({ err: error, mode }, 'PostgreSQL did not stop as asked')
+    }
+  }
+
+  async #quiesce(): Promise<void> {
+    const tooLong = () => new MirabelleError('timeout', `statements still run after ${QUIESCE_MS} ms`)
+    try {
+      await within(this.#ports.clock, QUIESCE_MS, this.hooks.quiesce?.() ?? Promise.resolve(), tooLong)
+    } catch (error) {
+      this.log.warn({ err: error }, 'smart stop goes on as fast')
+    }
+  }
+
+  #walFolders(): readonly string[] {
+    return [pgWalDir(this.#datadir), receivedWalDir(this.#datadir)]
+  }
+
+  #actingRole(): 'p' | 'm' {
+    if (this.roleState === 'primary' || this.roleState === 'promoting') return 'p'
+    if (this.roleState === 'mirror' || this.roleState === 'copying' || this.roleState === 'unfit') return 'm'
+    return this.#assignment.role
+  }
+
+  #flushLsn(): Lsn {
+    return this.#primary?.gate.localLsn ?? this.#mirror?.flushLsn ?? 0
+  }
+
+  #replayLsn(): Lsn {
+    return this.#primary === undefined ? (this.#mirror?.replayLsn ?? 0) : this.#flushLsn()
+  }
+
+  #party(): Party {
+    const { clusterId, dbid, content } = this
+    return { clusterId, kind: 'instance', dbid, content, name: this.#assignment.hostname }
+  }
+}
+
+function samePeer(a: Peer | null, b: Peer): boolean {
+  return a !== null && JSON.stringify(a) === JSON.stringify(b)
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

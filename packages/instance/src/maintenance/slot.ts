@@ -1,0 +1,34 @@
+/** The physical replication slot that keeps WAL for a mirror that is away, under Greenplum's name. Pure text and arithmetic. */
+import { formatLsn, type Lsn } from '@mirabelle/messages'
+
+/** Name of the slot on every primary. */
+export const SLOT_NAME = 'internal_wal_replication_slot'
+
+/** Where the slot stands; no row when it does not exist, NULL when its WAL was removed. */
+export const slotPositionSql = `SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = '${SLOT_NAME}'`
+/** Makes the slot; WAL is kept from this moment on. */
+export const createSlotSql = `SELECT pg_create_physical_replication_slot('${SLOT_NAME}', true)`
+export const dropSlotSql = `SELECT pg_drop_replication_slot('${SLOT_NAME}')`
+export const advanceSlotSql = (lsn: Lsn): string =>
+  `SELECT pg_replication_slot_advance('${SLOT_NAME}', '${formatLsn(lsn)}')`
+
+export interface SlotSituation {
+  /** Where the slot keeps WAL from. */
+  readonly restartLsn: Lsn
+  /** What the mirror has; undefined when there is no mirror to keep WAL for, 0 when it never connected. */
+  readonly mirrorFlushLsn: Lsn | undefined
+  readonly endLsn: Lsn
+  /** `max_slot_wal_keep_size`. */
+  readonly keepBytes: number
+}
+
+/** Where the slot should be moved to, and whether the mirror loses WAL that it needs by that. undefined = leave it. */
+export function slotTarget(
+  at: SlotSituation,
+): { readonly lsn: Lsn; readonly mirrorLoses: boolean } | undefined {
+  const needed = at.mirrorFlushLsn === undefined ? at.endLsn : at.mirrorFlushLsn
+  const oldestAllowed = at.endLsn - at.keepBytes
+  const lsn = Math.max(needed, oldestAllowed)
+  if (lsn <= at.restartLsn) return undefined
+  return { lsn, mirrorLoses: at.mirrorFlushLsn !== undefined && oldestAllowed > needed }
+}

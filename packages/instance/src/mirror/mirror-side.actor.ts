@@ -1,0 +1,175 @@
+/**
+ * What an instance does as mirror: receives WAL (walreceiver) and lets its PostgreSQL replay it.
+ *
+ * Made by the instance actor for a start as mirror; ends with `takeOver` (promotion) or `close`. Promises: the engine is told of WAL only
+ * after it is checked and durable; a new timeline of the primary restarts replay, because PostgreSQL looks for the newest timeline
+ * only when recovery starts; the mirror keeps working while its primary is away.
+ */
+import type { EnginePort, EngineStarted } from '@mirabelle/engine'
+import {
+  formatLsn,
+  type Lsn,
+  type MirabelleError,
+  type Peer,
+  type Settings,
+  type Timeline,
+} from '@mirabelle/messages'
+import type { Logger, Ports } from '@mirabelle/runtime'
+import type { WalIdentity, WalReceiver, WalReceiverState, WalReceiverStopped } from '@mirabelle/wal'
+import type { WalParts } from '../instance-options.ts'
+import { SLOT_NAME } from '../maintenance/slot.ts'
+import type { DurableState } from '../state/durable-state.ts'
+import type { WalEnd } from './wal-end.ts'
+
+export interface MirrorSideOptions {
+  readonly ports: Ports
+  readonly log: Logger
+  readonly engine: EnginePort
+  readonly wal: WalParts
+  readonly state: DurableState
+  readonly identity: WalIdentity & { readonly systemIdentifier: string }
+  readonly walDir: string
+  /** Where the checked WAL of the folder ends. */
+  readonly end: WalEnd
+  /** undefined: nobody to receive from (a promotion is all that can come). */
+  readonly peer: Peer | undefined
+  readonly settings: () => Settings
+  /** Replay was restarted on a newer timeline. */
+  readonly onTimeline: (timeline: Timeline) => void
+  /** The walreceiver gave up for good: diverged, removed, foreign, broken. */
+  readonly onUnfit: (state: WalReceiverState, reason: MirabelleError) => void
+  readonly onFatal: (error: unknown) => void
+}
+
+export class MirrorSide {
+  readonly #options: MirrorSideOptions
+  #receiver: WalReceiver | undefined
+  #timeline: Timeline
+  #flushLsn: Lsn
+  #running = false
+  #closed = false
+  /** Starts and stops of the engine, one after the other. */
+  #engineWork: Promise<void> = Promise.resolve()
+
+  constructor(options: MirrorSideOptions) {
+    this.#options = options
+    this.#timeline = options.end.timeline
+    this.#flushLsn = options.end.receivedEnd
+  }
+
+  get timeline(): Timeline {
+    return this.#timeline
+  }
+  /** Checked and durable. */
+  get flushLsn(): Lsn {
+    return this.#flushLsn
+  }
+  get receiver(): WalReceiver | undefined {
+    return this.#receiver
+  }
+  get replayLsn(): Lsn {
+    return this.#running ? this.#options.engine.replayLsn() : 0
+  }
+
+  /** Starts receiving and replaying. Resolves when PostgreSQL replays or waits for WAL. */
+  async start(): Promise<EngineStarted> {
+    this.#startReceiver()
+    let started: EngineStarted | undefined
+    await this.#withEngine(async () => {
+      started = await this.#startEngine()
+    })
+    return started as unknown as EngineStarted
+  }
+
+  setPeer(peer: Peer): void {
+    this.#receiver?.setPeer(peer)
+  }
+
+  /** Promotion: no more WAL is taken, recovery ends at the last valid record, PostgreSQL opens for writing. */
+  async takeOver(): Promise<{
+    readonly started: EngineStarted
+    readonly received: WalReceiverStopped | undefined
+  }> {
+    const received = await this.#receiver?.stop()
+    this.#closed = true
+    let started: EngineStarted | undefined
+    await this.#withEngine(async () => {
+      if (received !== undefined) this.#options.engine.walArrived(received.timeline, received.receivedEnd)
+      started = await this.#options.engine.promote()
+      this.#running = false
+    })
+    return { started: started as unknown as EngineStarted, received }
+  }
+
+  /** Ends receiving; the engine stays with the owner. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#receiver?.stop()
+    await this.#engineWork.catch(() => undefined)
+    this.#running = false
+  }
+
+  #startReceiver(): void {
+    const { options } = { options: this.#options }
+    if (options.peer === undefined) return
+    this.#receiver = options.wal.createReceiver({
+      ports: { ...options.ports, log: options.log },
+      identity: options.identity,
+      peer: options.peer,
+      walDir: options.walDir,
+      start: { timeline: options.end.timeline, receivedEnd: options.end.receivedEnd },
+      slot: SLOT_NAME,
+      epoch: () => options.state.epoch,
+      replayLsn: () => this.replayLsn,
+      settings: options.settings,
+      onFlushed: (timeline, lsn) => this.#arrived(timeline, lsn),
+      onTimeline: (timeline) => this.#follow(timeline),
+      onState: (state, reason) => this.#receiverState(state, reason),
+    })
+  }
+
+  #arrived(timeline: Timeline, lsn: Lsn): void {
+    this.#flushLsn = lsn
+    if (this.#running && timeline === this.#timeline) this.#options.engine.walArrived(timeline, lsn)
+  }
+
+  #receiverState(state: WalReceiverState, reason: MirabelleError | null): void {
+    this.#options.log.info({ to: state, reason: reason?.message ?? '' }, 'walreceiver')
+    if (this.#closed || reason === null) return
+    if (state === 'diverged' || state === 'removed' || state === 'foreign' || state === 'broken') {
+      this.#options.onUnfit(state, reason)
+    }
+  }
+
+  /** The primary is on a newer timeline: replay has to be restarted to follow it. */
+  #follow(timeline: Timeline): void {
+    if (timeline <= this.#timeline) return
+    this.#timeline = timeline
+    void this.#withEngine(async () => {
+      if (this.#closed) return
+      this.#running = false
+      await this.#options.engine.stop('immediate')
+      await this.#startEngine()
+      this.#options.onTimeline(this.#timeline)
+    }).catch((error: unknown) => this.#options.onFatal(error))
+  }
+
+  async #startEngine(): Promise<EngineStarted> {
+    const { engine, log } = this.#options
+    const timeline = this.#timeline
+    const started = await engine.startMirror({ timeline, receivedEnd: this.#flushLsn })
+    this.#running = true
+    engine.walArrived(timeline, this.#flushLsn)
+    log.info(
+      { timeline, lsn: formatLsn(started.lsn), received: formatLsn(this.#flushLsn) },
+      'replay has begun',
+    )
+    return started
+  }
+
+  #withEngine(work: () => Promise<void>): Promise<void> {
+    const done = this.#engineWork.then(work)
+    this.#engineWork = done.catch(() => undefined)
+    return done
+  }
+}

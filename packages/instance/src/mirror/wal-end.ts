@@ -1,0 +1,10 @@
+/** Where an instance's checked WAL ends. */
+import type { HistoryEntry, Lsn, Timeline } from '@mirabelle/messages'
+
+export interface WalEnd {
+  readonly timeline: Timeline
+  /** End of the last record that passed its CRC: a record boundary. */
+  readonly receivedEnd: Lsn
+  /** Ancestors of the timeline, oldest first. */
+  readonly history: readonly HistoryEntry[]
+}

@@ -1,0 +1,54 @@
+/**
+ * What a primary says of its mirror when FTS asks (replication §3). Pure. The rules are those of Greenplum's primary: the mirror is up when
+ * its walsender is past its start; while it is not, FTS is asked to try again within a grace period after it went (or after
+ * this primary began to accept connections), unless it has come and gone too often.
+ */
+import type { Lsn, Settings } from '@mirabelle/messages'
+import type { MirrorStatus } from '@mirabelle/wal'
+
+export interface HealthInput {
+  readonly mirror: MirrorStatus
+  /** dbid of the mirror in the assignment; null without a mirror. A stream of another instance is not this content's mirror. */
+  readonly mirrorDbid: number | null
+  readonly syncRep: boolean
+  /** Highest LSN that anybody was told of. */
+  readonly releasedLsn: Lsn
+  /** Monotonic ms. */
+  readonly now: number
+  /** Monotonic ms when this primary began to accept connections. */
+  readonly acceptingSince: number
+  readonly settings: Pick<
+    Settings,
+    'gp_fts_mark_mirror_down_grace_period' | 'gp_fts_replication_attempt_count'
+  >
+}
+
+export interface MirrorHealth {
+  readonly isMirrorUp: boolean
+  readonly isInSync: boolean
+  readonly requestRetry: boolean
+  /** It streams: synchronous replication can be turned on without making commits wait for a long catch-up. */
+  readonly readyForSyncRep: boolean
+}
+
+/** The mirror's health as the probe answer has it. */
+export function mirrorHealth(input: HealthInput): MirrorHealth {
+  const { mirror } = input
+  const ours = input.mirrorDbid !== null && mirror.dbid === input.mirrorDbid
+  const isMirrorUp = ours && (mirror.state === 'catchup' || mirror.state === 'streaming')
+  const streaming = ours && mirror.state === 'streaming'
+  return {
+    isMirrorUp,
+    // I2 rests on this: a mirror that lacks anything that a client was told of is never called in sync.
+    isInSync: streaming && input.syncRep && mirror.flushLsn >= input.releasedLsn,
+    requestRetry: !isMirrorUp && input.mirrorDbid !== null && withinGrace(input),
+    readyForSyncRep: streaming,
+  }
+}
+
+function withinGrace(input: HealthInput): boolean {
+  if (input.mirror.attempts > input.settings.gp_fts_replication_attempt_count) return false
+  const gone = Math.max(input.mirror.disconnectedAt ?? 0, input.acceptingSince)
+  const forMs = input.now - gone
+  return forMs >= 0 && forMs < input.settings.gp_fts_mark_mirror_down_grace_period
+}
