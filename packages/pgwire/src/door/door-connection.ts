@@ -8,7 +8,6 @@ import type { Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
 import { FrontendParser, type FrontendMessage } from '../codec/frontend-parser.ts'
 import { errorResponse } from '../codec/error-fields.ts'
-import { Frontend } from '../codec/message-types.ts'
 import { protocolViolation, toPgError, type PgError } from '../errors.ts'
 import type {
   CloseReason,
@@ -19,6 +18,7 @@ import type {
   Peer,
 } from './front-door-types.ts'
 import type { DialogIo } from './login.ts'
+import { MessagePump } from './message-pump.ts'
 import { Output } from './output.ts'
 import { peerOf } from './peer.ts'
 import { upgradeToTls } from './tls-upgrade.ts'
@@ -49,8 +49,7 @@ export class DoorConnection implements DialogIo {
   /** Set while the dialog awaits input. */
   #wakeDialog: (() => void) | undefined
   #session: FrontSession | undefined
-  /** The session has not finished with its last message, or the client has not read enough. */
-  #busy = false
+  #pump: MessagePump | undefined
   /** Nothing of the client is looked at any more. */
   #over = false
   #paused = false
@@ -101,8 +100,18 @@ export class DoorConnection implements DialogIo {
   run(session: FrontSession): void {
     this.#session = session
     this.#parser.enter('running')
-    if (this.#over) this.#closeSession('disconnect')
-    else this.#pump()
+    if (this.#over) return this.#closeSession('disconnect')
+    this.#pump = new MessagePump({
+      session,
+      parser: this.#parser,
+      output: this.#output,
+      maxQueuedBytes: this.#options.limits.maxQueuedBytes,
+      pauseInput: () => this.#pause(),
+      resumeInput: () => this.#resume(),
+      onTerminate: () => this.#finish('terminate'),
+      onFailure: (error) => this.#failed(error),
+    })
+    this.#pump.pump()
   }
 
   /** Tells the client why and closes. The session learns `reason`. */
@@ -141,7 +150,7 @@ export class DoorConnection implements DialogIo {
   readonly #onData = (chunk: Buffer): void => {
     if (this.#over) return
     this.#parser.push(chunk)
-    if (this.#session !== undefined) this.#pump()
+    if (this.#pump !== undefined) this.#pump.pump()
     else if (this.#wakeDialog !== undefined) this.#wakeDialog()
     else if (this.#parser.queuedBytes > UNAUTHENTICATED_QUEUE_BYTES) this.#pause()
   }
@@ -173,52 +182,19 @@ export class DoorConnection implements DialogIo {
     }
   }
 
-  /** Hands over messages as long as the session takes them at once. */
-  #pump(): void {
-    if (this.#busy) {
-      if (this.#parser.queuedBytes > this.#options.limits.maxQueuedBytes) this.#pause()
-      return
-    }
-    const session = this.#session!
-    try {
-      for (let message = this.#parser.next(); message !== undefined; message = this.#parser.next()) {
-        if (message.type === Frontend.terminate) return this.#finish('terminate')
-        const pending = session.handle(message)
-        if (this.#over) return
-        if (pending !== undefined) return this.#await(pending)
-        if (this.#output.full) return this.#await(this.#output.drained())
-      }
-    } catch (error) {
-      return this.#failed(error)
-    }
-    this.#resume()
-  }
-
-  #await(pending: Promise<void>): void {
-    this.#busy = true
-    pending.then(this.#onSettled, this.#onRejected)
-  }
-
-  readonly #onSettled = (): void => {
-    this.#busy = false
-    if (this.#over) return
-    if (this.#output.full) this.#await(this.#output.drained())
-    else this.#pump()
-  }
-
-  readonly #onRejected = (error: unknown): void => {
-    this.#busy = false
-    this.#failed(error)
-  }
-
   /** The session or the parser threw: the client is told and the connection ends. */
   #failed(thrown: unknown): void {
     if (this.#over) return
     const error = toPgError(thrown)
-    const fields = { peer: this.#peer, code: error.code, err: error.cause ?? error }
-    if (error.code === 'XX000') this.#options.logger.error(fields, 'session failed; connection closed')
-    else if (error.code === '57P03') this.#options.logger.debug(fields, `connection refused: ${error.message}`)
-    else this.#options.logger.warn(fields, `connection closed: ${error.message}`)
+    const { logger } = this.#options
+    const fields = { peer: this.#peer, code: error.code, detail: error.fields.detail }
+    if (error.code === 'XX000') {
+      logger.error({ ...fields, err: error.cause ?? error }, 'connection closed: its session failed')
+    } else if (error.code === '57P03') {
+      logger.debug(fields, `connection refused: ${error.message}`)
+    } else {
+      logger.warn(fields, `connection closed: ${error.message}`)
+    }
     this.fatal(error)
   }
 
@@ -293,6 +269,7 @@ export class DoorConnection implements DialogIo {
   #stop(reason: CloseReason): void {
     if (this.#over) return
     this.#over = true
+    this.#pump?.stop()
     this.#wakeDialog?.()
     this.#closeSession(reason)
   }

@@ -109,14 +109,16 @@ class Door implements FrontDoor {
 
   cancel(pid: number): boolean {
     const client = this.#sessions.get(pid)
-    client?.cancel()
-    return client !== undefined
+    if (client === undefined || client.closed) return false
+    client.cancel()
+    return true
   }
 
   terminate(pid: number, error: PgError = adminShutdown()): boolean {
     const client = this.#sessions.get(pid)
-    client?.connection.fatal(error)
-    return client !== undefined
+    if (client === undefined || client.closed) return false
+    client.connection.fatal(error)
+    return true
   }
 
   terminateAll(error: PgError = adminShutdown()): void {

@@ -2,6 +2,9 @@
 import type { Socket } from 'node:net'
 import { TLSSocket, type SecureContext } from 'node:tls'
 
+/** A client that goes away in the middle of the handshake shows as 'end' only. */
+const FAILURES = ['error', 'end', 'close', '_tlsError'] as const
+
 /**
  * Resolves with the encrypted socket when the handshake is done; rejects if it fails or the client goes away, and the socket
  * is destroyed then. The caller has made sure that no byte of the plain socket is left unread.
@@ -22,8 +25,10 @@ export function upgradeToTls(socket: Socket, secureContext: SecureContext): Prom
       resolve(secure)
     }
     const settle = (): void => {
-      secure.off('secure', done).off('error', failed).off('close', failed).off('_tlsError', failed)
+      secure.off('secure', done)
+      for (const event of FAILURES) secure.off(event, failed)
     }
-    secure.once('secure', done).once('error', failed).once('close', failed).once('_tlsError', failed)
+    secure.once('secure', done)
+    for (const event of FAILURES) secure.once(event, failed)
   })
 }
