@@ -61,9 +61,10 @@ export function acceptPeer(socket: Socket, options: AcceptOptions): void {
     }
     socket.off('error', onError)
     if (context.encryption.isNeeded(socket.remoteAddress)) {
+      unproven.done(socket)
       const refusal = new MirabelleError('handshake.failed', 'connections from other hosts must be encrypted')
       refuse(peerSocket(socket), new AccepterHandshake({ ...context, binding: new Uint8Array(0) }), refusal)
-      fail('it is not encrypted')
+      context.log.warn({ remote }, 'a connection was refused: it is not encrypted')
       return
     }
     handshake(socket, socket, options)
@@ -130,6 +131,7 @@ function handOver(
     connection = new SocketConnection({ ...context, socket, decoder, peer: hello, silenceTimeoutMs })
     connection.hold()
     accept(connection, hello)
+    if (connection.reason !== undefined) throw connection.reason
   } catch (error) {
     const reason = asMirabelleError(error)
     connection?.abandon()

@@ -12,7 +12,7 @@ import type { Attempt } from './dial.ts'
 
 /** Longest head start of an address. */
 const MAX_HEAD_START_MS = 250
-/** Which of several failures is told: what needs a person's help first. */
+/** Which of several failures is told: a refusal with a code of the peer's own (not listed) first, then what needs a person. */
 const TELLING: readonly ErrorCode[] = [
   'cluster.foreign',
   'handshake.failed',
@@ -75,11 +75,7 @@ export function openConnection(
 }
 
 function mostTelling(failures: readonly MirabelleError[], where: string): MirabelleError {
-  const rank = (error: MirabelleError): number => {
-    const at = TELLING.indexOf(error.code)
-    // A refusal by the peer's own code (epoch.stale, wrong.content, …) tells most.
-    return at
-  }
+  const rank = (error: MirabelleError): number => TELLING.indexOf(error.code)
   const [first] = [...failures].sort((a, b) => rank(a) - rank(b))
   return first ?? new MirabelleError('connection.refused', `no address to connect to: ${where}`)
 }

@@ -49,6 +49,7 @@ export class SocketConnection implements Connection {
   #early: { message: Message; rid: number | undefined }[] = []
   #reason: MirabelleError | undefined
   #told = false
+  #held = false
   #linger: Timer | undefined
 
   constructor(options: SocketConnectionOptions) {
@@ -74,19 +75,25 @@ export class SocketConnection implements Connection {
     socket.onEnd = (error) => this.#onEnd(error)
   }
 
-  /** Keeps outgoing messages back until `release()`: the welcome goes first. */
+  /** Keeps outgoing messages back until `release()`: the welcome goes first. A connection that ends while held is refused. */
   hold(): void {
+    this.#held = true
     this.#queue.hold()
   }
 
   release(): void {
+    this.#held = false
     this.#queue.release()
+  }
+
+  /** Why it ended, once it has. */
+  get reason(): MirabelleError | undefined {
+    return this.#reason
   }
 
   /** Lets go of the socket without telling anyone: the connection was refused before it was handed over. */
   abandon(): void {
-    this.#reason = new MirabelleError('connection.lost', `the connection with ${this.#who()} was refused`)
-    this.#told = true
+    this.#reason ??= new MirabelleError('connection.lost', `the connection with ${this.#who()} was refused`)
     this.#queue.close()
     this.#decoder.stop()
     this.#liveness.stop()
@@ -118,7 +125,7 @@ export class SocketConnection implements Connection {
   }
 
   send(message: Message): void {
-    this.#post(encodeFrame(message))
+    if (this.#reason === undefined) this.#post(encodeFrame(message))
   }
 
   request<K extends RequestType>(message: MessageOf<K>, timeoutMs: number): Promise<ReplyOf<K>> {
@@ -239,21 +246,26 @@ export class SocketConnection implements Connection {
     if (parting !== undefined && parting.code !== 'queue.full')
       this.#post(encodeFrame(toErrorMessage(parting)))
     this.#reason = reason
-    this.#queue.release()
+    if (!this.#held) this.#queue.flush()
     this.#queue.close()
     this.#decoder.stop()
     this.#liveness.stop()
     this.#early = []
     this.#pending.failAll(reason)
+    this.#clock.soon(() => this.#tell())
+    if (this.#held) return
     this.#socket.end()
     this.#linger = this.#clock.setTimer(LINGER_MS, () => this.#socket.destroy())
-    this.#clock.soon(() => this.#tell())
   }
 
   #tell(): void {
     if (this.#told || this.#handlers === undefined || this.#reason === undefined) return
     this.#told = true
-    this.#handlers.onClose(this.#reason)
+    try {
+      this.#handlers.onClose(this.#reason)
+    } catch (error) {
+      this.#log.error({ err: error }, 'the handler of a closed connection threw')
+    }
   }
 
   #who(): string {

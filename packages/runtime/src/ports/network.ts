@@ -60,7 +60,10 @@ export interface Connection {
   readonly closed: boolean
   /** Set before the first turn of the event loop after the connection was handed over; messages wait for it. */
   setHandlers(handlers: ConnectionHandlers): void
-  /** Queues a message; what is queued in one turn leaves in one write. Silently dropped after close (onClose tells). */
+  /**
+   * Queues a message; what is queued in one turn leaves in one write. Silently dropped after close (onClose tells). Bytes in it
+   * must not change until they are sent. Throws `frame.bad` over 64 MiB; a peer that takes nothing ends with `queue.full`.
+   */
   send(message: Message): void
   /** Sends a request and waits for its answer. Rejects with the peer's error, `timeout`, or the reason of the close. */
   request<K extends RequestType>(message: MessageOf<K>, timeoutMs: number): Promise<ReplyOf<K>>
@@ -68,12 +71,16 @@ export interface Connection {
   readonly bufferedBytes: number
   /** Resolves when bufferedBytes is below the low-water mark (1 MiB), or the connection closed. */
   drained(): Promise<void>
-  /** Ends the connection; onClose is called on both sides. */
+  /**
+   * Sends what is queued, then ends the connection; onClose is called on both sides, here never within this call. A reason is
+   * told to the peer, whose onClose gets it.
+   */
   close(reason?: MirabelleError): void
 }
 
 export interface Listener {
   readonly port: number
+  /** Frees the port. Connections that were handed over stay. */
   close(): Promise<void>
 }
 
@@ -84,7 +91,7 @@ export interface ConnectOptions {
 }
 
 export interface Network {
-  /** Listens on all addresses of the endpoint (port 0 = any free one). `accept` gets each proven connection, or throws a MirabelleError to refuse it. */
+  /** Listens on all addresses of the endpoint (port 0 = any free one; rejects with `listen.failed`). `accept` gets each proven connection, or throws a MirabelleError to refuse it. */
   listen(
     endpoint: Endpoint,
     self: () => Party,
