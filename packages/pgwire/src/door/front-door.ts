@@ -58,7 +58,7 @@ class Door implements FrontDoor {
   #unauthenticated = 0
   #notReady: PgError | undefined
   #stopping = false
-  #onEmpty: (() => void)[] = []
+  #waiters: { holds: () => boolean; resolve: () => void }[] = []
 
   constructor(options: FrontDoorOptions) {
     this.#options = options
@@ -129,23 +129,22 @@ class Door implements FrontDoor {
     if (!this.#stopping) this.#options.logger.info({ mode, ...this.stats() }, 'front door shuts down')
     this.#stopping = true
     this.#notReady = shuttingDown()
-    if (mode !== 'smart') this.#server.close()
-    if (mode === 'fast') {
-      for (const client of this.#sessions.members()) client.connection.fatal(adminShutdown(), 'shutdown')
-      for (const connection of this.#connections) connection.fatal(shuttingDown(), 'shutdown')
-    }
+    if (mode === 'smart') await this.#until(() => this.#sessions.size === 0)
+    if (this.#server.listening) this.#server.close()
     if (mode === 'immediate') for (const connection of this.#connections) connection.destroy('shutdown')
-    await this.#empty()
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    for (const client of this.#sessions.members()) client.connection.fatal(adminShutdown(), 'shutdown')
+    for (const connection of this.#connections) connection.fatal(shuttingDown(), 'shutdown')
+    await this.#until(() => this.#connections.size === 0)
   }
 
   close(): Promise<void> {
     return this.shutdown('fast')
   }
 
-  #empty(): Promise<void> {
-    if (this.#connections.size === 0) return Promise.resolve()
-    return new Promise((resolve) => this.#onEmpty.push(resolve))
+  /** Resolves when the condition holds; it is looked at whenever a connection has closed. */
+  #until(holds: () => boolean): Promise<void> {
+    if (holds()) return Promise.resolve()
+    return new Promise((resolve) => this.#waiters.push({ holds, resolve }))
   }
 
   #accept(socket: Socket): void {
@@ -166,8 +165,9 @@ class Door implements FrontDoor {
       onClosed: () => {
         for (const step of leave) step()
         this.#connections.delete(connection)
-        if (this.#connections.size > 0) return
-        for (const wake of this.#onEmpty.splice(0)) wake()
+        const due = this.#waiters.filter(({ holds }) => holds())
+        this.#waiters = this.#waiters.filter((waiter) => !due.includes(waiter))
+        for (const { resolve } of due) resolve()
       },
     })
     this.#connections.add(connection)
@@ -193,7 +193,13 @@ class Door implements FrontDoor {
         secret,
         member: client,
       } = this.#sessions.add(who.protocolMinor, (number) => new Client(number, connection, who))
-      leave.push(() => this.#sessions.remove(pid))
+      const { logger } = this.#options
+      const fields = { pid, user: client.user, address: connection.peer.address }
+      logger.debug(fields, 'session opened')
+      leave.push(() => {
+        this.#sessions.remove(pid)
+        logger.debug(fields, 'session closed')
+      })
       const { session, parameters } = await this.#options.sessionFactory(client)
       client.attach(session)
       for (const [name, value] of Object.entries(parameters)) client.parameterStatus(name, value)
