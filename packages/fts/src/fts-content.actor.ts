@@ -4,8 +4,7 @@
  * sent or recorded after stop(), and that a slow content keeps nobody but itself waiting.
  */
 import { MirabelleError, isMirabelleError, type Content, type SegmentRow } from '@mirabelle/messages'
-import type { Timer } from '@mirabelle/runtime'
-import { initialTransition, transition, type SnapshotFrom } from 'xstate'
+import { createDecider, type Decider, type Logger, type Timer } from '@mirabelle/runtime'
 import { adviceFor } from './fts-advice.ts'
 import { MIRROR_DEATH_LOOKS, ftsTimes, type FtsEffect, type FtsEvent } from './fts-content-model.ts'
 import { ftsContentMachine } from './fts-content.machine.ts'
@@ -16,8 +15,8 @@ import { Waiters } from './waiters.ts'
 /** Shortest time between the starts of two cycles that were asked for by notices, ms: a dispatcher that keeps failing must not flood a segment. */
 const NOTICE_GAP_MS = 100
 const DEFAULT_RECOVERY_STALL_MS = 20_000
-/** States whose transitions are part of the story of a cluster; the others happen in each cycle and are logged at debug level. */
-const ROUTINE = new Set(['idle', 'probing', 'retryWait'])
+/** What happens in each cycle is logged at debug level; other transitions are part of the story of the cluster. */
+const ROUTINE: ReadonlySet<unknown> = new Set(['idle', 'probing'])
 
 /** What has happened to the pair since the last cycle began. */
 interface Notices {
@@ -38,8 +37,8 @@ export class FtsContentActor {
   readonly content: Content
   readonly #options: FtsProberOptions
   readonly #onSuperseded: (reason: string) => void
-  readonly #log: FtsProberOptions['ports']['log']
-  #snapshot: SnapshotFrom<typeof ftsContentMachine>
+  readonly #log: Logger
+  readonly #decider: Decider<typeof ftsContentMachine>
   #running = false
   #stopped = false
   #holds = 0
@@ -65,7 +64,12 @@ export class FtsContentActor {
     this.#onSuperseded = onSuperseded
     this.#log = options.ports.log.child({ actor: 'fts', content })
     this.#sinceMs = options.ports.clock.now()
-    ;[this.#snapshot] = initialTransition(ftsContentMachine, { content })
+    this.#decider = createDecider(ftsContentMachine, {
+      log: routineAtDebug(this.#log),
+      subject: {},
+      input: { content },
+      facts: ({ context }) => ({ dbid: context.pair?.primary.dbid }),
+    })
   }
 
   /** A cycle as soon as possible; none is added to one that is queued. */
@@ -84,7 +88,7 @@ export class FtsContentActor {
   /** The process of one of the pair is certainly gone. */
   death(of: 'primary' | 'mirror'): void {
     const event: FtsEvent = { type: 'DEATH', of }
-    if (this.#running && this.#snapshot.can(event)) {
+    if (this.#running && this.#decider.snapshot.can(event)) {
       this.#dispatch(event)
       return
     }
@@ -127,11 +131,11 @@ export class FtsContentActor {
 
   /** What is known of the content. */
   state(): FtsContentState {
-    const { health, pair, lastReply } = this.#snapshot.context
+    const { health, pair, lastReply } = this.#decider.context
     return {
       content: this.content,
       health,
-      machineState: this.#snapshot.value,
+      machineState: this.#decider.state,
       primaryDbid: pair?.primary.dbid ?? 0,
       sinceMs: this.#sinceMs,
       lastReply,
@@ -205,7 +209,7 @@ export class FtsContentActor {
     this.#running = false
     this.#inThisCycle.resolve()
     this.#untilIdle.resolve()
-    const { recheckMs } = this.#snapshot.context
+    const { recheckMs } = this.#decider.context
     if (this.#notices.primaryDead || this.#notices.mirrorDead || this.#inNextCycle.waiting) this.#schedule(0)
     else if (this.#noticed) this.#schedule(this.#noticeWaitMs())
     else this.#schedule(recheckMs ?? this.#options.settings().gp_fts_probe_interval)
@@ -216,25 +220,14 @@ export class FtsContentActor {
   }
 
   #dispatch(event: FtsEvent): void {
-    const before = this.#snapshot
-    const sentence = ftsContentMachine.getTransitionData(before, event)[0]?.description
-    const [after, effects] = transition(ftsContentMachine, before, event)
-    this.#snapshot = after
-    this.#logTransition(before.value, event, after.value, sentence)
-    if (after.context.health !== before.context.health) {
+    const { health } = this.#decider.context
+    const effects = this.#decider.dispatch(event)
+    if (this.#decider.context.health !== health) {
       this.#sinceMs = this.#options.ports.clock.now()
       this.#options.onHealthChange?.(this.state())
     }
     for (const effect of effects as unknown as FtsEffect[]) this.#perform(effect)
-    if (after.value === 'idle' && !this.#stopped) this.#end()
-  }
-
-  #logTransition(from: string, event: FtsEvent, to: string, sentence = 'Nothing changes.'): void {
-    const dbid = this.#snapshot.context.pair?.primary.dbid
-    const reason = event.type === 'FAILED' ? event.code : undefined
-    const fields = { dbid, from, event: event.type, to, ...(reason === undefined ? {} : { reason }) }
-    if (ROUTINE.has(from) && ROUTINE.has(to) && reason === undefined) this.#log.debug(fields, sentence)
-    else this.#log.info(fields, sentence)
+    if (this.#decider.matches('idle') && !this.#stopped) this.#end()
   }
 
   #perform(effect: FtsEffect): void {
@@ -293,9 +286,11 @@ export class FtsContentActor {
     ask(row, timeoutMs).then(
       (reply) => then((pair) => ({ type: 'ANSWERED', reply, pair, atMs: clock.monotonic() })),
       (error: unknown) => {
-        if (!isMirabelleError(error))
-          this.#log.error({ dbid: row.dbid, err: error }, 'The transport failed in an unknown way.')
         const code = isMirabelleError(error) ? error.code : 'internal'
+        if (code === 'internal')
+          this.#log.error({ dbid: row.dbid, err: error }, 'An attempt failed in an unknown way.')
+        else if (attempt === this.#attempt)
+          this.#log.info({ dbid: row.dbid, code, timeoutMs }, `No answer: ${messageOf(error)}`)
         const ownStall = clock.monotonic() - sentAtMs > timeoutMs + ftsTimes.ownStallMs
         then((pair) => ({ type: 'FAILED', code, pair, ownStall }))
       },
@@ -303,7 +298,7 @@ export class FtsContentActor {
   }
 
   #isSamePair({ primary, mirror }: Pair): boolean {
-    const known = this.#snapshot.context.pair
+    const known = this.#decider.context.pair
     return known?.primary.dbid === primary.dbid && known.mirror?.dbid === mirror?.dbid
   }
 
@@ -346,4 +341,21 @@ export class FtsContentActor {
       this.#fencing = null
     }
   }
+}
+
+function routineAtDebug(log: Logger): Logger {
+  const isRoutine = (fields: object): boolean =>
+    'from' in fields && 'to' in fields && ROUTINE.has(fields.from) && ROUTINE.has(fields.to)
+  return {
+    debug: (fields, sentence) => log.debug(fields, sentence),
+    info: (fields, sentence) =>
+      isRoutine(fields) ? log.debug(fields, sentence) : log.info(fields, sentence),
+    warn: (fields, sentence) => log.warn(fields, sentence),
+    error: (fields, sentence) => log.error(fields, sentence),
+    child: (fields) => routineAtDebug(log.child(fields)),
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
