@@ -22,10 +22,13 @@ export interface EngineRequest {
   /** How many of the first ReadyForQuery answers belong to a preamble (session settings); their output is dropped
    * unless it holds an error, in which case the rest of the request is not run and that error is the output. */
   readonly preambleSyncs?: number
-  /** Opaque number of the owner, handed back in completions. */
+  /** Opaque number of the owner, handed back in completions. Unique among the requests that are not over. */
   readonly tag: number
-  /** Takes the output in pieces as it is produced (big results). While the returned promise is pending the engine does
-   * not go on: that is the back-pressure. What was handed out here is not in `EngineResult.output` again. */
+  /** When given: run only on this generation of the backend (the request continues a transaction or uses prepared statements of
+   * it), else reject with EngineStaleGeneration. */
+  readonly generation?: number
+  /** Takes the output in pieces as it is produced (big results). While the returned promise is pending the engine goes
+   * on for at most 256 KiB: that is the back-pressure. What was handed out here is not in `EngineResult.output` again. */
   readonly onOutput?: (chunk: Uint8Array) => void | Promise<void>
 }
 

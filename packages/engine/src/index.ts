@@ -1,1 +1,7 @@
 export * from './engine-port.ts'
+export * from './errors.ts'
+export * from './options.ts'
+export { PgliteEngine } from './pglite-engine.ts'
+export * from './layout.ts'
+export { lockFolder, lockHolder, type FolderLock } from './lock.ts'
+export { cloneTemplate, createTemplate, type TemplateOptions } from './template/template.ts'

@@ -1,0 +1,173 @@
+/**
+ * PGlite's Node file system with what it lacks: fsync, the order "WAL before data", and a view of every WAL write.
+ *
+ * Lives as long as one start of the backend. While PostgreSQL starts or recovers (`phase` 'recovery') every fsync is real.
+ * Once it is open ('open') fsyncs of WAL segment files are left to the main thread, which does them in groups; everything
+ * else that is fsynced is fsynced here, after the WAL.
+ */
+import { closeSync, fsyncSync, openSync } from 'node:fs'
+import { sep } from 'node:path'
+import { NodeFS } from '@electric-sql/pglite/nodefs'
+import type { PGlite } from '@electric-sql/pglite'
+import { parseSegmentName, type InstancePaths } from '../layout.ts'
+import type { FsStream, PostgresModule } from './postgres-module.ts'
+import { FsyncFailed, type WalGuard } from './wal-guard.ts'
+
+/** What happens in the file system, for whoever is interested. All are called on the engine thread, inside PostgreSQL. */
+export interface FsObserver {
+  /** WAL was written to a segment file (only while open). */
+  walWritten(lsn: number, timeline: number, bytes: Uint8Array): void
+  /** A WAL file was read. */
+  walRead(): void
+  /** Any other file was read or written. Data files are never touched while PostgreSQL is in the middle of writing WAL. */
+  dataTouched(): void
+  /** A sync of the file failed: the engine must not go on. Does not return. */
+  syncFailed(error: FsyncFailed): never
+}
+
+/** What kind of file a path is, as far as durability goes. */
+type FileKind =
+  | { readonly kind: 'data' | 'other-wal' | 'new-segment' | 'wal-folder' }
+  | { readonly kind: 'segment'; readonly name: string; readonly timeline: number; readonly start: number }
+
+const DATA: FileKind = { kind: 'data' }
+const OTHER_WAL: FileKind = { kind: 'other-wal' }
+/** A segment file that is being filled with zeros under a temporary name; it is fsynced when WAL is in it. */
+const NEW_SEGMENT: FileKind = { kind: 'new-segment' }
+const WAL_FOLDER: FileKind = { kind: 'wal-folder' }
+
+export class DurableFs extends NodeFS {
+  phase: 'recovery' | 'open' = 'recovery'
+  /** Called once the WebAssembly runtime is there, before PostgreSQL starts. */
+  onRuntime: (module: PostgresModule) => void = () => undefined
+  readonly #paths: InstancePaths
+  readonly #segmentBytes: number
+  readonly #guard: WalGuard
+  readonly #observer: FsObserver
+  readonly #kinds = new WeakMap<object, { path: string; kind: FileKind }>()
+  #nodeFs: PostgresModule['NODEFS'] | undefined
+  #folderChanged = false
+
+  constructor(paths: InstancePaths, segmentBytes: number, guard: WalGuard, observer: FsObserver) {
+    super(paths.pgdata)
+    this.#paths = paths
+    this.#segmentBytes = segmentBytes
+    this.#guard = guard
+    this.#observer = observer
+  }
+
+  override async init(pg: PGlite, options: Parameters<NodeFS['init']>[1]): ReturnType<NodeFS['init']> {
+    const { emscriptenOpts } = await super.init(pg, options)
+    const hook = (mod: object): void => this.#install(mod as PostgresModule)
+    return { emscriptenOpts: { ...emscriptenOpts, preRun: [...(emscriptenOpts.preRun ?? []), hook] } }
+  }
+
+  #install(module: PostgresModule): void {
+    const nodeFs = module.NODEFS
+    this.#nodeFs = nodeFs
+    const { read, write } = nodeFs.stream_ops
+    nodeFs.stream_ops.read = (stream, heap, offset, length, position) => {
+      const got = read(stream, heap, offset, length, position)
+      if (this.#kindOf(stream).kind === 'data') this.#observer.dataTouched()
+      else this.#observer.walRead()
+      return got
+    }
+    nodeFs.stream_ops.write = (stream, heap, offset, length, position) =>
+      this.#write(write, stream, heap, offset, length, position)
+    nodeFs.stream_ops.fsync = (stream) => this.#fsync(stream)
+    const initialized = module.onRuntimeInitialized
+    module.onRuntimeInitialized = () => {
+      initialized()
+      this.onRuntime(module)
+    }
+  }
+
+  #write(
+    write: PostgresModule['NODEFS']['stream_ops']['write'],
+    stream: FsStream,
+    heap: Int8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): number {
+    const file = this.#kindOf(stream)
+    if (this.phase === 'recovery') return write(stream, heap, offset, length, position)
+    switch (file.kind) {
+      case 'segment': {
+        this.#guard.beforeWalWrite(file.name)
+        const written = write(stream, heap, offset, length, position)
+        const bytes = new Uint8Array(heap.buffer, heap.byteOffset + offset, written)
+        this.#observer.walWritten(file.start + position, file.timeline, bytes)
+        return written
+      }
+      case 'other-wal':
+      case 'new-segment':
+      case 'wal-folder':
+        return write(stream, heap, offset, length, position)
+      case 'data': {
+        this.#ensureWal()
+        const written = write(stream, heap, offset, length, position)
+        this.#observer.dataTouched()
+        return written
+      }
+    }
+  }
+
+  #fsync(stream: FsStream): number {
+    const file = this.#kindOf(stream)
+    if (this.phase === 'open') {
+      if (file.kind === 'segment' || file.kind === 'new-segment') return 0
+      // The main thread fsyncs the folder with the first WAL in a new segment; only history files need it here.
+      if (file.kind === 'wal-folder' && !this.#folderChanged) return 0
+      this.#folderChanged = file.kind === 'other-wal'
+      this.#ensureWal()
+    }
+    const path = this.#pathOf(stream)
+    try {
+      if (stream.nfd === undefined) {
+        const fd = openSync(path, 'r')
+        try {
+          fsyncSync(fd)
+        } finally {
+          closeSync(fd)
+        }
+      } else fsyncSync(stream.nfd)
+    } catch (error) {
+      this.#observer.syncFailed(new FsyncFailed(path, error))
+    }
+    return 0
+  }
+
+  #ensureWal(): void {
+    try {
+      this.#guard.ensureDurable()
+    } catch (error) {
+      if (error instanceof FsyncFailed) this.#observer.syncFailed(error)
+      throw error
+    }
+  }
+
+  #pathOf(stream: FsStream): string {
+    return (this.#nodeFs as PostgresModule['NODEFS']).realPath(stream.node)
+  }
+
+  /** Files are renamed (a new segment is made under a temporary name), so the answer is kept per node and name. */
+  #kindOf(stream: FsStream): FileKind {
+    const node = stream.node as { name: string }
+    const known = this.#kinds.get(node)
+    if (known !== undefined && known.path === node.name) return known.kind
+    const kind = this.#classify(this.#pathOf(stream))
+    this.#kinds.set(node, { path: node.name, kind })
+    return kind
+  }
+
+  #classify(path: string): FileKind {
+    if (path === this.#paths.pgWal) return WAL_FOLDER
+    const prefix = this.#paths.pgWal + sep
+    if (!path.startsWith(prefix)) return DATA
+    const name = path.slice(prefix.length)
+    if (name.startsWith('xlogtemp.')) return NEW_SEGMENT
+    const segment = parseSegmentName(name, this.#segmentBytes)
+    return segment === undefined ? OTHER_WAL : { kind: 'segment', name, ...segment }
+  }
+}

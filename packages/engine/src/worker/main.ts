@@ -1,0 +1,133 @@
+/**
+ * Entry of the worker thread: hosts one start of PostgreSQL.
+ *
+ * Started by the main thread (host/worker-host.ts) for each start of the backend. Ends by itself when the backend has shut
+ * down or died, or by being terminated. It answers `run` messages one after the other; a mirror answers none until promoted.
+ */
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
+import type { PGlite } from '@electric-sql/pglite'
+import { instancePaths } from '../layout.ts'
+import { ResultJournal } from '../shared/journal.ts'
+import { Field, SharedState } from '../shared/shared-state.ts'
+import type { FromWorker, ToWorker, WorkerData } from '../shared/worker-protocol.ts'
+import { startBackend } from './backend.ts'
+import { DurableFs, type FsObserver } from './durable-fs.ts'
+import { OutputStream } from './output-stream.ts'
+import { moduleOf, type PostgresModule } from './postgres-module.ts'
+import { ProtocolRunner } from './protocol-runner.ts'
+import { Reporter } from './reporter.ts'
+import { RestoreWal } from './restore-wal.ts'
+import { WalCapture } from './wal-capture.ts'
+import { WalGuard } from './wal-guard.ts'
+
+const data = workerData as WorkerData
+const port = parentPort as MessagePort
+const paths = instancePaths(data.root)
+const state = new SharedState(data.shared)
+const journal = new ResultJournal(data.journal)
+
+let module: PostgresModule | undefined
+let capture: WalCapture | undefined
+let reporter: Reporter | undefined
+let runner: ProtocolRunner | undefined
+let recoveringTold = false
+
+function post(message: FromWorker, transfer: readonly ArrayBuffer[] = []): void {
+  port.postMessage(message, transfer)
+}
+
+/** Says why, and ends this thread without running anything else of PostgreSQL. */
+function die(type: 'died' | 'refused', error: unknown): never {
+  post({ type, message: error instanceof Error ? error.message : String(error) })
+  process.exit(1)
+}
+
+function publishReplay(): void {
+  if (module === undefined || data.role === 'primary') return
+  const lsn = module._GetXLogReplayRecPtr(0)
+  state.setReplay(lsn)
+  if (lsn !== 0n) tellRecovering()
+}
+
+function tellRecovering(): void {
+  if (recoveringTold) return
+  recoveringTold = true
+  post({ type: 'recovering', replay: state.replay() })
+}
+
+const observer: FsObserver = {
+  walWritten(lsn, timeline, bytes) {
+    if (capture === undefined || reporter === undefined) return
+    reporter.timeline = timeline
+    capture.write(lsn, bytes)
+    reporter.shipIfMuch()
+    runner?.interruptIfCancelled()
+  },
+  walRead() {
+    if (runner === undefined) publishReplay()
+  },
+  dataTouched() {
+    if (runner === undefined) return
+    reporter?.reportIfWaiting()
+    runner.interruptIfCancelled()
+  },
+  syncFailed(error) {
+    die('died', error)
+  },
+}
+
+function serveRestore(mod: PostgresModule): void {
+  module = mod
+  if (data.role === 'primary') return
+  const restore = new RestoreWal(paths, data.segmentBytes, state, () => {
+    publishReplay()
+    tellRecovering()
+  })
+  const fn = mod.addFunction((pointer) => {
+    try {
+      return restore.run(mod.UTF8ToString(pointer))
+    } catch (error) {
+      return die('died', error)
+    }
+  }, 'pi')
+  mod._pgl_set_system_fn(fn)
+}
+
+async function open(pg: PGlite, fs: DurableFs, guard: WalGuard): Promise<void> {
+  const mod = moduleOf(pg)
+  const { rows } = await pg.query<{ timeline: string }>(
+    'SELECT substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8) AS timeline',
+  )
+  const timeline = Number.parseInt((rows[0] as { timeline: string }).timeline, 16)
+  const lsn = Number(mod._GetFlushRecPtr(0))
+  capture = new WalCapture(lsn)
+  reporter = new Reporter(timeline, capture, state, journal, post)
+  runner = new ProtocolRunner(mod, state, reporter, new OutputStream(state, post))
+  fs.phase = 'open'
+  guard.ensureDurable()
+  post({ type: 'ready', timeline, lsn, walWrites: state.get(Field.walWrites) })
+}
+
+async function stop(pg: PGlite): Promise<void> {
+  // PGlite's own close runs PostgreSQL's exit functions: the shutdown checkpoint among them.
+  await pg.close()
+  post({ type: 'stopped' })
+  process.exit(0)
+}
+
+const guard = new WalGuard(paths.pgWal, state)
+const fs = new DurableFs(paths, data.segmentBytes, guard, observer)
+fs.onRuntime = serveRestore
+const pg = await startBackend(paths, fs, data.role, data.settings, (line) =>
+  post({ type: 'log', line }),
+).catch((error: unknown) => die('refused', error))
+await open(pg, fs, guard)
+
+port.on('message', (message: ToWorker) => {
+  try {
+    if (message.type === 'run') (runner as ProtocolRunner).run(message.requests, message.bytes)
+    else void stop(pg)
+  } catch (error) {
+    die('died', error)
+  }
+})
