@@ -1,0 +1,79 @@
+/**
+ * What planning of one statement shares between the files of this package.
+ */
+import type { BindContext } from './analysis/constants.ts'
+import { survey, type Survey } from './analysis/survey.ts'
+import { refuseFunction } from './analysis/functions.ts'
+import type { Ast } from './ast.ts'
+import type { CatalogView, TableInfo } from './catalog.ts'
+import { byteIndexer } from './lex/edits.ts'
+import type { RawStatement } from './parse.ts'
+import type { KeyPart } from './plan.ts'
+
+export interface PlanContext extends BindContext {
+  readonly sql: string
+  readonly statement: RawStatement
+  readonly catalog: CatalogView
+  readonly survey: Survey
+  /** Byte position of the parser to position in `sql`. */
+  readonly at: (byte: number | undefined) => number
+  /** How deep views are expanded. */
+  readonly depth: number
+  /** What clauses that run on the segments (ON CONFLICT, RETURNING) contain. */
+  readonly tailLimits: (tail: unknown) => TailLimits
+}
+
+export interface TailLimits {
+  readonly coordinatorFunction: string | undefined
+  readonly subqueries: boolean
+  /** Something that may give different results on two segments. */
+  readonly differing: boolean
+}
+
+export function makeContext(
+  statement: RawStatement,
+  catalog: CatalogView,
+  paramTypes: readonly (string | undefined)[],
+  depth = 0,
+): PlanContext {
+  const indexer = byteIndexer(statement.sql)
+  return {
+    sql: statement.sql,
+    statement,
+    catalog,
+    survey: survey(statement.body, statement.kind, catalog),
+    at: (byte) => indexer(byte ?? 0),
+    depth,
+    tailLimits: (tail) => {
+      const own = survey(tail as Ast, 'tail', catalog)
+      return {
+        coordinatorFunction: own.functions.find((use) => use.placement === 'coordinator')?.name,
+        subqueries: own.subqueries,
+        differing: own.stableValues || own.functions.some((use) => use.placement !== 'constant'),
+      }
+    },
+    paramTypes,
+    constantAt: new Map<KeyPart, number>(),
+    valueDependent: false,
+  }
+}
+
+/** Refuses functions that have no meaning here, wherever the statement would run. */
+export function refuseFunctions(context: PlanContext): void {
+  for (const use of context.survey.functions) refuseFunction(use.info, use.name)
+}
+
+/** Tables with rows on the contents that the statement names, the target included. */
+export function distributedTables(context: PlanContext): TableInfo[] {
+  return context.survey.relations.flatMap((use) => (use.table?.policy === undefined ? [] : [use.table]))
+}
+
+/** A table whose rows are spread over the contents. */
+export function isPartitioned(table: TableInfo | undefined): boolean {
+  return table?.policy?.kind === 'hash' || table?.policy?.kind === 'random'
+}
+
+/** The table of a RangeVar, if it is a relation of the statement (not a CTE). */
+export function tableOf(context: PlanContext, rangeVar: Ast): TableInfo | undefined {
+  return context.survey.relations.find((use) => use.rangeVar === rangeVar)?.table
+}
