@@ -104,6 +104,8 @@ export interface WalSenderHubOptions {
   readonly listeners: WalSenderListeners
   /** Whether commits wait for the mirror, for pg_stat_replication. */
   readonly syncRep?: () => boolean
+  /** Size of WAL segments; 1 MiB by default. */
+  readonly segmentSize?: number
   /** Limits of the ring of settled statements; 4096 entries and 1 MiB by default. */
   readonly settledLimit?: { readonly entries: number; readonly bytes: number }
 }
@@ -114,7 +116,8 @@ export interface WalSenderHub {
   accept(connection: Connection, hello: Hello): void
   /**
    * The engine wrote WAL (durable locally or not): it goes out in this turn of the event loop. `settled` are the statements that are complete
-   * at an LSN in this range; they never travel later than a byte of it. A different incarnation than that of `settledReset` is an error.
+   * at an LSN in this range; they never travel later than a byte of it. Entries of another incarnation than that of
+   * `settledReset` are left out.
    */
   publish(wal: PublishedWal, settled: readonly SettledEntry[], incarnation: string): void
   /** A coordinator opened the lane: numbers from `nextSeq` on will be told, all before are forgotten unless it is the same incarnation. */
@@ -199,8 +202,8 @@ export interface WalReceiverOptions {
   readonly settings: () => Settings
   /** Called after each flush that moved the acknowledged end: WAL up to `lsn` is checked and durable in `walDir` (for `EnginePort.walArrived`). */
   readonly onFlushed: (timeline: Timeline, lsn: Lsn) => void
-  /** Statements that took effect became known; `settledLookup` has them. */
-  readonly onSettled?: (known: SettledKnown) => void
+  /** Statements that took effect became known; `settledLookup` and `settledKnown` have them. */
+  readonly onSettled?: () => void
   /** The state changed; `reason` says why in `waiting`, `diverged`, `removed`, `foreign`, `broken`. */
   readonly onState?: (state: WalReceiverState, reason: MirabelleError | null) => void
   /** The stream goes on on a newer timeline; its history files are in `walDir`. The engine must be started again to follow it. */

@@ -1,0 +1,426 @@
+/**
+ * The walreceiver of a mirror: connects to the primary, makes sure that it is the right one, streams WAL into the folder of received WAL.
+ *
+ * Started by the instance actor of a mirror; runs until `stop`, or until its machine gives up (diverged, removed, foreign, broken), which `onState`
+ * tells. Promises: only WAL that is checked and durable is acknowledged (I8), acknowledged WAL is never overwritten with other bytes
+ * (I5), and every wait ends (I10): requests time out, a silent sender is dropped after `wal_receiver_timeout`, attempts are repeated.
+ */
+import { formatLsn, MirabelleError } from '@mirabelle/messages'
+import type { HistoryEntry, Lsn, Message, MessageOf, Timeline } from '@mirabelle/messages'
+import { createDecider } from '@mirabelle/runtime'
+import type { Connection, Decider, Timer } from '@mirabelle/runtime'
+import type {
+  SettledAnswer,
+  SettledKnown,
+  WalPositions,
+  WalReceiver,
+  WalReceiverOptions,
+  WalReceiverState,
+  WalReceiverStopped,
+} from '../api.ts'
+import { DEFAULT_SEGMENT_SIZE, segmentStart } from '../format/constants.ts'
+import { judgeStart } from '../protocol/judge-start.ts'
+import { checkSender } from './check-sender.ts'
+import { fetchHistories } from './fetch-histories.ts'
+import { ReceivedWal } from './received-wal.ts'
+import type { Boundary } from './received-wal.ts'
+import { SettledStore } from './settled-store.ts'
+import { syncNewestSegments } from './sync-newest-segments.ts'
+import { walReceiverMachine } from './wal-receiver.machine.ts'
+import type { WalReceiverEvent } from './wal-receiver.machine.ts'
+
+const FIRST_PAUSE_MS = 50
+const LONGEST_PAUSE_MS = 1_000
+/** Frames that may come before the answer to wal.start was handled. */
+const MAX_EARLY = 1_000
+/** A frame carries at most 1 MiB; more is a mistake of the sender. */
+const MAX_FRAME_WAL = 4 * 1024 * 1024
+
+/** Starts a walreceiver. */
+export function createWalReceiver(options: WalReceiverOptions): WalReceiver {
+  return new Receiver(options)
+}
+
+class Receiver implements WalReceiver {
+  readonly #options: WalReceiverOptions
+  readonly #segmentSize: number
+  readonly #decider: Decider<typeof walReceiverMachine>
+  readonly #settled = new SettledStore()
+  #peer: WalReceiverOptions['peer']
+  #timeline: Timeline
+  #history: readonly HistoryEntry[] = []
+  #durable: Boundary
+  #flushLsn: Lsn
+  #senderEnd: Lsn = 0
+  #senderTimeline: Timeline = 0
+  #connection: Connection | undefined
+  #received: ReceivedWal | undefined
+  #closing: Promise<void> = Promise.resolve()
+  /** Grows with each attempt: what belongs to an older one is dropped. */
+  #attempt = 0
+  #early: MessageOf<'wal.data'>[] = []
+  #newestSentAt = 0
+  #lastHeardMs = 0
+  #lastTickMs = 0
+  #timer: Timer | undefined
+  #synced = false
+  #onStopped: ((stopped: WalReceiverStopped) => void) | undefined
+  #stopped: Promise<WalReceiverStopped> | undefined
+
+  constructor(options: WalReceiverOptions) {
+    this.#options = options
+    this.#segmentSize = options.segmentSize ?? DEFAULT_SEGMENT_SIZE
+    this.#peer = options.peer
+    this.#timeline = options.start.timeline
+    this.#durable = { end: options.start.receivedEnd, lastRecord: undefined }
+    this.#flushLsn = options.start.receivedEnd
+    const { content, dbid } = options.identity
+    this.#decider = createDecider(walReceiverMachine, {
+      log: options.ports.log,
+      subject: { actor: 'walreceiver', content, dbid },
+      facts: ({ context }) => ({
+        lsn: formatLsn(this.#durable.end),
+        timeline: this.#timeline,
+        ...(context.reason === null ? {} : { error: context.reason.message }),
+      }),
+      ignorable: ['connected', 'identified', 'started', 'failed', 'retry', 'peerChanged', 'stop', 'closed'],
+    })
+    this.#perform(this.#decider.initialActions)
+  }
+
+  get state(): WalReceiverState {
+    return this.#decider.state as WalReceiverState
+  }
+
+  get reason(): MirabelleError | null {
+    return this.#decider.context.reason
+  }
+
+  positions(): WalPositions {
+    const end = this.#durable.end
+    return {
+      timeline: this.#timeline,
+      writeLsn: Math.max(this.#received?.writtenEnd ?? end, this.#flushLsn),
+      flushLsn: this.#flushLsn,
+      validEnd: Math.max(this.#received?.validEnd ?? end, end),
+      senderEnd: this.#senderEnd,
+    }
+  }
+
+  settledLookup(incarnation: string, seqs: readonly number[]): SettledAnswer {
+    return this.#settled.lookup(incarnation, seqs, this.positions().validEnd)
+  }
+
+  settledKnown(): SettledKnown {
+    return this.#settled.known(this.positions().validEnd)
+  }
+
+  setPeer(peer: WalReceiverOptions['peer']): void {
+    if (JSON.stringify(peer) === JSON.stringify(this.#peer)) return
+    this.#peer = peer
+    this.#event({ type: 'peerChanged' })
+  }
+
+  stop(): Promise<WalReceiverStopped> {
+    this.#stopped ??= new Promise((resolve) => {
+      this.#onStopped = resolve
+      this.#event({ type: 'stop' })
+    })
+    return this.#stopped
+  }
+
+  #event(event: WalReceiverEvent): void {
+    const before = this.state
+    const actions = this.#decider.dispatch(event)
+    const { state } = this
+    if (state !== before) this.#options.onState?.(state, this.reason)
+    this.#perform(actions)
+  }
+
+  #perform(actions: readonly { readonly type: string }[]): void {
+    for (const { type } of actions) {
+      if (type === 'connect') this.#run((attempt) => this.#connect(attempt), true)
+      else if (type === 'identify') this.#run((attempt) => this.#identify(attempt))
+      else if (type === 'askToStart') this.#run((attempt) => this.#askToStart(attempt))
+      else if (type === 'beginToStream') this.#beginToStream()
+      else if (type === 'waitForRetry') this.#waitForRetry()
+      else if (type === 'giveUp') void this.#disconnect()
+      else if (type === 'close') void this.#close()
+    }
+  }
+
+  /** Runs a step of the attempt; its failure is an event of the attempt it belongs to. */
+  #run(step: (attempt: number) => Promise<void>, isNew = false): void {
+    if (isNew) this.#attempt++
+    const attempt = this.#attempt
+    step(attempt).catch((error: unknown) => this.#failed(attempt, error))
+  }
+
+  #failed(attempt: number, error: unknown, badLsn?: Lsn): void {
+    if (attempt !== this.#attempt) return
+    const typed =
+      error instanceof MirabelleError
+        ? error
+        : new MirabelleError(
+            'disk.failed',
+            `the walreceiver of dbid ${this.#options.identity.dbid} failed: ${(error as Error).message}`,
+            { cause: error },
+          )
+    this.#event({ type: 'failed', error: typed, ...(badLsn === undefined ? {} : { badLsn }) })
+  }
+
+  async #connect(attempt: number): Promise<void> {
+    const { ports, identity, settings, walDir } = this.#options
+    await this.#disconnect()
+    if (!this.#synced) {
+      await syncNewestSegments(ports.disk, walDir, this.#segmentSize)
+      this.#synced = true
+    }
+    if (attempt !== this.#attempt) return
+    const timeoutMs = settings().wal_receiver_timeout
+    const { clusterId, content, dbid } = identity
+    const connection = await ports.network.connect(
+      this.#peer.endpoint,
+      {
+        clusterId,
+        kind: 'instance',
+        dbid,
+        content,
+        name: `dbid ${dbid}`,
+        purpose: 'wal',
+        epoch: this.#options.epoch(),
+      },
+      { timeoutMs, silenceTimeoutMs: timeoutMs },
+    )
+    connection.setHandlers({
+      onMessage: (message) => {
+        if (attempt === this.#attempt) this.#onMessage(attempt, message)
+      },
+      onClose: (reason) => this.#failed(attempt, reason),
+    })
+    if (attempt !== this.#attempt) {
+      connection.close()
+      return
+    }
+    this.#connection = connection
+    this.#early = []
+    this.#heard()
+    this.#event({ type: 'connected' })
+  }
+
+  async #identify(attempt: number): Promise<void> {
+    const { identity, settings, ports, walDir } = this.#options
+    const connection = this.#connection as Connection
+    const timeoutMs = settings().wal_receiver_timeout
+    const sender = await connection.request(
+      { type: 'wal.identify', dbid: identity.dbid, content: identity.content },
+      timeoutMs,
+    )
+    if (attempt !== this.#attempt) return
+    checkSender(sender, identity, this.#peer.dbid)
+    const wish = {
+      timeline: this.#timeline,
+      receivedEnd: this.#durable.end,
+      startLsn: this.#startFor(sender.timeline).lsn,
+    }
+    const refusal = judgeStart(wish, { ...sender, endLsn: sender.flushLsn })
+    if (refusal !== undefined) throw refusal
+    if (sender.timeline !== this.#timeline) {
+      await fetchHistories({
+        disk: ports.disk,
+        dir: walDir,
+        connection,
+        timeoutMs,
+        from: this.#timeline,
+        sender,
+      })
+      if (attempt !== this.#attempt) return
+    }
+    this.#senderTimeline = sender.timeline
+    this.#event({ type: 'identified' })
+  }
+
+  /** Where to begin: at the checked end when its last record is known and the timeline is the same, else at the start of its segment. */
+  #startFor(timeline: Timeline): { lsn: Lsn; lastRecord: Lsn | undefined } {
+    const { end, lastRecord } = this.#durable
+    if (lastRecord !== undefined && timeline === this.#timeline) return { lsn: end, lastRecord }
+    return { lsn: segmentStart(end, this.#segmentSize), lastRecord: undefined }
+  }
+
+  async #askToStart(attempt: number): Promise<void> {
+    const { identity, settings, ports, walDir, slot, epoch } = this.#options
+    const connection = this.#connection as Connection
+    const asked = this.#durable.end
+    const begin = this.#startFor(this.#senderTimeline)
+    const started = await connection.request(
+      {
+        type: 'wal.start',
+        dbid: identity.dbid,
+        content: identity.content,
+        slot: slot ?? 'mirror',
+        startLsn: begin.lsn,
+        receivedEnd: asked,
+        timeline: this.#timeline,
+        epoch: epoch(),
+      },
+      settings().wal_receiver_timeout,
+    )
+    if (attempt !== this.#attempt) return
+    if (started.startLsn !== begin.lsn || started.timeline !== this.#senderTimeline)
+      throw new MirabelleError(
+        'connection.lost',
+        `the sender began at ${formatLsn(started.startLsn)} of timeline ${started.timeline}, asked was ${formatLsn(begin.lsn)} of ${this.#senderTimeline}`,
+      )
+    const isNewTimeline = started.timeline !== this.#timeline
+    // The first segment of a timeline is written anew from its start, up to the end that was received before.
+    if (isNewTimeline) this.#durable = { end: this.#durable.end, lastRecord: undefined }
+    this.#timeline = started.timeline
+    this.#history = started.history
+    this.#senderEnd = started.flushLsn
+    this.#settled.begin(started.incarnation, started.settledFloor, started.settled)
+    this.#received = new ReceivedWal({
+      disk: ports.disk,
+      dir: walDir,
+      segmentSize: this.#segmentSize,
+      timeline: started.timeline,
+      history: started.history,
+      start: begin.lsn,
+      lastRecord: begin.lastRecord,
+      receivedEnd: this.#durable,
+      onAcknowledged: (lsn) => this.#acknowledged(lsn),
+      onProblem: (error, badLsn) => this.#failed(attempt, error, badLsn),
+    })
+    if (isNewTimeline) this.#options.onTimeline?.(this.#timeline, this.#history)
+    if (attempt === this.#attempt) this.#event({ type: 'started' })
+  }
+
+  #beginToStream(): void {
+    this.#reply()
+    const attempt = this.#attempt
+    this.#tickLater(attempt)
+    for (const message of this.#early.splice(0)) {
+      if (attempt === this.#attempt) this.#onData(message)
+    }
+  }
+
+  #onMessage(attempt: number, message: Message): void {
+    this.#heard()
+    if (message.type === 'wal.data') {
+      if (this.state === 'streaming') this.#onData(message)
+      else if (this.#early.push(message) > MAX_EARLY)
+        this.#failed(
+          attempt,
+          new MirabelleError('queue.full', `${MAX_EARLY} frames of WAL came before the start was answered`),
+        )
+    } else if (message.type === 'wal.keepalive') {
+      this.#senderEnd = Math.max(this.#senderEnd, message.endLsn)
+      this.#newestSentAt = message.sentAt
+      if (message.replyRequested && this.state === 'streaming') this.#reply()
+    } else throw new MirabelleError('message.bad', `a walreceiver does not expect ${message.type}`)
+  }
+
+  #onData(message: MessageOf<'wal.data'>): void {
+    if (message.bytes.length > MAX_FRAME_WAL)
+      throw new MirabelleError('message.bad', `${message.bytes.length} bytes of WAL in one frame`)
+    this.#senderEnd = message.endLsn
+    this.#newestSentAt = message.sentAt
+    this.#settled.told(message.incarnation, message.settledFloor, message.settled)
+    this.#received?.push(message.timeline, message.startLsn, message.bytes)
+    if (message.settled.length > 0) this.#options.onSettled?.()
+  }
+
+  #acknowledged(lsn: Lsn): void {
+    this.#durable = this.#received?.durable ?? this.#durable
+    if (lsn > this.#flushLsn) {
+      this.#flushLsn = lsn
+      this.#options.onFlushed(this.#timeline, lsn)
+    }
+    if (this.state === 'streaming') this.#reply()
+  }
+
+  #reply(): void {
+    const { writeLsn, flushLsn, timeline } = this.positions()
+    const replayLsn = this.#options.replayLsn()
+    this.#connection?.send({
+      type: 'wal.flushed',
+      timeline,
+      writeLsn,
+      flushLsn,
+      replayLsn,
+      sentAt: this.#newestSentAt,
+    })
+  }
+
+  #heard(): void {
+    this.#lastHeardMs = this.#options.ports.clock.monotonic()
+  }
+
+  #tickLater(attempt: number): void {
+    const { ports, settings } = this.#options
+    this.#lastTickMs = ports.clock.monotonic()
+    this.#timer = ports.clock.setTimer(settings().wal_receiver_timeout / 4, () => {
+      if (attempt === this.#attempt && this.state === 'streaming') this.#tick(attempt)
+    })
+  }
+
+  #tick(attempt: number): void {
+    const { ports, settings } = this.#options
+    const timeoutMs = settings().wal_receiver_timeout
+    const now = ports.clock.monotonic()
+    // When this process itself was held up, what the sender said meanwhile has not been read yet.
+    const heldUp = now - this.#lastTickMs > timeoutMs / 2
+    const silentMs = now - this.#lastHeardMs
+    if (silentMs > timeoutMs && !heldUp)
+      this.#failed(
+        attempt,
+        new MirabelleError(
+          'connection.silent',
+          `walsender of dbid ${this.#peer.dbid} was silent for ${Math.round(silentMs)} ms (wal_receiver_timeout ${timeoutMs} ms)`,
+        ),
+      )
+    else this.#tickLater(attempt)
+  }
+
+  #waitForRetry(): void {
+    const attempt = this.#attempt
+    void this.#disconnect()
+    const { clock, random } = this.#options.ports
+    const grown = Math.min(
+      LONGEST_PAUSE_MS,
+      FIRST_PAUSE_MS * 2 ** Math.min(10, this.#decider.context.attempts - 1),
+    )
+    this.#timer = clock.setTimer(grown * (0.75 + random.next() / 2), () => {
+      if (attempt === this.#attempt) this.#event({ type: 'retry' })
+    })
+  }
+
+  /** Ends connection and writer of the attempt; what was flushed in the end counts. */
+  #disconnect(): Promise<void> {
+    this.#timer?.clear()
+    const connection = this.#connection
+    const received = this.#received
+    this.#connection = undefined
+    if (connection !== undefined && !connection.closed) connection.close(this.reason ?? undefined)
+    if (received !== undefined) {
+      this.#closing = this.#closing.then(async () => {
+        await received.close()
+        if (this.#received === received) this.#received = undefined
+        if (received.durable.end >= this.#durable.end) this.#durable = received.durable
+      })
+    }
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#attempt++
+    await this.#disconnect()
+    const receivedEnd = this.#durable.end
+    this.#event({ type: 'closed' })
+    this.#onStopped?.({
+      timeline: this.#timeline,
+      history: this.#history,
+      receivedEnd,
+      settled: this.#settled.known(receivedEnd),
+    })
+  }
+}
