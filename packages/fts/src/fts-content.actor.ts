@@ -10,13 +10,13 @@ import { MIRROR_DEATH_LOOKS, ftsTimes, type FtsEffect, type FtsEvent } from './f
 import { ftsContentMachine } from './fts-content.machine.ts'
 import { pairOf, type CatalogRecord, type Pair } from './fts-pair.ts'
 import type { FtsContentState, FtsProberOptions, FtsReply } from './fts-ports.ts'
+import { Fencer } from './fencer.ts'
+import { routineAtDebug } from './routine-log.ts'
 import { Waiters } from './waiters.ts'
 
 /** Shortest time between the starts of two cycles that were asked for by notices, ms: a dispatcher that keeps failing must not flood a segment. */
 const NOTICE_GAP_MS = 100
 const DEFAULT_RECOVERY_STALL_MS = 20_000
-/** What happens in each cycle is logged at debug level; other transitions are part of the story of the cluster. */
-const ROUTINE: ReadonlySet<unknown> = new Set(['idle', 'probing'])
 
 /** What has happened to the pair since the last cycle began. */
 interface Notices {
@@ -52,7 +52,7 @@ export class FtsContentActor {
   #nextAtMs = 0
   #retry: Timer | null = null
   #recording: Promise<void> | null = null
-  #fencing: number | null = null
+  readonly #fencer: Fencer
   /** Who waits for the cycle that runs, for the one after it, and for no cycle running. */
   #inThisCycle = new Waiters()
   #inNextCycle = new Waiters()
@@ -63,6 +63,7 @@ export class FtsContentActor {
     this.#options = options
     this.#onSuperseded = onSuperseded
     this.#log = options.ports.log.child({ actor: 'fts', content })
+    this.#fencer = new Fencer(options.transport, this.#log)
     this.#sinceMs = options.ports.clock.now()
     this.#decider = createDecider(ftsContentMachine, {
       log: routineAtDebug(this.#log),
@@ -246,7 +247,7 @@ export class FtsContentActor {
         this.#record(effect.params)
         break
       case 'fence':
-        if (effect.params.row !== null) void this.#fence(effect.params.row)
+        if (effect.params.row !== null) void this.#fencer.fence(effect.params.row)
         break
       case 'startRetryTimer':
         this.#retry = ports.clock.setTimer(effect.params.delayMs, () => this.#dispatch({ type: 'RETRY_DUE' }))
@@ -320,39 +321,6 @@ export class FtsContentActor {
         if (!this.#stopped) this.#dispatch({ type: 'RECORD_FAILED' })
       },
     )
-  }
-
-  /** Not waited for; one attempt at a time. */
-  async #fence(row: SegmentRow): Promise<void> {
-    if (this.#fencing === row.dbid) return
-    this.#fencing = row.dbid
-    try {
-      await this.#options.transport.fence(
-        row,
-        `dbid ${row.dbid} is no longer primary of content ${this.content}`,
-      )
-      this.#log.info({ dbid: row.dbid }, 'The old primary is fenced.')
-    } catch (error) {
-      this.#log.warn(
-        { dbid: row.dbid, err: error },
-        'The old primary could not be fenced; it cannot answer without its mirror.',
-      )
-    } finally {
-      this.#fencing = null
-    }
-  }
-}
-
-function routineAtDebug(log: Logger): Logger {
-  const isRoutine = (fields: object): boolean =>
-    'from' in fields && 'to' in fields && ROUTINE.has(fields.from) && ROUTINE.has(fields.to)
-  return {
-    debug: (fields, sentence) => log.debug(fields, sentence),
-    info: (fields, sentence) =>
-      isRoutine(fields) ? log.debug(fields, sentence) : log.info(fields, sentence),
-    warn: (fields, sentence) => log.warn(fields, sentence),
-    error: (fields, sentence) => log.error(fields, sentence),
-    child: (fields) => routineAtDebug(log.child(fields)),
   }
 }
 
