@@ -230,7 +230,7 @@ t.test('parameters are reported when they change, and only then', async (t) => {
 })
 
 t.test('what is sent after the end goes nowhere, and nobody waits for it', async (t) => {
-  const { door, sessions, events } = await toyDoor()
+  const { door, sessions, events } = await toyDoor({ limits: { lingerMs: 3_600_000 } })
   t.teardown(() => door.close())
   const { client } = await RawClient.login(door)
   client.socket.pause()

@@ -1,5 +1,5 @@
 // From the first byte to ReadyForQuery, and all the ways not to get there.
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import t from 'tap'
 import {
   encodeCancelRequest,
@@ -14,7 +14,7 @@ import {
 } from '@mirabelle/pgwire'
 import { ManualClock } from './support/manual-clock.ts'
 import { errorOf, RawClient, types, type Answer } from './support/raw-client.ts'
-import { toyDoor, untilStats } from './support/toy-session.ts'
+import { ToySession, toyDoor, untilStats } from './support/toy-session.ts'
 
 const keyOf = (answers: readonly Answer[]): { pid: number; secret: Buffer } => {
   const { bytes } = answers.find((answer) => answer.type === 'K')!
@@ -197,7 +197,10 @@ t.test('connections are bounded, before authentication and after', async (t) => 
   await untilStats(door, { unauthenticated: 3 })
   const over = await RawClient.open(door)
   t.same(await over.rest(), [], 'closed without a word')
-  t.match(logger.above('info').at(-1), { level: 'warn', message: /too many connections wait for authentication/ })
+  t.match(logger.above('info').at(-1), {
+    level: 'warn',
+    message: /too many connections wait for authentication/,
+  })
   for (const client of [...waiting, two.client, again.client]) client.socket.destroy()
 })
 
@@ -254,4 +257,64 @@ t.test('a door that is not ready says why, and can be switched while it is open'
   client.write(encodeQuery('x'))
   t.equal(types(await client.until('Z')), 'TDCZ', 'open sessions are not touched')
   client.socket.destroy()
+})
+
+t.test('a door that stops being ready during a login refuses it', async (t) => {
+  const { door, sessions } = await toyDoor({
+    authenticate: async () => {
+      door.setNotReady(pgwireError('cannotConnectNow', 'the database system is in recovery mode'))
+      return { method: 'trust' }
+    },
+  })
+  t.teardown(() => door.close())
+  const client = await RawClient.open(door)
+  client.write(startup)
+  t.match(await client.goodbye(), { severity: 'FATAL', code: '57P03' })
+  t.equal(sessions.length, 0)
+})
+
+t.test('a client that leaves during its login opens no session', async (t) => {
+  let decide: (() => void) | undefined
+  const asked = new EventEmitter()
+  const { door, sessions } = await toyDoor({
+    authenticate: () =>
+      new Promise((resolve) => {
+        decide = () => resolve({ method: 'trust' })
+        asked.emit('asked')
+      }),
+  })
+  t.teardown(() => door.close())
+  const client = await RawClient.open(door)
+  const reached = once(asked, 'asked')
+  client.write(startup)
+  await reached
+  client.socket.destroy()
+  await untilStats(door, { unauthenticated: 0 })
+  decide!()
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(sessions.length, 0)
+  t.same(door.stats(), { sessions: 0, unauthenticated: 0 })
+})
+
+t.test('a client that leaves while its session opens has it closed', async (t) => {
+  const sessions: ToySession[] = []
+  const slow = new EventEmitter()
+  const { door: slowDoor, events } = await toyDoor({
+    sessionFactory: async (connection) => {
+      const session = new ToySession(connection, events)
+      sessions.push(session)
+      slow.emit('opening')
+      await once(slow, 'go')
+      return { session, parameters: {} }
+    },
+  })
+  t.teardown(() => slowDoor.close())
+  const client = await RawClient.open(slowDoor)
+  const opening = once(slow, 'opening')
+  client.write(startup)
+  await opening
+  client.socket.destroy()
+  await untilStats(slowDoor, { sessions: 0 })
+  slow.emit('go')
+  t.equal(await sessions[0]!.whenClosed(), 'disconnect')
 })
