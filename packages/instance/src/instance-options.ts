@@ -52,11 +52,8 @@ export interface InstanceHooks {
   /** A higher epoch was promised (it is durable already). The promise is told after this resolves: by then no statement of an older
    * coordinator may run any more. */
   readonly onEpochRaised?: (epoch: Epoch) => Promise<void>
-  /** Statements of this chunk that belong to a coordinator's dispatch, and its incarnation. Called for each chunk of a primary. */
-  readonly settledOf?: (chunk: WalChunk) => {
-    readonly incarnation: string
-    readonly settled: readonly SettledEntry[]
-  }
+  /** Statements of this chunk that belong to a coordinator's dispatch. Called for each chunk of a primary. */
+  readonly settledOf?: (chunk: WalChunk) => readonly SettledEntry[]
   /** Answers left the commit gate: send what they collected. */
   readonly onReleased?: () => void
   /** Stops taking new statements and resolves when none runs or waits (stop mode smart). */
@@ -88,7 +85,8 @@ export interface InstanceOptions {
   readonly assignment: Assignment
   readonly engine: EnginePort
   readonly hooks: InstanceHooks
-  readonly wal: WalParts
+  /** Default: the wal package itself. */
+  readonly wal?: WalParts
   /** Process id and resident memory, for `instance.statusIs`. */
   readonly processInfo?: () => { readonly pid: number; readonly rssBytes: number }
   /** Checkpoints, slot and vacuum. Off where the engine is no PostgreSQL. Default on. */

@@ -22,14 +22,21 @@ import {
   type Settings,
   type Timeline,
 } from '@mirabelle/messages'
-import type { Hello, Listener, Logger, Party, Ports, Purpose } from '@mirabelle/runtime'
+import {
+  withTimeout,
+  type Hello,
+  type Listener,
+  type Logger,
+  type Party,
+  type Ports,
+  type Purpose,
+} from '@mirabelle/runtime'
 import type { SettledKnown } from '@mirabelle/wal'
 import { acceptConnection, superseded, type ConnectionSubject } from './control/connections.ts'
 import type { StopMode } from './control/control.ts'
 import { probed } from './control/probed.ts'
 import { copyUntilDone } from './copy/copy-until-done.ts'
 import type { CopyMode } from './copy/copy-from-peer.ts'
-import { within } from './deadline.ts'
 import type { CommitGate } from './gate/commit-gate.ts'
 import type { InstanceHooks, InstanceOptions, WalParts } from './instance-options.ts'
 import { MirrorSide } from './mirror/mirror-side.actor.ts'
@@ -43,6 +50,7 @@ import { DurableState } from './state/durable-state.ts'
 import { readIdentity, verifyIdentity } from './state/identity.ts'
 import { diskCheckFile, pgdataDir, pgWalDir, receivedWalDir } from './state/layout.ts'
 import { systemIdentifier } from './state/system-identifier.ts'
+import { realWalParts } from './wal-parts.ts'
 
 /** PostgreSQL must have started, or ended recovery, within this time, ms: crash recovery replays at some 130 MB/s. */
 const ENGINE_START_MS = 10 * 60_000
@@ -90,7 +98,7 @@ export class InstanceActor implements ConnectionSubject {
     this.engine = options.engine
     this.log = ports.log.child({ dbid: assignment.dbid, content: assignment.content })
     this.#ports = { ...ports, log: this.log }
-    this.#wal = options.wal
+    this.#wal = options.wal ?? realWalParts
     this.#assignment = assignment
     this.#settings = settingsFrom(assignment.settings)
     this.#datadir = assignment.datadir
@@ -185,7 +193,10 @@ export class InstanceActor implements ConnectionSubject {
     this.#copyAbort?.abort()
     const primary = this.#primary
     primary?.quiet()
-    await this.#mirror?.close()
+    const mirror = this.#mirror
+    // Its PostgreSQL is ended first: a replay that hangs must not hold up the stop.
+    if (mirror !== undefined) await this.#stopEngine('immediate')
+    await mirror?.close()
     if (primary !== undefined && !primary.gate.closed && mode !== 'immediate') {
       await this.#stopEngine('fast')
       await primary.mirrorCaughtUp(LAST_WAL_MS)
@@ -582,10 +593,10 @@ export class InstanceActor implements ConnectionSubject {
   }
 
   #engineStart<T>(work: Promise<T>, what: string): Promise<T> {
-    return within(
+    return withTimeout(
       this.#ports.clock,
-      ENGINE_START_MS,
       work,
+      ENGINE_START_MS,
       () =>
         new MirabelleError(
           'engine.died',
@@ -601,7 +612,7 @@ export class InstanceActor implements ConnectionSubject {
         `PostgreSQL of dbid ${this.dbid} has not stopped after ${ENGINE_STOP_MS} ms`,
       )
     try {
-      await within(this.#ports.clock, ENGINE_STOP_MS, this.engine.stop(mode), tooLong)
+      await withTimeout(this.#ports.clock, this.engine.stop(mode), ENGINE_STOP_MS, tooLong)
     } catch (error) {
       this.log.warn({ err: error, mode }, 'PostgreSQL did not stop as asked')
     }
@@ -610,7 +621,7 @@ export class InstanceActor implements ConnectionSubject {
   async #quiesce(): Promise<void> {
     const tooLong = () => new MirabelleError('timeout', `statements still run after ${QUIESCE_MS} ms`)
     try {
-      await within(this.#ports.clock, QUIESCE_MS, this.hooks.quiesce?.() ?? Promise.resolve(), tooLong)
+      await withTimeout(this.#ports.clock, this.hooks.quiesce?.() ?? Promise.resolve(), QUIESCE_MS, tooLong)
     } catch (error) {
       this.log.warn({ err: error }, 'smart stop goes on as fast')
     }

@@ -28,31 +28,37 @@ t.test('an answer waits for the local disk and, with synchronous replication on,
   t.end()
 })
 
-t.test('with synchronous replication off only the local disk counts; turning it off releases who waits', (t) => {
-  const { gate } = make(true)
-  const told: number[] = []
-  for (const lsn of [10, 20, 30]) gate.wait(lsn, () => told.push(lsn))
-  gate.localDurable(20)
-  t.same(told, [])
-  gate.setSyncRep(false)
-  t.same(told, [10, 20])
-  t.equal(gate.waiting, 1)
-  gate.setSyncRep(true)
-  gate.localDurable(30)
-  t.same(told, [10, 20], 'on again: waits for the mirror')
-  t.end()
-})
+t.test(
+  'with synchronous replication off only the local disk counts; turning it off releases who waits',
+  (t) => {
+    const { gate } = make(true)
+    const told: number[] = []
+    for (const lsn of [10, 20, 30]) gate.wait(lsn, () => told.push(lsn))
+    gate.localDurable(20)
+    t.same(told, [])
+    gate.setSyncRep(false)
+    t.same(told, [10, 20])
+    t.equal(gate.waiting, 1)
+    gate.setSyncRep(true)
+    gate.localDurable(30)
+    t.same(told, [10, 20], 'on again: waits for the mirror')
+    t.end()
+  },
+)
 
-t.test('a read behind an unreleased write waits for it although its own LSN is durable (I1 for reads)', (t) => {
-  const { gate } = make(false, 100)
-  const told: string[] = []
-  gate.wait(150, () => told.push('write'))
-  gate.wait(100, () => told.push('read'))
-  t.same(told, [])
-  gate.localDurable(150)
-  t.same(told, ['write', 'read'])
-  t.end()
-})
+t.test(
+  'a read behind an unreleased write waits for it although its own LSN is durable (I1 for reads)',
+  (t) => {
+    const { gate } = make(false, 100)
+    const told: string[] = []
+    gate.wait(150, () => told.push('write'))
+    gate.wait(100, () => told.push('read'))
+    t.same(told, [])
+    gate.localDurable(150)
+    t.same(told, ['write', 'read'])
+    t.end()
+  },
+)
 
 t.test('what is released in one go is one batch', (t) => {
   const { gate, batches } = make(false)
@@ -76,49 +82,52 @@ t.test('a closed gate releases nothing, fails who waits, and fails who comes', (
   t.end()
 })
 
-t.test('whatever happens, answers come in order and never before they are durable where they must be', (t) => {
-  const step = fc.oneof(
-    fc.record({ kind: fc.constant('wait' as const), by: fc.nat(20) }),
-    fc.record({ kind: fc.constant('local' as const), by: fc.nat(30) }),
-    fc.record({ kind: fc.constant('mirror' as const), by: fc.integer({ min: -10, max: 30 }) }),
-    fc.record({ kind: fc.constant('sync' as const), by: fc.nat(1) }),
-  )
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 200 }), fc.boolean(), (steps, initial) => {
-      const { gate } = make(initial)
-      let syncRep = initial
-      let [end, local, mirror] = [0, 0, 0]
-      let next = 0
-      let waits = 0
-      for (const one of steps) {
-        if (one.kind === 'wait') {
-          end += one.by
-          const lsn = end
-          const number = waits++
-          gate.wait(lsn, (error) => {
-            if (error !== undefined) throw error
-            if (number !== next) throw new Error(`answer ${number} came when ${next} was due`)
-            next++
-            if (lsn > local || (syncRep && lsn > mirror)) throw new Error(`I1 broken at ${lsn}`)
-          })
-        } else if (one.kind === 'local') {
-          local = Math.min(end, local + one.by)
-          gate.localDurable(local)
-        } else if (one.kind === 'mirror') {
-          mirror = Math.max(0, mirror + one.by)
-          gate.mirrorDurable(mirror)
-        } else {
-          syncRep = one.by === 1
-          gate.setSyncRep(syncRep)
+t.test(
+  'whatever happens, answers come in order and never before they are durable where they must be',
+  (t) => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant('wait' as const), by: fc.nat(20) }),
+      fc.record({ kind: fc.constant('local' as const), by: fc.nat(30) }),
+      fc.record({ kind: fc.constant('mirror' as const), by: fc.integer({ min: -10, max: 30 }) }),
+      fc.record({ kind: fc.constant('sync' as const), by: fc.nat(1) }),
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 200 }), fc.boolean(), (steps, initial) => {
+        const { gate } = make(initial)
+        let syncRep = initial
+        let [end, local, mirror] = [0, 0, 0]
+        let next = 0
+        let waits = 0
+        for (const one of steps) {
+          if (one.kind === 'wait') {
+            end += one.by
+            const lsn = end
+            const number = waits++
+            gate.wait(lsn, (error) => {
+              if (error !== undefined) throw error
+              if (number !== next) throw new Error(`answer ${number} came when ${next} was due`)
+              next++
+              if (lsn > local || (syncRep && lsn > mirror)) throw new Error(`I1 broken at ${lsn}`)
+            })
+          } else if (one.kind === 'local') {
+            local = Math.min(end, local + one.by)
+            gate.localDurable(local)
+          } else if (one.kind === 'mirror') {
+            mirror = Math.max(0, mirror + one.by)
+            gate.mirrorDurable(mirror)
+          } else {
+            syncRep = one.by === 1
+            gate.setSyncRep(syncRep)
+          }
         }
-      }
-      syncRep = false
-      gate.setSyncRep(false)
-      local = end
-      gate.localDurable(end)
-      if (next !== waits) throw new Error(`${waits - next} answers never came`)
-    }),
-    { numRuns: 500 },
-  )
-  t.end()
-})
+        syncRep = false
+        gate.setSyncRep(false)
+        local = end
+        gate.localDurable(end)
+        if (next !== waits) throw new Error(`${waits - next} answers never came`)
+      }),
+      { numRuns: 500 },
+    )
+    t.end()
+  },
+)

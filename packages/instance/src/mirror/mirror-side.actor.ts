@@ -110,7 +110,7 @@ export class MirrorSide {
   }
 
   #startReceiver(): void {
-    const { options } = { options: this.#options }
+    const options = this.#options
     if (options.peer === undefined) return
     this.#receiver = options.wal.createReceiver({
       ports: { ...options.ports, log: options.log },
@@ -145,9 +145,10 @@ export class MirrorSide {
   #follow(timeline: Timeline): void {
     if (timeline <= this.#timeline) return
     this.#timeline = timeline
+    // From now on arrivals are only remembered: the engine is told of them when it replays the new timeline.
+    this.#running = false
     void this.#withEngine(async () => {
       if (this.#closed) return
-      this.#running = false
       await this.#options.engine.stop('immediate')
       await this.#startEngine()
       this.#options.onTimeline(this.#timeline)

@@ -65,6 +65,8 @@ export class PrimarySide {
   readonly #maintenance: Maintenance | undefined
   readonly #acceptingSince: number
   #timeline: Timeline
+  /** The coordinator incarnation that dispatch numbers belong to. */
+  #incarnation = ''
 
   constructor(options: PrimarySideOptions) {
     this.#options = options
@@ -77,7 +79,10 @@ export class PrimarySide {
       onReleased: () => options.hooks.onReleased?.(),
     })
     this.hub = this.#makeHub()
-    if (options.settled !== undefined) this.hub.settledSeed(options.settled)
+    if (options.settled !== undefined) {
+      this.hub.settledSeed(options.settled)
+      this.#incarnation = options.settled.incarnation
+    }
     this.#sync = new WalSync({
       syncWal: () => options.engine.syncWal(),
       onDurable: (lsn) => this.gate.localDurable(lsn),
@@ -91,18 +96,20 @@ export class PrimarySide {
 
   /** The engine wrote WAL: out to the mirror, then to the disk. */
   onWal(chunk: WalChunk): void {
-    if (chunk.start !== this.hub.endLsn || chunk.timeline !== this.#timeline) {
-      // The backend was started again (a cancel that could not be served otherwise): its WAL goes on where recovery ended.
-      this.#timeline = chunk.timeline
-      this.hub.restarted(chunk.timeline, chunk.start)
-    }
-    const settled = this.#options.hooks.settledOf?.(chunk)
-    this.hub.publish(chunk, settled?.settled ?? [], settled?.incarnation ?? '')
+    this.#timeline = chunk.timeline
+    this.hub.publish(chunk, this.#options.hooks.settledOf?.(chunk) ?? [], this.#incarnation)
     this.#sync.request()
   }
 
   get timeline(): Timeline {
     return this.#timeline
+  }
+
+  /** A coordinator opens the lane: statements from `nextSeq` on are told to the mirror. Returns what is known of earlier ones. */
+  openLane(incarnation: string, nextSeq: number): SettledKnown {
+    this.#incarnation = incarnation
+    this.hub.settledReset(incarnation, nextSeq)
+    return this.hub.settledKnown()
   }
 
   /** The mirror's health, as FTS is told. */
@@ -180,7 +187,7 @@ export class PrimarySide {
   }
 
   #makeHub(): WalSenderHub {
-    const { options } = { options: this.#options }
+    const options = this.#options
     return options.wal.createHub({
       ports: { ...options.ports, log: options.log },
       identity: options.identity,

@@ -6,8 +6,7 @@
  * open file and not one for each probe.
  */
 import { MirabelleError } from '@mirabelle/messages'
-import type { Clock, Disk } from '@mirabelle/runtime'
-import { within } from '../deadline.ts'
+import { withTimeout, type Clock, type Disk } from '@mirabelle/runtime'
 
 const BLOCK_BYTES = 8192
 
@@ -29,10 +28,10 @@ export class DiskCheck {
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined
     })
-    await within(
+    await withTimeout(
       this.#clock,
-      timeoutMs,
       this.#running,
+      timeoutMs,
       () =>
         new MirabelleError(
           'disk.failed',
