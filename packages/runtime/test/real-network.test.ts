@@ -1,8 +1,12 @@
 /** What only the real network can suffer: strangers on its port, silence, half frames. */
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { MirabelleError } from '@mirabelle/messages'
@@ -318,10 +322,13 @@ t.test('an answer of the wrong type ends the connection', async (t) => {
   socket.on('data', (chunk: Buffer) => {
     if (chunk.includes('cluster.state')) socket.write(frameOf(pack({ type: 'ok', re: 1 })))
   })
-  await t.rejects(server.accepted[0]?.request({ type: 'cluster.state' }, 5000) ?? Promise.resolve(), {
-    code: 'message.bad',
-    message: /answered with ok, not cluster\.stateIs/,
-  })
+  await t.rejects(
+    (server.accepted[0] as Connection).request({ type: 'cluster.state' }, 5000).then(() => undefined),
+    {
+      code: 'message.bad',
+      message: /answered with ok, not cluster\.stateIs/,
+    },
+  )
 })
 
 t.test('two sides that have nothing to say stay connected; a silent peer is given up', async (t) => {
@@ -407,4 +414,52 @@ t.test('an address that says nothing costs its head start, not the whole time', 
   t.equal(connection.remoteAddress, '127.0.0.1')
   t.ok(performance.now() - start < 20_000)
   connection.close()
+})
+
+t.test('certificates from files take the place of the pre-shared key', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'mirabelle-tls-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const certify = (name: string): { certFile: string; keyFile: string; caFile: string } => {
+    const [keyFile, certFile] = [join(folder, `${name}.key`), join(folder, `${name}.pem`)]
+    const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2']
+    const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+    execFileSync('openssl', ['req', '-x509', ...made, ...subject, '-keyout', keyFile, '-out', certFile], {
+      stdio: 'ignore',
+    })
+    return { certFile, keyFile, caFile: certFile }
+  }
+  let certificates: ReturnType<typeof certify>
+  try {
+    certificates = certify('ours')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    t.comment('openssl is not installed: no certificates to try with')
+    return
+  }
+  const { log } = recordingLogger()
+  const clusterKey = randomBytes(32)
+  const network = realNetwork({ clusterKey, log, encryption: 'always', certificates })
+  const listener = await network.listen(
+    { addresses: ['127.0.0.1', '127.0.0.2'], port: 0 },
+    () => self,
+    (connection) =>
+      connection.setHandlers({
+        onMessage: (_message, respond) => respond?.reply({ type: 'ok' }),
+        onClose: () => undefined,
+      }),
+  )
+  t.teardown(() => listener.close())
+  const endpoint = { addresses: ['127.0.0.1'], port: listener.port }
+  const connection = await network.connect(endpoint, hello, options)
+  t.same(await connection.request({ type: 'cluster.probe' }, 5000), { type: 'ok' })
+  connection.close()
+  await t.rejects(network.connect({ ...endpoint, addresses: ['127.0.0.2'] }, hello, options), {
+    code: 'handshake.failed',
+    message: /ALTNAME/,
+  })
+  const stranger = { ...certify('theirs'), caFile: certificates.caFile }
+  const theirs = realNetwork({ clusterKey, log, encryption: 'always', certificates: stranger })
+  await t.rejects(theirs.connect(endpoint, hello, options), 'the listener checks the certificate of the peer')
+  const keyOnly = realNetwork({ clusterKey, log, encryption: 'always' })
+  await t.rejects(keyOnly.connect(endpoint, hello, options), { code: 'handshake.failed' })
 })

@@ -8,7 +8,7 @@ class CountingSocket extends Duplex {
   readonly writes: Buffer[] = []
   #taken: (() => void)[] = []
 
-  take(): void {
+  takeAll(): void {
     const taken = this.#taken
     this.#taken = []
     for (const done of taken) done()
@@ -45,7 +45,7 @@ t.test('what is queued in one turn of the event loop is one write', async (t) =>
   t.ok(socket.writes[0]?.equals(Buffer.concat(sent)), 'in order')
   queue.push([Buffer.from('next')])
   await turn()
-  socket.take()
+  socket.takeAll()
   t.equal(socket.writes.length, 2, 'the next turn is the next write')
 })
 
@@ -71,7 +71,7 @@ t.test('drained() resolves when the system has taken enough, and at the close', 
   const waiting = queue.drained().then(() => (drained = true))
   await turn()
   t.notOk(drained)
-  socket.take()
+  socket.takeAll()
   await waiting
   t.equal(queue.bufferedBytes, 0)
   queue.push([Buffer.alloc(2 * LOW_WATER_BYTES)])

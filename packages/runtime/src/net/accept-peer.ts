@@ -26,7 +26,7 @@ export interface AcceptOptions {
 
 /** Takes a fresh socket. */
 export function acceptPeer(socket: Socket, options: AcceptOptions): void {
-  const { context, unproven, self } = options
+  const { context, unproven } = options
   const remote = `${socket.remoteAddress}:${socket.remotePort}`
   let failed = false
   const fail = (why: string): void => {
