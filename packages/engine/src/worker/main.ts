@@ -110,7 +110,10 @@ async function open(pg: PGlite, fs: DurableFs, guard: WalGuard): Promise<void> {
 
 async function stop(pg: PGlite): Promise<void> {
   // PGlite's own close runs PostgreSQL's exit functions: the shutdown checkpoint among them.
+  const mod = moduleOf(pg)
   await pg.close()
+  reporter?.reportLast(Number(mod._GetFlushRecPtr(0)))
+  guard.ensureDurable()
   post({ type: 'stopped' })
   process.exit(0)
 }
@@ -126,7 +129,7 @@ await open(pg, fs, guard)
 port.on('message', (message: ToWorker) => {
   try {
     if (message.type === 'run') (runner as ProtocolRunner).run(message.requests, message.bytes)
-    else void stop(pg)
+    else stop(pg).catch((error: unknown) => die('died', error))
   } catch (error) {
     die('died', error)
   }

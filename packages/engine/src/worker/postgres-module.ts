@@ -20,7 +20,6 @@ export interface NodeFsBackend {
 
 /** The module. Names with an underscore are PostgreSQL's own functions and variables. */
 export interface PostgresModule {
-  readonly HEAP32: Int32Array
   readonly HEAPU8: Uint8Array
   readonly NODEFS: NodeFsBackend
   readonly FS: { readonly ErrnoError: new (errno: number) => Error }

@@ -220,8 +220,9 @@ export class ProtocolRunner {
   }
 
   #setInterrupt(value: 0 | 1): void {
-    this.#module.HEAP32[this.#module._InterruptPending >> 2] = value
-    this.#module.HEAP32[this.#module._QueryCancelPending >> 2] = value
+    // The flags are C ints, little-endian, and only ever 0 or 1.
+    this.#module.HEAPU8[this.#module._InterruptPending] = value
+    this.#module.HEAPU8[this.#module._QueryCancelPending] = value
   }
 
   /** The main thread is about to terminate this worker: nothing further may begin. */

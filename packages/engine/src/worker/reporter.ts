@@ -88,6 +88,11 @@ export class Reporter {
     this.#send(to, this.#finished.length, batchDone)
   }
 
+  /** The backend has shut down: reports the WAL of its last checkpoint, which a mirror needs to follow an orderly stop. */
+  reportLast(flush: Lsn): void {
+    this.#send(Math.max(this.#capture.reported, flush), this.#finished.length, false)
+  }
+
   #send(to: Lsn, count: number, batchDone: boolean): void {
     // A long record of WAL (one COPY whose last write is large) goes in pieces; completions go with the last.
     while (to - this.#capture.reported > MAX_WAL_BYTES)
