@@ -193,10 +193,12 @@ export class InstanceActor implements ConnectionSubject {
     this.#copyAbort?.abort()
     const primary = this.#primary
     primary?.quiet()
-    const mirror = this.#mirror
-    // Its PostgreSQL is ended first: a replay that hangs must not hold up the stop.
-    if (mirror !== undefined) await this.#stopEngine('immediate')
-    await mirror?.close()
+    if (this.#mirror !== undefined) {
+      const closing = this.#mirror.close()
+      // A replay that hangs must not hold up the stop.
+      await this.#stopEngine('immediate')
+      await closing
+    }
     if (primary !== undefined && !primary.gate.closed && mode !== 'immediate') {
       await this.#stopEngine('fast')
       await primary.mirrorCaughtUp(LAST_WAL_MS)
@@ -456,6 +458,8 @@ export class InstanceActor implements ConnectionSubject {
     const { started, received } = await this.#engineStart(mirror.takeOver(), 'promotion')
     if (this.roleState !== 'promoting') return
     await this.durable.setRole('p')
+    this.#assignment = { ...this.#assignment, role: 'p' }
+    await this.durable.setAssignment(this.#assignment)
     this.#mirror = undefined
     const settled =
       received === undefined

@@ -134,7 +134,7 @@ export class MirrorSide {
   }
 
   #receiverState(state: WalReceiverState, reason: MirabelleError | null): void {
-    this.#options.log.info({ to: state, reason: reason?.message ?? '' }, 'walreceiver')
+    this.#options.log.debug({ to: state, reason: reason?.message ?? '' }, 'walreceiver')
     if (this.#closed || reason === null) return
     if (state === 'diverged' || state === 'removed' || state === 'foreign' || state === 'broken') {
       this.#options.onUnfit(state, reason)
@@ -152,7 +152,10 @@ export class MirrorSide {
       await this.#options.engine.stop('immediate')
       await this.#startEngine()
       this.#options.onTimeline(this.#timeline)
-    }).catch((error: unknown) => this.#options.onFatal(error))
+    }).catch((error: unknown) => {
+      // Who closes this side stops the engine, in the middle of a start too.
+      if (!this.#closed) this.#options.onFatal(error)
+    })
   }
 
   async #startEngine(): Promise<EngineStarted> {

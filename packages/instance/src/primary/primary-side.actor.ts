@@ -173,6 +173,7 @@ export class PrimarySide {
 
   /** Stops what runs by itself (timers, own SQL), but keeps gate and streams: the beginning of an orderly stop. */
   quiet(): void {
+    this.#sync.leaveToEngine()
     this.#watch.stop()
     this.#maintenance?.stop()
   }
@@ -207,7 +208,7 @@ export class PrimarySide {
           if (dbid === options.peer()?.dbid) this.gate.mirrorDurable(lsn)
         },
         onState: (dbid, state, reason) => {
-          options.log.info({ mirror: dbid, to: state, reason: reason?.message ?? '' }, 'walsender')
+          options.log.debug({ mirror: dbid, to: state, reason: reason?.message ?? '' }, 'walsender')
           this.#standby?.evaluate()
         },
       },

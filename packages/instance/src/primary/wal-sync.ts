@@ -16,6 +16,7 @@ export class WalSync {
   #running = false
   #wanted = false
   #stopped = false
+  #left = false
 
   constructor(options: WalSyncOptions) {
     this.#options = options
@@ -25,6 +26,11 @@ export class WalSync {
   request(): void {
     this.#wanted = true
     if (!this.#running && !this.#stopped) this.#run()
+  }
+
+  /** The engine is being stopped in an orderly way and makes its last WAL durable itself: a sync that it refuses is no failure. */
+  leaveToEngine(): void {
+    this.#left = true
   }
 
   stop(): void {
@@ -44,7 +50,7 @@ export class WalSync {
       },
       (error: unknown) => {
         this.#running = false
-        if (!this.#stopped) this.#options.onFailed(error)
+        if (!this.#stopped && !this.#left) this.#options.onFailed(error)
       },
     )
   }
