@@ -63,9 +63,9 @@ export function shapeOf(sql: string): ShapedStatement | undefined {
         while (isDigit(sql.charCodeAt(at))) at++
       }
       if (isIdentifierPart(sql.charCodeAt(at)) || sql.charCodeAt(at) === 46) return undefined
-      // Beyond 18 digits an integer may be numeric: another class of literal.
-      const sign = decimal || at - start > 18 ? DECIMAL_SIGN : INTEGER_SIGN
-      shape += sql.slice(copied, start) + sign
+      // Beyond 18 digits an integer may be numeric, or not (leading zeros): the parser knows.
+      if (!decimal && at - start > 18) return undefined
+      shape += sql.slice(copied, start) + (decimal ? DECIMAL_SIGN : INTEGER_SIGN)
       literals.push(sql.slice(start, at))
       starts.push(start)
       copied = at
