@@ -18,7 +18,11 @@ export interface RelationRow {
     /** Text of the default. */
     readonly fallback: string | null
   }[]
-  readonly unique: readonly { readonly name: string; readonly primary: boolean; readonly columns: readonly (string | null)[] }[]
+  readonly unique: readonly {
+    readonly name: string
+    readonly primary: boolean
+    readonly columns: readonly (string | null)[]
+  }[]
   readonly view: string | null
   /** Views: oids of the relations that the definition names. */
   readonly reads: readonly number[] | null

@@ -11,7 +11,17 @@ import { planDdl } from './plan-ddl.ts'
 import { planExplain } from './plan-explain.ts'
 import { planInsert } from './plan-insert.ts'
 import { coordinatorPlan, planSelect } from './plan-select.ts'
-import { planDeclareCursor, planDiscard, planExecute, planFetch, planPrepare, planSet, planShow, planTransaction, session } from './plan-session.ts'
+import {
+  planDeclareCursor,
+  planDiscard,
+  planExecute,
+  planFetch,
+  planPrepare,
+  planSet,
+  planShow,
+  planTransaction,
+  session,
+} from './plan-session.ts'
 import { planMerge, planUpdateOrDelete } from './plan-write.ts'
 import { bodyTouchesTables } from './analysis/function-body.ts'
 
@@ -55,7 +65,9 @@ export function classify(context: PlanContext, clause: Clause): Plan {
     case 'UnlistenStmt':
       return session({ type: 'unlisten' })
     case 'ExplainStmt':
-      return planExplain(context, (inner) => classify(makeContext(inner, context.catalog, context.paramTypes), undefined))
+      return planExplain(context, (inner) =>
+        classify(makeContext(inner, context.catalog, context.paramTypes), undefined),
+      )
     case 'ConstraintsSetStmt':
       return coordinatorPlan(context, false, false)
     case 'VacuumStmt':
@@ -63,7 +75,10 @@ export function classify(context: PlanContext, clause: Clause): Plan {
     case 'CheckPointStmt':
       return maintenance('CHECKPOINT', false)
     case 'ReindexStmt':
-      return maintenance('REINDEX', body.kind === 'REINDEX_OBJECT_SYSTEM' || body.kind === 'REINDEX_OBJECT_DATABASE')
+      return maintenance(
+        'REINDEX',
+        body.kind === 'REINDEX_OBJECT_SYSTEM' || body.kind === 'REINDEX_OBJECT_DATABASE',
+      )
     case 'ClusterStmt':
       return maintenance('CLUSTER', body.relation === undefined)
     case 'DoStmt':
@@ -82,18 +97,34 @@ function maintenance(command: MaintenancePlan['command'], forbiddenInTransaction
 
 /** DO runs on the coordinator; a block that names distributed tables would see them empty. */
 function planDo(context: PlanContext, body: Ast): Plan {
-  const options = new Map(((body.args ?? []) as Ast[]).map((item) => [String(item.DefElem.defname), String(item.DefElem.arg?.String?.sval ?? '')]))
+  const options = new Map(
+    ((body.args ?? []) as Ast[]).map((item) => [
+      String(item.DefElem.defname),
+      String(item.DefElem.arg?.String?.sval ?? ''),
+    ]),
+  )
   const touches = bodyTouchesTables(options.get('language') ?? 'plpgsql', options.get('as') ?? '', (name) => {
     const table = context.catalog.lookup(undefined, name) ?? context.catalog.lookup('public', name)
     return table?.policy !== undefined || table?.viewTouchesDistributed === true
   })
-  if (touches) throw notSupported('DO blocks that may touch distributed tables are not supported', 'Run the statements of the block from the application.')
-  if (distributedTables(context).length > 0) throw notSupported('DO blocks over distributed tables are not supported', 'Run the statements themselves.')
+  if (touches)
+    throw notSupported(
+      'DO blocks that may touch distributed tables are not supported',
+      'Run the statements of the block from the application.',
+    )
+  if (distributedTables(context).length > 0)
+    throw notSupported(
+      'DO blocks over distributed tables are not supported',
+      'Run the statements themselves.',
+    )
   return coordinatorPlan(context, true, false)
 }
 
 const REFUSED: Record<string, readonly [string, string]> = {
-  LockStmt: ['LOCK TABLE is not supported', 'Transactions on one segment run one after the other; lock rows with SELECT … FOR UPDATE.'],
+  LockStmt: [
+    'LOCK TABLE is not supported',
+    'Transactions on one segment run one after the other; lock rows with SELECT … FOR UPDATE.',
+  ],
   ListenStmt: ['LISTEN is not supported', 'Poll a table, or use a message broker.'],
   NotifyStmt: ['NOTIFY is not supported', 'Poll a table, or use a message broker.'],
   CreatedbStmt: ['CREATE DATABASE is not supported: a cluster is one database', 'Use CREATE SCHEMA.'],
@@ -115,5 +146,8 @@ const REFUSED: Record<string, readonly [string, string]> = {
 function refuse(kind: string): never {
   const known = REFUSED[kind]
   if (known !== undefined) throw notSupported(known[0], known[1])
-  throw notSupported(`this kind of statement (${kind}) is not supported`, 'See the documentation for what is.')
+  throw notSupported(
+    `this kind of statement (${kind}) is not supported`,
+    'See the documentation for what is.',
+  )
 }

@@ -59,13 +59,20 @@ export function isDdl(kind: string): boolean {
 export function commandTag(kind: string, body: Ast): string {
   if (kind === 'DropStmt') return `DROP ${objectWord(body.removeType)}`
   if (kind === 'RenameStmt') return `ALTER ${objectWord(body.renameType)}`
-  if (kind === 'AlterOwnerStmt' || kind === 'AlterObjectSchemaStmt') return `ALTER ${objectWord(body.objectType)}`
+  if (kind === 'AlterOwnerStmt' || kind === 'AlterObjectSchemaStmt')
+    return `ALTER ${objectWord(body.objectType)}`
   if (kind === 'GrantStmt' && body.is_grant !== true) return 'REVOKE'
   if (kind === 'GrantRoleStmt' && body.is_grant !== true) return 'REVOKE ROLE'
   return TAGS[kind] ?? kind
 }
 
 function objectWord(type: unknown): string {
-  const word = String(type).replace(/^OBJECT_/, '').replaceAll('_', ' ')
-  return word === 'COLUMN' || word === 'TABCONSTRAINT' || word === 'ATTRIBUTE' ? 'TABLE' : word === 'MATVIEW' ? 'MATERIALIZED VIEW' : word
+  const word = String(type)
+    .replace(/^OBJECT_/, '')
+    .replaceAll('_', ' ')
+  return word === 'COLUMN' || word === 'TABCONSTRAINT' || word === 'ATTRIBUTE'
+    ? 'TABLE'
+    : word === 'MATVIEW'
+      ? 'MATERIALIZED VIEW'
+      : word
 }

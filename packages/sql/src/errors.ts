@@ -8,7 +8,12 @@ import type { UnsupportedPlan } from './plan.ts'
 export class Refusal extends Error {
   readonly plan: UnsupportedPlan
 
-  constructor(code: string, message: string, hint?: string, more: { detail?: string; position?: number } = {}) {
+  constructor(
+    code: string,
+    message: string,
+    hint?: string,
+    more: { detail?: string; position?: number } = {},
+  ) {
     super(message)
     this.name = 'Refusal'
     this.plan = { kind: 'unsupported', code, message, ...(hint === undefined ? {} : { hint }), ...more }

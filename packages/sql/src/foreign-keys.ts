@@ -10,7 +10,8 @@ import type { PlanNotice } from './plan.ts'
 const WARNING: PlanNotice = {
   severity: 'WARNING',
   code: '01000',
-  message: 'referential integrity (FOREIGN KEY) constraints are not supported across segments, will not be enforced',
+  message:
+    'referential integrity (FOREIGN KEY) constraints are not supported across segments, will not be enforced',
 }
 
 /** Edits that add NOT ENFORCED to every foreign key of the statement, and the warning if there is one. */

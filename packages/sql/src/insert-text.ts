@@ -36,12 +36,18 @@ export function returningStart(sql: string): number {
 }
 
 /** Index of a reserved word outside parentheses that is not a name (after a dot or AS). */
-function outerWord(sql: string, tokens: readonly Token[], word: string, follows: (next: Token | undefined) => boolean): number {
+function outerWord(
+  sql: string,
+  tokens: readonly Token[],
+  word: string,
+  follows: (next: Token | undefined) => boolean,
+): number {
   let depth = 0
   return tokens.findIndex((token, i) => {
     if (is(sql, token, '(')) depth++
     else if (is(sql, token, ')')) depth--
-    if (depth !== 0 || token.kind !== 'word' || sql.slice(token.start, token.end).toLowerCase() !== word) return false
+    if (depth !== 0 || token.kind !== 'word' || sql.slice(token.start, token.end).toLowerCase() !== word)
+      return false
     const before = tokens[i - 1]
     const after = before === undefined ? '' : sql.slice(before.start, before.end).toLowerCase()
     return after !== '.' && after !== 'as' && after !== 'into' && follows(tokens[i + 1])

@@ -16,29 +16,49 @@ import { refuseViews } from './plan-write.ts'
 export function planCopy(context: PlanContext): Plan {
   const body = context.statement.body
   if (body.filename !== undefined || body.is_program === true) {
-    throw notSupported('COPY from or to a file or program of the server is not supported', 'Use COPY … FROM STDIN or TO STDOUT; in psql: \\copy.')
+    throw notSupported(
+      'COPY from or to a file or program of the server is not supported',
+      'Use COPY … FROM STDIN or TO STDOUT; in psql: \\copy.',
+    )
   }
   refuseFunctions(context)
   if (body.query !== undefined) return planCopyQuery(context, body)
   refuseViews(context)
   if (distributedTables(context).length === 0) return coordinatorPlan(context, body.is_from === true, false)
   const table = tableOf(context, body.relation as Ast)
-  if (table?.policy === undefined) throw new Refusal('42P01', `relation "${body.relation?.relname}" is not a table`)
+  if (table?.policy === undefined)
+    throw new Refusal('42P01', `relation "${body.relation?.relname}" is not a table`)
   const options = readCopyOptions((body.options ?? []) as Ast[])
   const columns = body.attlist === undefined ? ungenerated(table) : namesOf(body.attlist as Ast[])
   const unknown = columns.find((name) => !table.columns.some((column) => column.name === name))
-  if (unknown !== undefined) throw new Refusal('42703', `column "${unknown}" of relation "${table.name}" does not exist`)
-  return body.is_from === true ? planCopyIn(table, table.policy, columns, options, body) : planCopyOut(table, columns, options)
+  if (unknown !== undefined)
+    throw new Refusal('42703', `column "${unknown}" of relation "${table.name}" does not exist`)
+  return body.is_from === true
+    ? planCopyIn(table, table.policy, columns, options, body)
+    : planCopyOut(table, columns, options)
 }
 
 /** COPY FROM in the engine's text format of complete rows: for rows that come from the engine itself. */
-export function copyInOf(table: TableInfo, policy: DistributionPolicy, columns: readonly string[]): CopyInPlan {
+export function copyInOf(
+  table: TableInfo,
+  policy: DistributionPolicy,
+  columns: readonly string[],
+): CopyInPlan {
   return buildCopyIn(table, policy, columns, DEFAULT_COPY_OPTIONS)
 }
 
-function planCopyIn(table: TableInfo, policy: DistributionPolicy, columns: readonly string[], options: CopyOptions, body: Ast): CopyInPlan {
+function planCopyIn(
+  table: TableInfo,
+  policy: DistributionPolicy,
+  columns: readonly string[],
+  options: CopyOptions,
+  body: Ast,
+): CopyInPlan {
   if (body.whereClause !== undefined) {
-    throw notSupported('COPY FROM … WHERE is not supported for distributed tables', 'Load the rows and DELETE, or filter before loading.')
+    throw notSupported(
+      'COPY FROM … WHERE is not supported for distributed tables',
+      'Load the rows and DELETE, or filter before loading.',
+    )
   }
   const plan = buildCopyIn(table, policy, columns, options)
   const missing = table.columns.filter((column) => !columns.includes(column.name))
@@ -57,7 +77,12 @@ function needsCoordinator(column: ColumnInfo, policy: DistributionPolicy): boole
   return policy.kind === 'hash' && policy.columns.includes(column.name) && column.fill !== undefined
 }
 
-function buildCopyIn(table: TableInfo, policy: DistributionPolicy, columns: readonly string[], options: CopyOptions): CopyInPlan {
+function buildCopyIn(
+  table: TableInfo,
+  policy: DistributionPolicy,
+  columns: readonly string[],
+  options: CopyOptions,
+): CopyInPlan {
   const key = policy.kind === 'hash' ? policy.columns : []
   const list = columns.map(quoteIdentifier).join(', ')
   return {
@@ -86,16 +111,24 @@ function planCopyOut(table: TableInfo, columns: readonly string[], options: Copy
 /** COPY (query) TO STDOUT: pushed down or gathered as the query would be. */
 function planCopyQuery(context: PlanContext, body: Ast): Plan {
   const kind = kindOf(body.query as Ast)
-  if (distributedTables(context).length === 0 && !context.survey.relations.some((use) => use.table?.viewTouchesDistributed === true)) {
+  if (
+    distributedTables(context).length === 0 &&
+    !context.survey.relations.some((use) => use.table?.viewTouchesDistributed === true)
+  ) {
     return coordinatorPlan(context, kind !== 'SelectStmt', false)
   }
-  if (kind !== 'SelectStmt') throw notSupported('COPY of an INSERT, UPDATE or DELETE of distributed tables is not supported', 'Use RETURNING.')
+  if (kind !== 'SelectStmt')
+    throw notSupported(
+      'COPY of an INSERT, UPDATE or DELETE of distributed tables is not supported',
+      'Use RETURNING.',
+    )
   const options = readCopyOptions((body.options ?? []) as Ast[])
   const text = queryText(context.sql)
   const inner = parseStatements(text)[0]
   if (inner === undefined) throw new Refusal('42601', 'COPY needs a query')
   const plan = planSelect(makeContext(inner, context.catalog, [], context.depth))
-  const sqlOf = (query: string, header: CopyOptions['header']) => `COPY (${query}\n) TO STDOUT${copyOptionsText({ ...options, header }, false)}`
+  const sqlOf = (query: string, header: CopyOptions['header']) =>
+    `COPY (${query}\n) TO STDOUT${copyOptionsText({ ...options, header }, false)}`
   if (plan.kind === 'pushdown') {
     return {
       kind: 'copyOut',
@@ -108,17 +141,26 @@ function planCopyQuery(context: PlanContext, body: Ast): Plan {
   // One content would do for a direct query; every content gives the same rows.
   if (plan.kind === 'direct') {
     const gathered = { kind: 'copyOut', from: 'all', gather: [] } as const
-    if (!returnsOnlyMatches(inner.body)) throw notSupported('COPY of this query is not supported', 'Run the SELECT itself, or give no distribution key.')
+    if (!returnsOnlyMatches(inner.body))
+      throw notSupported(
+        'COPY of this query is not supported',
+        'Run the SELECT itself, or give no distribution key.',
+      )
     return { ...gathered, segmentSql: sqlOf(text, options.header), headerlessSql: sqlOf(text, false) }
   }
-  if (plan.kind !== 'gathered') throw notSupported('COPY of this query is not supported', 'Run the SELECT itself.')
+  if (plan.kind !== 'gathered')
+    throw notSupported('COPY of this query is not supported', 'Run the SELECT itself.')
   const segmentSql = sqlOf(plan.sql, options.header)
   return { kind: 'copyOut', from: 'coordinator', segmentSql, headerlessSql: segmentSql, gather: plan.steps }
 }
 
 /** The query gives no row on a content that holds no matching row (an aggregate would give one). */
 function returnsOnlyMatches(select: Ast): boolean {
-  return select.groupClause === undefined && select.havingClause === undefined && !JSON.stringify(select.targetList ?? []).includes('"FuncCall"')
+  return (
+    select.groupClause === undefined &&
+    select.havingClause === undefined &&
+    !JSON.stringify(select.targetList ?? []).includes('"FuncCall"')
+  )
 }
 
 function queryText(sql: string): string {

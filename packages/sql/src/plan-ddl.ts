@@ -17,27 +17,34 @@ type Clause = CutText['clauses'][number] | undefined
 export function planDdl(context: PlanContext, clause: Clause): Plan | undefined {
   const { statement, sql } = context
   const { kind, body } = statement
-  if (clause !== undefined && clause.inAlter) {
-    throw notSupported('ALTER TABLE … SET DISTRIBUTED is not supported', 'Create a new table with CREATE TABLE … AS SELECT … DISTRIBUTED …, then rename it.')
-  }
   switch (kind) {
     case 'CreateStmt':
       return planCreateTable(context, clause)
     case 'CreateTableAsStmt':
       return planCreateTableAs(context, clause)
     case 'IndexStmt':
-      if (body.concurrent === true) throw notSupported('CREATE INDEX CONCURRENTLY is not supported', 'Use CREATE INDEX.')
-      return { ...ddl(context), ...(body.unique === true ? { checkUnique: nameOf(body.relation as Ast) } : {}) }
+      if (body.concurrent === true)
+        throw notSupported('CREATE INDEX CONCURRENTLY is not supported', 'Use CREATE INDEX.')
+      return {
+        ...ddl(context),
+        ...(body.unique === true ? { checkUnique: nameOf(body.relation as Ast) } : {}),
+      }
     case 'AlterTableStmt':
       return planAlterTable(context)
     case 'DropStmt':
-      if (body.concurrent === true) throw notSupported('DROP INDEX CONCURRENTLY is not supported', 'Use DROP INDEX.')
+      if (body.concurrent === true)
+        throw notSupported('DROP INDEX CONCURRENTLY is not supported', 'Use DROP INDEX.')
       return ddl(context)
     case 'CreateTrigStmt':
-      if (targets(context)) throw notSupported('triggers on distributed tables are not supported', 'Do the work in the application.')
+      if (targets(context))
+        throw notSupported(
+          'triggers on distributed tables are not supported',
+          'Do the work in the application.',
+        )
       return ddl(context)
     case 'RuleStmt':
-      if (targets(context)) throw notSupported('rules on distributed tables are not supported', 'Do the work in the application.')
+      if (targets(context))
+        throw notSupported('rules on distributed tables are not supported', 'Do the work in the application.')
       return ddl(context)
     case 'CreateSeqStmt':
       refuseTemporary(body.sequence as Ast)
@@ -52,24 +59,39 @@ export function planDdl(context: PlanContext, clause: Clause): Plan | undefined 
 
 function ddl(context: PlanContext): DdlPlan {
   const { statement, sql } = context
-  return { kind: 'ddl', command: commandTag(statement.kind, statement.body), sql, where: 'everywhere', notices: [] }
+  return {
+    kind: 'ddl',
+    command: commandTag(statement.kind, statement.body),
+    sql,
+    where: 'everywhere',
+    notices: [],
+  }
 }
 
 function planCreateTable(context: PlanContext, clause: Clause): DdlPlan {
   const body = context.statement.body
   refuseTemporary(body.relation as Ast)
   if (body.partspec !== undefined || body.partbound !== undefined) {
-    throw notSupported('PARTITION BY is not supported', 'Rows are spread over the segments already; leave the clause out.')
+    throw notSupported(
+      'PARTITION BY is not supported',
+      'Rows are spread over the segments already; leave the clause out.',
+    )
   }
-  if (body.inhRelations !== undefined) throw notSupported('INHERITS is not supported', 'Use LIKE parent INCLUDING ALL.')
-  if (body.ofTypename !== undefined) throw notSupported('CREATE TABLE … OF type is not supported', 'List the columns.')
+  if (body.inhRelations !== undefined)
+    throw notSupported('INHERITS is not supported', 'Use LIKE parent INCLUDING ALL.')
+  if (body.ofTypename !== undefined)
+    throw notSupported('CREATE TABLE … OF type is not supported', 'List the columns.')
   refuseExclusion(body)
   const keys = enforceNoForeignKeys(context)
   return {
     ...ddl(context),
     sql: applyEdits(context.sql, keys.edits),
     notices: keys.notices,
-    newTable: { ...nameOf(body.relation as Ast), ifNotExists: body.if_not_exists === true, distribution: clause?.clause },
+    newTable: {
+      ...nameOf(body.relation as Ast),
+      ifNotExists: body.if_not_exists === true,
+      distribution: clause?.clause,
+    },
   }
 }
 
@@ -78,17 +100,19 @@ function planCreateTableAs(context: PlanContext, clause: Clause): DdlPlan {
   const { sql, statement } = context
   const body = statement.body
   const into = body.into as Ast
-  if (body.objtype === 'OBJECT_MATVIEW') throw notSupported('materialized views are not supported', 'Use CREATE TABLE … AS.')
+  if (body.objtype === 'OBJECT_MATVIEW')
+    throw notSupported('materialized views are not supported', 'Use CREATE TABLE … AS.')
   refuseTemporary(into.rel as Ast)
-  if (body.query?.SelectStmt === undefined) throw notSupported('CREATE TABLE … AS EXECUTE is not supported', 'Write the SELECT itself.')
+  if (body.query?.SelectStmt === undefined)
+    throw notSupported('CREATE TABLE … AS EXECUTE is not supported', 'Write the SELECT itself.')
   const { start, end } = queryRange(sql)
-  const query = sql.slice(start, end).trimEnd()
+  const query = sql.slice(start, end).trim()
   const table = nameOf(into.rel as Ast)
   const written = writtenName(context, into.rel as Ast)
   return {
     ...ddl(context),
     command: 'CREATE TABLE AS',
-    sql: `${sql.slice(0, start)}${query}\nWITH NO DATA`,
+    sql: `${sql.slice(0, start)} ${query}\nWITH NO DATA`,
     newTable: { ...table, ifNotExists: body.if_not_exists === true, distribution: clause?.clause },
     ...(into.skipData === true ? {} : { followUp: `INSERT INTO ${written} ${query}` }),
   }
@@ -138,7 +162,8 @@ function planAlterTable(context: PlanContext): DdlPlan {
     const command = item.AlterTableCmd as Ast
     const subtype = String(command.subtype ?? 'AT_AddColumn')
     const refused = REFUSED_ALTERS[subtype]
-    if (refused !== undefined) throw notSupported(`ALTER TABLE … ${refused} is not supported`, 'Leave it out.')
+    if (refused !== undefined)
+      throw notSupported(`ALTER TABLE … ${refused} is not supported`, 'Leave it out.')
     const inKey = table?.policy?.kind === 'hash' && table.policy.columns.includes(String(command.name))
     if (inKey && (subtype === 'AT_DropColumn' || subtype === 'AT_AlterColumnType')) {
       throw notSupported(
@@ -146,15 +171,22 @@ function planAlterTable(context: PlanContext): DdlPlan {
         'Create a new table with CREATE TABLE … AS SELECT … DISTRIBUTED BY …, then rename it.',
       )
     }
-    if (subtype === 'AT_AddColumn' && table?.policy !== undefined) refuseVolatileColumn(command.def?.ColumnDef as Ast | undefined, context)
+    if (subtype === 'AT_AddColumn' && table?.policy !== undefined)
+      refuseVolatileColumn(command.def?.ColumnDef as Ast | undefined, context)
   }
   refuseExclusion(body)
   walk(body, (node, key) => {
-    if (key === 'Constraint' && (node.contype === 'CONSTR_PRIMARY' || node.contype === 'CONSTR_UNIQUE')) unique = true
+    if (key === 'Constraint' && (node.contype === 'CONSTR_PRIMARY' || node.contype === 'CONSTR_UNIQUE'))
+      unique = true
     return true
   })
   const keys = enforceNoForeignKeys(context)
-  return { ...ddl(context), sql: applyEdits(context.sql, keys.edits), notices: keys.notices, ...(unique ? { checkUnique: name } : {}) }
+  return {
+    ...ddl(context),
+    sql: applyEdits(context.sql, keys.edits),
+    notices: keys.notices,
+    ...(unique ? { checkUnique: name } : {}),
+  }
 }
 
 /** ADD COLUMN with a volatile default would fill existing rows on each segment by itself. */
@@ -162,8 +194,12 @@ function refuseVolatileColumn(column: Ast | undefined, context: PlanContext): vo
   if (column === undefined) return
   const type = namesOf(column.typeName?.names as Ast[]).at(-1) ?? ''
   const serial = /^(small|big)?serial[248]?$/.test(type)
-  const identity = ((column.constraints ?? []) as Ast[]).some((item) => item.Constraint?.contype === 'CONSTR_IDENTITY')
-  const volatile = context.survey.functions.some((use) => use.placement === 'coordinator' || use.placement === 'local')
+  const identity = ((column.constraints ?? []) as Ast[]).some(
+    (item) => item.Constraint?.contype === 'CONSTR_IDENTITY',
+  )
+  const volatile = context.survey.functions.some(
+    (use) => use.placement === 'coordinator' || use.placement === 'local',
+  )
   if (serial || identity || volatile) {
     throw notSupported(
       `ADD COLUMN ${String(column.colname)} with a serial, identity or volatile default is not supported`,
@@ -175,7 +211,10 @@ function refuseVolatileColumn(column: Ast | undefined, context: PlanContext): vo
 function refuseExclusion(body: Ast): void {
   walk(body, (node, key) => {
     if (key === 'Constraint' && node.contype === 'CONSTR_EXCLUSION') {
-      throw notSupported('exclusion constraints are not supported: they cannot be checked across segments', 'Use UNIQUE with the distribution key.')
+      throw notSupported(
+        'exclusion constraints are not supported: they cannot be checked across segments',
+        'Use UNIQUE with the distribution key.',
+      )
     }
     return true
   })
@@ -183,7 +222,10 @@ function refuseExclusion(body: Ast): void {
 
 function refuseTemporary(rangeVar: Ast | undefined): void {
   if (rangeVar?.relpersistence !== 't') return
-  throw notSupported('temporary tables, views and sequences are not supported', 'Create an ordinary one and drop it afterwards.')
+  throw notSupported(
+    'temporary tables, views and sequences are not supported',
+    'Create an ordinary one and drop it afterwards.',
+  )
 }
 
 function targets(context: PlanContext): boolean {

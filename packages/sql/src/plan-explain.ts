@@ -10,14 +10,27 @@ import type { ExplainPlan, GatherStep, KeyPart, Plan } from './plan.ts'
 
 export function planExplain(context: PlanContext, planInner: (statement: RawStatement) => Plan): ExplainPlan {
   const { sql, statement } = context
-  const options = new Map(((statement.body.options ?? []) as Ast[]).map((item) => [String(item.DefElem.defname), item.DefElem.arg as Ast | undefined]))
+  const options = new Map(
+    ((statement.body.options ?? []) as Ast[]).map((item) => [
+      String(item.DefElem.defname),
+      item.DefElem.arg as Ast | undefined,
+    ]),
+  )
   const analyze = options.has('analyze') && isOn(options.get('analyze'))
   const start = queryStart(sql)
   const inner = parseStatements(sql.slice(start))[0]
   if (inner === undefined) throw notSupported('EXPLAIN needs a statement', 'Write one behind EXPLAIN.')
   const plan = planInner(inner)
-  if (analyze && plan.kind !== 'direct' && plan.kind !== 'coordinator' && !(plan.kind === 'pushdown' && !plan.write)) {
-    throw notSupported(`EXPLAIN ANALYZE of a ${plan.kind} plan is not supported`, 'Use EXPLAIN without ANALYZE.')
+  if (
+    analyze &&
+    plan.kind !== 'direct' &&
+    plan.kind !== 'coordinator' &&
+    !(plan.kind === 'pushdown' && !plan.write)
+  ) {
+    throw notSupported(
+      `EXPLAIN ANALYZE of a ${plan.kind} plan is not supported`,
+      'Use EXPLAIN without ANALYZE.',
+    )
   }
   const format = options.get('format')?.String?.sval as string | undefined
   return {
@@ -56,13 +69,20 @@ export function describePlan(plan: Plan): string[] {
     case 'direct':
       return [`Mirabelle: direct, one segment (key ${plan.key.map(describeKey).join(', ')})`]
     case 'pushdown':
-      return [plan.oneContentOnly ? 'Mirabelle: pushed down, any one segment (replicated tables only)' : 'Mirabelle: pushed down, all segments']
+      return [
+        plan.oneContentOnly
+          ? 'Mirabelle: pushed down, any one segment (replicated tables only)'
+          : 'Mirabelle: pushed down, all segments',
+      ]
     case 'gathered':
       return ['Mirabelle: gathered, on the coordinator', ...plan.steps.map(describeStep)]
     case 'insert':
       return [`Mirabelle: insert, ${plan.rows.length} row(s) into ${plan.table.name} (${plan.policy.kind})`]
     case 'insertEvaluated':
-      return [`Mirabelle: insert into ${plan.table.name} (${plan.policy.kind}) of rows evaluated on the coordinator`, ...plan.gather.map(describeStep)]
+      return [
+        `Mirabelle: insert into ${plan.table.name} (${plan.policy.kind}) of rows evaluated on the coordinator`,
+        ...plan.gather.map(describeStep),
+      ]
     case 'coordinator':
       return ['Mirabelle: coordinator only']
     case 'copyOut':

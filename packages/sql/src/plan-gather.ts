@@ -92,14 +92,18 @@ function neededColumns(context: PlanContext, table: TableInfo, uses: readonly Re
     if (key === 'A_Star' || body.isNatural === true) everything = true
     if (key === 'ColumnRef') {
       const names = namesOf(body.fields as Ast[])
-      if (names.some((name) => rowNames.has(name)) && rowNames.has(names[names.length - 1] ?? '')) everything = true
+      if (names.some((name) => rowNames.has(name)) && rowNames.has(names[names.length - 1] ?? ''))
+        everything = true
       for (const word of names) words.add(word)
     }
-    for (const word of namesOf(Array.isArray(body.usingClause) ? (body.usingClause as Ast[]) : [])) words.add(word)
+    for (const word of namesOf(Array.isArray(body.usingClause) ? (body.usingClause as Ast[]) : []))
+      words.add(word)
     return !everything
   })
   const needed = all.filter((name) => words.has(name))
-  const primary = context.survey.groupBy ? (table.uniqueIndexes.find((unique) => unique.primary)?.columns ?? []) : []
+  const primary = context.survey.groupBy
+    ? (table.uniqueIndexes.find((unique) => unique.primary)?.columns ?? [])
+    : []
   for (const name of primary) if (all.includes(name) && !needed.includes(name)) needed.push(name)
   // A copy without columns would lose the number of rows.
   return everything ? all : needed.length > 0 ? needed : all.slice(0, 1)

@@ -25,17 +25,24 @@ export function planEvaluatedInsert(
     ? gatherRelations(context)
     : { steps: [], edits: [] as Edit[] }
   if (survey.relations.some((use) => use.table?.viewTouchesDistributed === true)) {
-    throw notSupported('INSERT … SELECT from a view over distributed tables is not supported', 'Select from the tables of the view.')
+    throw notSupported(
+      'INSERT … SELECT from a view over distributed tables is not supported',
+      'Select from the tables of the view.',
+    )
   }
   const columns = table.columns.filter((column) => column.fill !== 'generated').map((column) => column.name)
   const list = columns.map(quoteIdentifier).join(', ')
   const returning = returnsRows ? returningStart(sql) : -1
-  if (returnsRows && returning < 0) throw notSupported('this RETURNING clause cannot be split off', 'Write it without it.')
+  if (returnsRows && returning < 0)
+    throw notSupported('this RETURNING clause cannot be split off', 'Write it without it.')
   const conflict = body.onConflictClause?.location as number | undefined
   const tailStart = conflict !== undefined ? context.at(conflict) : returning
   const bodyEnd = returning < 0 ? sql.length : returning
   const alias = body.relation.alias?.aliasname as string | undefined
-  const evaluated = applyEdits(sql.slice(0, bodyEnd), edits.filter((edit) => edit.end <= bodyEnd))
+  const evaluated = applyEdits(
+    sql.slice(0, bodyEnd),
+    edits.filter((edit) => edit.end <= bodyEnd),
+  )
   return {
     kind: 'insertEvaluated',
     table,

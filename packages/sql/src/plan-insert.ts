@@ -22,17 +22,24 @@ export function planInsert(context: PlanContext): Plan {
   if (distributedTables(context).length === 0) return coordinatorPlan(context, true, returnsRows)
   const table = tableOf(context, body.relation as Ast)
   if (table?.policy === undefined) {
-    throw notSupported('INSERT into a coordinator table from distributed tables is not supported', 'Create the table with a DISTRIBUTED clause.')
+    throw notSupported(
+      'INSERT into a coordinator table from distributed tables is not supported',
+      'Create the table with a DISTRIBUTED clause.',
+    )
   }
   if (survey.dataModifyingCte) {
-    throw notSupported('INSERT, UPDATE, DELETE and MERGE inside WITH are not supported for distributed tables', 'Run them as statements of their own, in one transaction.')
+    throw notSupported(
+      'INSERT, UPDATE, DELETE and MERGE inside WITH are not supported for distributed tables',
+      'Run them as statements of their own, in one transaction.',
+    )
   }
   refuseTail(context, body, table.policy)
   const columns = targetColumns(table, body)
   const rows = columns === undefined ? undefined : placeRows(context, table, table.policy, columns)
   if (rows === undefined) return planEvaluatedInsert(context, table, table.policy, returnsRows)
   const rowRanges = rows.length === 1 ? undefined : insertRowRanges(context.sql, rows.length)
-  if (rows.length > 1 && rowRanges === undefined) return planEvaluatedInsert(context, table, table.policy, returnsRows)
+  if (rows.length > 1 && rowRanges === undefined)
+    return planEvaluatedInsert(context, table, table.policy, returnsRows)
   return { kind: 'insert', table, policy: table.policy, rows, rowRanges, returnsRows }
 }
 
@@ -59,10 +66,16 @@ function placeRows(
   const values = statement.body.selectStmt?.SelectStmt as Ast | undefined
   const lists = values?.valuesLists as Ast[] | undefined
   if (values === undefined || lists === undefined || statement.body.withClause !== undefined) return undefined
-  if (['sortClause', 'limitCount', 'limitOffset', 'withClause', 'lockingClause'].some((clause) => values[clause] !== undefined)) return undefined
+  if (
+    ['sortClause', 'limitCount', 'limitOffset', 'withClause', 'lockingClause'].some(
+      (clause) => values[clause] !== undefined,
+    )
+  )
+    return undefined
   if (survey.subqueries || survey.functions.some((use) => use.placement === 'coordinator')) return undefined
   const replicated = policy.kind === 'replicated'
-  if (replicated && (survey.stableValues || survey.functions.some((use) => use.placement !== 'constant'))) return undefined
+  if (replicated && (survey.stableValues || survey.functions.some((use) => use.placement !== 'constant')))
+    return undefined
   const rows: (readonly KeyPart[])[] = []
   const keyColumns = policy.kind === 'hash' ? policy.columns : []
   for (const list of lists) {
@@ -120,9 +133,15 @@ function refuseTail(context: PlanContext, body: Ast, policy: DistributionPolicy)
     )
   }
   if (limits.subqueries) {
-    throw notSupported('subqueries in ON CONFLICT or RETURNING of a distributed table are not supported', 'Run the subquery first.')
+    throw notSupported(
+      'subqueries in ON CONFLICT or RETURNING of a distributed table are not supported',
+      'Run the subquery first.',
+    )
   }
   if (policy.kind === 'replicated' && limits.differing) {
-    throw notSupported('ON CONFLICT of a replicated table may use only immutable functions: its copies would differ', 'Give the value as a constant.')
+    throw notSupported(
+      'ON CONFLICT of a replicated table may use only immutable functions: its copies would differ',
+      'Give the value as a constant.',
+    )
   }
 }

@@ -21,10 +21,15 @@ export function planSelect(context: PlanContext): Plan {
   if (setConfig !== undefined) return { kind: 'session', action: setConfig }
   refuseFunctions(context)
   if (survey.into) throw notSupported('SELECT INTO is not supported', 'Use CREATE TABLE … AS SELECT ….')
-  if (survey.relations.some((use) => use.table?.viewTouchesDistributed === true)) return planThroughViews(context)
-  if (!survey.relations.some((use) => use.table?.policy !== undefined)) return coordinatorPlan(context, survey.dataModifyingCte)
+  if (survey.relations.some((use) => use.table?.viewTouchesDistributed === true))
+    return planThroughViews(context)
+  if (!survey.relations.some((use) => use.table?.policy !== undefined))
+    return coordinatorPlan(context, survey.dataModifyingCte)
   if (survey.dataModifyingCte) {
-    throw notSupported('INSERT, UPDATE, DELETE and MERGE inside WITH are not supported for distributed tables', 'Run them as statements of their own, in one transaction.')
+    throw notSupported(
+      'INSERT, UPDATE, DELETE and MERGE inside WITH are not supported for distributed tables',
+      'Run them as statements of their own, in one transaction.',
+    )
   }
   return planOnOneContent(context) ?? planPushdown(context, statement.body) ?? planGathered(context)
 }
@@ -56,7 +61,12 @@ function planOnOneContent(context: PlanContext): Plan | undefined {
   const from = (select.fromClause ?? []) as Ast[]
   // Every spread table must stand in this FROM clause, not in a subquery.
   if (!partitioned.every((use) => isBelowJoins(from, use.rangeVar))) return undefined
-  const placed = placeJoin(from, select.whereClause as Ast | undefined, (rangeVar) => tableOf(context, rangeVar), context)
+  const placed = placeJoin(
+    from,
+    select.whereClause as Ast | undefined,
+    (rangeVar) => tableOf(context, rangeVar),
+    context,
+  )
   if (placed?.key === undefined) return undefined
   return { kind: 'direct', write: survey.locking, returnsRows: true, key: placed.key }
 }
@@ -64,13 +74,36 @@ function planOnOneContent(context: PlanContext): Plan | undefined {
 /** Scan, filter, projection and co-located joins; UNION ALL of such. */
 function planPushdown(context: PlanContext, select: Ast): Plan | undefined {
   const { survey } = context
-  if (survey.subqueries || survey.aggregates || survey.windows || survey.ctes || survey.systemColumns.length > 0) return undefined
+  if (
+    survey.subqueries ||
+    survey.aggregates ||
+    survey.windows ||
+    survey.ctes ||
+    survey.systemColumns.length > 0
+  )
+    return undefined
   if (survey.functions.some((use) => use.placement === 'coordinator')) return undefined
   if (!isPushable(context, select)) return undefined
-  return { kind: 'pushdown', write: survey.locking, returnsRows: true, oneContentOnly: false, answerOfOne: false }
+  return {
+    kind: 'pushdown',
+    write: survey.locking,
+    returnsRows: true,
+    oneContentOnly: false,
+    answerOfOne: false,
+  }
 }
 
-const ROW_BY_ROW_ENDS = ['distinctClause', 'groupClause', 'havingClause', 'windowClause', 'sortClause', 'limitCount', 'limitOffset', 'valuesLists', 'withClause']
+const ROW_BY_ROW_ENDS = [
+  'distinctClause',
+  'groupClause',
+  'havingClause',
+  'windowClause',
+  'sortClause',
+  'limitCount',
+  'limitOffset',
+  'valuesLists',
+  'withClause',
+]
 
 function isPushable(context: PlanContext, select: Ast): boolean {
   if (ROW_BY_ROW_ENDS.some((clause) => select[clause] !== undefined)) return false
@@ -79,7 +112,12 @@ function isPushable(context: PlanContext, select: Ast): boolean {
   }
   if ((select.op ?? 'SETOP_NONE') !== 'SETOP_NONE') return false
   const from = (select.fromClause ?? []) as Ast[]
-  const placed = placeJoin(from, select.whereClause as Ast | undefined, (rangeVar) => tableOf(context, rangeVar), context)
+  const placed = placeJoin(
+    from,
+    select.whereClause as Ast | undefined,
+    (rangeVar) => tableOf(context, rangeVar),
+    context,
+  )
   // An arm without a spread table would be answered once by every content.
   return placed?.partitioned === true
 }
@@ -98,8 +136,13 @@ function planThroughViews(context: PlanContext): Plan {
   if (context.depth >= MAX_VIEW_DEPTH || views.some((use) => use.table?.viewDefinition === undefined)) {
     throw notSupported(`view ${views[0]?.name ?? ''} cannot be expanded`, 'Query the tables of the view.')
   }
-  if (context.survey.locking) throw notSupported('FOR UPDATE and FOR SHARE are not supported for views', 'Lock rows of the tables.')
-  const edits = replaceRelations(context, views, (use) => `(${(use.table?.viewDefinition ?? '').replace(/;\s*$/, '')})`)
+  if (context.survey.locking)
+    throw notSupported('FOR UPDATE and FOR SHARE are not supported for views', 'Lock rows of the tables.')
+  const edits = replaceRelations(
+    context,
+    views,
+    (use) => `(${(use.table?.viewDefinition ?? '').replace(/;\s*$/, '')})`,
+  )
   const sql = applyEdits(context.sql, edits)
   const expanded = parseStatements(sql)[0]
   if (expanded === undefined) throw notSupported('view cannot be expanded', 'Query the tables of the view.')
@@ -107,7 +150,10 @@ function planThroughViews(context: PlanContext): Plan {
   const plan = planSelect(inner)
   // The other plans forward the text unchanged: it names the view, which the segments have too.
   if (plan.kind !== 'gathered' && plan.kind !== 'pushdown' && plan.kind !== 'direct') {
-    throw notSupported(`view ${quoteIdentifier(views[0]?.name ?? '')} cannot be planned`, 'Query the tables of the view.')
+    throw notSupported(
+      `view ${quoteIdentifier(views[0]?.name ?? '')} cannot be planned`,
+      'Query the tables of the view.',
+    )
   }
   // Key parts found in the definition point to its text, not to the statement's: never by shape.
   context.valueDependent = true

@@ -46,8 +46,13 @@ export function planSet(body: Ast, sql: string): Plan {
     case 'VAR_SET_DEFAULT':
       return session({ type: 'set', name, value: undefined, local })
     case 'VAR_SET_MULTI':
-      if (name === 'transaction snapshot') throw notSupported('SET TRANSACTION SNAPSHOT is not supported', 'Use one session.')
-      return session({ type: 'setTransaction', modes: transactionModes(args), session: name === 'session characteristics' })
+      if (name === 'transaction snapshot')
+        throw notSupported('SET TRANSACTION SNAPSHOT is not supported', 'Use one session.')
+      return session({
+        type: 'setTransaction',
+        modes: transactionModes(args),
+        session: name === 'session characteristics',
+      })
     case 'VAR_SET_CURRENT':
       throw notSupported('SET … FROM CURRENT is not supported', 'Give the value.')
     default:
@@ -60,7 +65,9 @@ function settingValue(args: readonly Ast[], sql: string): string {
   const list = args.map((arg) => {
     if (arg.A_Const !== undefined) {
       const constant = readConstant(arg.A_Const as Ast)
-      return { text: constant?.class === 'boolean' ? (constant.text === 't' ? 'on' : 'off') : (constant?.text ?? '') }
+      return {
+        text: constant?.class === 'boolean' ? (constant.text === 't' ? 'on' : 'off') : (constant?.text ?? ''),
+      }
     }
     // SET TIME ZONE INTERVAL '…': the text itself.
     const interval = arg.TypeCast?.arg?.A_Const as Ast | undefined
@@ -68,16 +75,25 @@ function settingValue(args: readonly Ast[], sql: string): string {
     throw notSupported(`this value is not supported: ${sql}`, 'Give a constant.')
   })
   if (list.length === 1) return list[0]?.text ?? ''
-  return list.map(({ text }) => (/^[a-z_][a-z0-9_$]*$/.test(text) ? text : `"${text.replaceAll('"', '""')}"`)).join(', ')
+  return list
+    .map(({ text }) => (/^[a-z_][a-z0-9_$]*$/.test(text) ? text : `"${text.replaceAll('"', '""')}"`))
+    .join(', ')
 }
 
 function transactionModes(options: readonly Ast[]): TransactionModes {
-  const modes: { isolation?: NonNullable<TransactionModes['isolation']>; readOnly?: boolean; deferrable?: boolean } = {}
+  const modes: {
+    isolation?: NonNullable<TransactionModes['isolation']>
+    readOnly?: boolean
+    deferrable?: boolean
+  } = {}
   for (const { DefElem: option } of options) {
     const value = readConstant((option.arg?.A_Const ?? {}) as Ast)
-    if (option.defname === 'transaction_isolation') modes.isolation = String(value?.text).toLowerCase() as NonNullable<TransactionModes['isolation']>
-    if (option.defname === 'transaction_read_only') modes.readOnly = value?.text === '1' || value?.text === 't'
-    if (option.defname === 'transaction_deferrable') modes.deferrable = value?.text === '1' || value?.text === 't'
+    if (option.defname === 'transaction_isolation')
+      modes.isolation = String(value?.text).toLowerCase() as NonNullable<TransactionModes['isolation']>
+    if (option.defname === 'transaction_read_only')
+      modes.readOnly = value?.text === '1' || value?.text === 't'
+    if (option.defname === 'transaction_deferrable')
+      modes.deferrable = value?.text === '1' || value?.text === 't'
   }
   return modes
 }
@@ -87,7 +103,12 @@ export function planShow(body: Ast): Plan {
   return session({ type: 'show', name: name === 'all' ? undefined : name })
 }
 
-const DISCARD = { DISCARD_ALL: 'all', DISCARD_PLANS: 'plans', DISCARD_SEQUENCES: 'sequences', DISCARD_TEMP: 'temp' } as const
+const DISCARD = {
+  DISCARD_ALL: 'all',
+  DISCARD_PLANS: 'plans',
+  DISCARD_SEQUENCES: 'sequences',
+  DISCARD_TEMP: 'temp',
+} as const
 
 export function planDiscard(body: Ast): Plan {
   return session({ type: 'discard', target: DISCARD[(body.target ?? 'DISCARD_ALL') as keyof typeof DISCARD] })
@@ -124,7 +145,9 @@ export function planPrepare(context: PlanContext): Plan {
 export function planExecute(context: PlanContext): Plan {
   const { sql, statement } = context
   const params = (statement.body.params ?? []) as Ast[]
-  const values = params.map((param) => (param.A_Const === undefined ? undefined : readConstant(param.A_Const as Ast)))
+  const values = params.map((param) =>
+    param.A_Const === undefined ? undefined : readConstant(param.A_Const as Ast),
+  )
   const constants = values.every((value) => value !== undefined)
     ? values.map((value) => (value.class === 'null' ? null : value.text))
     : undefined
@@ -159,7 +182,9 @@ const CURSOR_HOLD = 32
 export function planDeclareCursor(context: PlanContext): Plan {
   const { sql, statement } = context
   const options = (statement.body.options ?? 0) as number
-  const query = tokenize(sql).find((token) => token.kind === 'word' && /^for$/i.test(sql.slice(token.start, token.end)))
+  const query = tokenize(sql).find(
+    (token) => token.kind === 'word' && /^for$/i.test(sql.slice(token.start, token.end)),
+  )
   return session({
     type: 'declareCursor',
     name: String(statement.body.portalname),
@@ -170,14 +195,25 @@ export function planDeclareCursor(context: PlanContext): Plan {
   })
 }
 
-const DIRECTIONS = { FETCH_FORWARD: 'forward', FETCH_BACKWARD: 'backward', FETCH_ABSOLUTE: 'absolute', FETCH_RELATIVE: 'relative' } as const
+const DIRECTIONS = {
+  FETCH_FORWARD: 'forward',
+  FETCH_BACKWARD: 'backward',
+  FETCH_ABSOLUTE: 'absolute',
+  FETCH_RELATIVE: 'relative',
+} as const
 /** FETCH ALL in the parse tree: the largest long of the parser's 32-bit build, or of a 64-bit one. */
 const FETCH_ALL = 2147483647
 
 export function planFetch(body: Ast): Plan {
   const direction = DIRECTIONS[(body.direction ?? 'FETCH_FORWARD') as keyof typeof DIRECTIONS]
   const count = Number(body.howMany ?? 0)
-  return session({ type: 'fetch', name: String(body.portalname), move: body.ismove === true, direction, count: count >= FETCH_ALL ? 'all' : count })
+  return session({
+    type: 'fetch',
+    name: String(body.portalname),
+    move: body.ismove === true,
+    direction,
+    count: count >= FETCH_ALL ? 'all' : count,
+  })
 }
 
 export function session(action: SessionAction): Plan {

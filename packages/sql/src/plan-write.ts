@@ -18,14 +18,22 @@ export function planUpdateOrDelete(context: PlanContext): Plan {
   if (distributedTables(context).length === 0) return coordinatorPlan(context, true, returnsRows)
   const target = tableOf(context, body.relation as Ast)
   if (target?.policy === undefined) {
-    throw notSupported(`${verb} of a coordinator table from distributed tables is not supported`, 'Read the rows first, then write them.')
+    throw notSupported(
+      `${verb} of a coordinator table from distributed tables is not supported`,
+      'Read the rows first, then write them.',
+    )
   }
   refuseFarRows(context, verb)
   if (verb === 'UPDATE') refuseKeyChange(target.policy, body.targetList as Ast[], 'UPDATE')
   if (target.policy.kind === 'replicated') return planReplicated(context, verb, returnsRows)
   const others = (body.fromClause ?? body.usingClause ?? []) as Ast[]
   const from = [{ RangeVar: body.relation as Ast }, ...others]
-  const placed = placeJoin(from, body.whereClause as Ast | undefined, (rangeVar) => tableOf(context, rangeVar), context)
+  const placed = placeJoin(
+    from,
+    body.whereClause as Ast | undefined,
+    (rangeVar) => tableOf(context, rangeVar),
+    context,
+  )
   if (placed === undefined) {
     throw notSupported(
       `${verb} joins tables whose rows are on different segments`,
@@ -35,7 +43,10 @@ export function planUpdateOrDelete(context: PlanContext): Plan {
   if (placed.key !== undefined) return { kind: 'direct', write: true, returnsRows, key: placed.key }
   const [systemColumn] = survey.systemColumns
   if (systemColumn !== undefined) {
-    throw notSupported(`system column ${systemColumn} means nothing across segments`, 'Give the distribution key in WHERE.')
+    throw notSupported(
+      `system column ${systemColumn} means nothing across segments`,
+      'Give the distribution key in WHERE.',
+    )
   }
   return { kind: 'pushdown', write: true, returnsRows, oneContentOnly: false, answerOfOne: false }
 }
@@ -44,8 +55,12 @@ export function planUpdateOrDelete(context: PlanContext): Plan {
 export function planMerge(context: PlanContext): Plan {
   refuseFunctions(context)
   refuseViews(context)
-  if (distributedTables(context).length === 0) return coordinatorPlan(context, true, context.statement.body.returningList !== undefined)
-  throw notSupported('MERGE is not supported for distributed tables', 'Use INSERT … ON CONFLICT, or UPDATE and INSERT.')
+  if (distributedTables(context).length === 0)
+    return coordinatorPlan(context, true, context.statement.body.returningList !== undefined)
+  throw notSupported(
+    'MERGE is not supported for distributed tables',
+    'Use INSERT … ON CONFLICT, or UPDATE and INSERT.',
+  )
 }
 
 /** Every copy must do the same: nothing that may differ between segments. */
@@ -53,9 +68,16 @@ function planReplicated(context: PlanContext, verb: string, returnsRows: boolean
   const { survey } = context
   refuseUnequalCopies(context, verb)
   if (survey.relations.some((use) => use.table?.policy?.kind !== 'replicated')) {
-    throw notSupported(`${verb} of a replicated table may read only replicated tables`, 'Read the values first, then write them.')
+    throw notSupported(
+      `${verb} of a replicated table may read only replicated tables`,
+      'Read the values first, then write them.',
+    )
   }
-  if (survey.systemColumns.length > 0) throw notSupported(`system columns differ between the copies of a replicated table`, 'Use the primary key.')
+  if (survey.systemColumns.length > 0)
+    throw notSupported(
+      `system columns differ between the copies of a replicated table`,
+      'Use the primary key.',
+    )
   return { kind: 'pushdown', write: true, returnsRows, oneContentOnly: false, answerOfOne: true }
 }
 
@@ -72,16 +94,23 @@ export function refuseUnequalCopies(context: PlanContext, verb: string): void {
 export function refuseViews(context: PlanContext): void {
   const view = context.survey.relations.find((use) => use.table?.viewTouchesDistributed === true)
   if (view === undefined) return
-  throw notSupported(`view ${view.name} over distributed tables can only be read, by SELECT`, 'Write to the tables of the view.')
+  throw notSupported(
+    `view ${view.name} over distributed tables can only be read, by SELECT`,
+    'Write to the tables of the view.',
+  )
 }
 
 /** Everything that would need rows of other segments, or the coordinator, while the segments write. */
 function refuseFarRows(context: PlanContext, verb: string): void {
   const { survey, statement } = context
   const target = statement.body.relation as Ast
-  if (survey.currentOf) throw notSupported('WHERE CURRENT OF is not supported for distributed tables', 'Use the primary key.')
+  if (survey.currentOf)
+    throw notSupported('WHERE CURRENT OF is not supported for distributed tables', 'Use the primary key.')
   if (survey.dataModifyingCte) {
-    throw notSupported('INSERT, UPDATE, DELETE and MERGE inside WITH are not supported for distributed tables', 'Run them as statements of their own, in one transaction.')
+    throw notSupported(
+      'INSERT, UPDATE, DELETE and MERGE inside WITH are not supported for distributed tables',
+      'Run them as statements of their own, in one transaction.',
+    )
   }
   const coordinatorOnly = survey.functions.find((use) => use.placement === 'coordinator')
   if (coordinatorOnly !== undefined) {
@@ -101,15 +130,27 @@ function refuseFarRows(context: PlanContext, verb: string): void {
     }
   }
   const tables = survey.relations.filter((use) => use.table?.policy === undefined)
-  if (tables[0] !== undefined && isPartitioned(survey.relations.find((use) => use.rangeVar === target)?.table)) {
-    throw notSupported(`${verb} reads ${tables[0].name}, which has no rows on the segments`, 'Read it first and give the values.')
+  if (
+    tables[0] !== undefined &&
+    isPartitioned(survey.relations.find((use) => use.rangeVar === target)?.table)
+  ) {
+    throw notSupported(
+      `${verb} reads ${tables[0].name}, which has no rows on the segments`,
+      'Read it first and give the values.',
+    )
   }
 }
 
 /** Rows cannot move between segments yet. */
-export function refuseKeyChange(policy: { readonly kind: string; readonly columns?: readonly string[] }, targets: readonly Ast[], verb: string): void {
+export function refuseKeyChange(
+  policy: { readonly kind: string; readonly columns?: readonly string[] },
+  targets: readonly Ast[],
+  verb: string,
+): void {
   if (policy.kind !== 'hash') return
-  const changed = targets.map((item) => item.ResTarget?.name as string).find((name) => policy.columns?.includes(name))
+  const changed = targets
+    .map((item) => item.ResTarget?.name as string)
+    .find((name) => policy.columns?.includes(name))
   if (changed === undefined) return
   throw notSupported(
     `${verb} may not change column ${changed} of the distribution key: the row would have to move to another segment`,

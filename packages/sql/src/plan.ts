@@ -79,7 +79,12 @@ export type SessionAction =
   | { readonly type: 'setTransaction'; readonly modes: TransactionModes; readonly session: boolean }
   /** SET [LOCAL] name = value. Names are lower case as PostgreSQL stores them; `role` and `session_authorization` come here too. `value`
    * undefined = TO DEFAULT (reset; local if `local`). `sql` is the text to validate on the coordinator's engine: pass it on as it is. */
-  | { readonly type: 'set'; readonly name: string; readonly value: string | undefined; readonly local: boolean }
+  | {
+      readonly type: 'set'
+      readonly name: string
+      readonly value: string | undefined
+      readonly local: boolean
+    }
   /** SELECT set_config(name, value, local) and nothing else: a SET that answers one row, column `set_config`, with the value. */
   | { readonly type: 'setConfig'; readonly name: string; readonly value: string; readonly local: boolean }
   /** RESET name; undefined = RESET ALL. */
@@ -87,7 +92,12 @@ export type SessionAction =
   /** SHOW name; undefined = SHOW ALL. Settings of ours are answered by the coordinator, others by its engine. */
   | { readonly type: 'show'; readonly name: string | undefined }
   | { readonly type: 'discard'; readonly target: 'all' | 'plans' | 'sequences' | 'temp' }
-  | { readonly type: 'prepare'; readonly name: string; readonly argTypes: readonly string[]; readonly sql: string }
+  | {
+      readonly type: 'prepare'
+      readonly name: string
+      readonly argTypes: readonly string[]
+      readonly sql: string
+    }
   /** EXECUTE name (args): `args` are the texts of the argument expressions; almost always constants. `constants` holds the values when all
    * of them are plain constants (null = NULL), else undefined: evaluate `SELECT args` on the coordinator. */
   | {

@@ -8,7 +8,7 @@
 import type { CatalogView } from './catalog.ts'
 import { classify } from './classify.ts'
 import { makeContext, type PlanContext } from './context.ts'
-import { Refusal } from './errors.ts'
+import { notSupported, Refusal } from './errors.ts'
 import { cutDistributedClauses, mayBeDistributed, type CutText } from './lex/distributed-clause.ts'
 import { skipBlank } from './lex/tokens.ts'
 import { loadParser, parseStatements, type RawStatement } from './parse.ts'
@@ -47,7 +47,11 @@ export class Planner {
   }
 
   /** The one statement of a Parse message. `paramTypes`: type names of $1, $2, … as the coordinator's Describe reports them. */
-  planOne(text: string, catalog: CatalogView, paramTypes: readonly (string | undefined)[] = []): PlannedStatement {
+  planOne(
+    text: string,
+    catalog: CatalogView,
+    paramTypes: readonly (string | undefined)[] = [],
+  ): PlannedStatement {
     const planned = this.#plan(text, catalog, paramTypes)
     const [first, second] = planned
     if (first !== undefined && second === undefined) return first
@@ -59,7 +63,10 @@ export class Planner {
     const sql = startsPlainly(text) ? text : text.slice(skipBlank(text, 0))
     const shaped = this.#cache === undefined ? undefined : shapeOf(sql)
     if (shaped === undefined) return this.#planText(sql, catalog, paramTypes, undefined, '')
-    const key = paramTypes.length === 0 ? `${catalog.pathKey}\u0004${shaped.shape}` : `${catalog.pathKey}\u0004${paramTypes.join()}\u0004${shaped.shape}`
+    const key =
+      paramTypes.length === 0
+        ? `${catalog.pathKey}\u0004${shaped.shape}`
+        : `${catalog.pathKey}\u0004${paramTypes.join()}\u0004${shaped.shape}`
     const known = this.#cache?.get(key, catalog)
     if (known !== undefined && (known.timeLiterals.length === 0 || !leavesShape(known, shaped.literals))) {
       const own = shaped.end === sql.length ? sql : sql.slice(0, shaped.end)
@@ -68,16 +75,35 @@ export class Planner {
     return this.#planText(sql, catalog, paramTypes, shaped, key)
   }
 
-  #planText(sql: string, catalog: CatalogView, paramTypes: readonly (string | undefined)[], shaped: ShapedStatement | undefined, key: string): PlannedStatement[] {
+  #planText(
+    sql: string,
+    catalog: CatalogView,
+    paramTypes: readonly (string | undefined)[],
+    shaped: ShapedStatement | undefined,
+    key: string,
+  ): PlannedStatement[] {
     try {
       const cut = mayBeDistributed(sql) ? cutDistributedClauses(sql) : { sql, clauses: [] }
+      if (cut.clauses.some((clause) => clause.inAlter)) {
+        throw notSupported(
+          'ALTER TABLE … SET DISTRIBUTED is not supported',
+          'Create a new table with CREATE TABLE … AS SELECT … DISTRIBUTED …, then rename it.',
+        )
+      }
       const statements = parseStatements(cut.sql)
       if (statements.length === 0) return [{ sql: '', plan: { kind: 'empty' }, literals: [] }]
       return statements.map((statement, i) => {
         const end = statements[i + 1]?.start ?? Number.MAX_SAFE_INTEGER
-        const clause = cut.clauses.find((candidate) => candidate.start >= statement.start && candidate.start < end)
+        const clause = cut.clauses.find(
+          (candidate) => candidate.start >= statement.start && candidate.start < end,
+        )
         const { plan, context } = planStatement(statement, catalog, paramTypes, clause)
-        if (shaped !== undefined && context !== undefined && statements.length === 1 && clause === undefined) {
+        if (
+          shaped !== undefined &&
+          context !== undefined &&
+          statements.length === 1 &&
+          clause === undefined
+        ) {
           const shape = shapePlanOf(plan, context, shaped)
           if (shape !== undefined) this.#cache?.set(key, shape, catalog)
         }

@@ -19,7 +19,8 @@ export function pushableFilter(context: PlanContext, use: RelationUse): string |
   const select = statement.body
   if (statement.kind !== 'SelectStmt' || select.whereClause === undefined || survey.ctes) return undefined
   const from = (select.fromClause ?? []) as Ast[]
-  if (from.length !== 1 || from[0]?.RangeVar !== use.rangeVar || use.rangeVar.alias?.colnames !== undefined) return undefined
+  if (from.length !== 1 || from[0]?.RangeVar !== use.rangeVar || use.rangeVar.alias?.colnames !== undefined)
+    return undefined
   // `schema.table.column` would not find its schema behind the alias.
   if (!isPlain(context, select.whereClause as Ast)) return undefined
   const text = whereText(context)
@@ -38,25 +39,42 @@ function meansTheSame(text: string, condition: Ast): boolean {
 }
 
 function withoutPositions(tree: unknown): string {
-  return JSON.stringify(tree, (key, value: unknown) => (/location|^list_(start|end)$/.test(key) ? undefined : value))
+  return JSON.stringify(tree, (key, value: unknown) =>
+    /location|^list_(start|end)$/.test(key) ? undefined : value,
+  )
 }
 
 function isPlain(context: PlanContext, condition: Ast): boolean {
   let plain = true
   walk(condition, (body, key) => {
-    if (key === 'SubLink' || key === 'CurrentOfExpr' || key === 'SQLValueFunction' || key === 'GroupingFunc') plain = false
+    if (key === 'SubLink' || key === 'CurrentOfExpr' || key === 'SQLValueFunction' || key === 'GroupingFunc')
+      plain = false
     if (key === 'ColumnRef' && namesOf(body.fields as Ast[]).length > 2) plain = false
-    if (key === 'TypeCast' && namesOf(body.typeName?.names as Ast[]).some((name) => name.startsWith('reg'))) plain = false
+    if (key === 'TypeCast' && namesOf(body.typeName?.names as Ast[]).some((name) => name.startsWith('reg')))
+      plain = false
     if (key === 'FuncCall') {
       const names = namesOf(body.funcname as Ast[])
-      if (placementOf(lookupCall(context.catalog, names), names[names.length - 1] ?? '') !== 'constant') plain = false
+      if (placementOf(lookupCall(context.catalog, names), names[names.length - 1] ?? '') !== 'constant')
+        plain = false
     }
     return plain
   })
   return plain
 }
 
-const CLAUSE_AFTER_WHERE = new Set(['group', 'having', 'window', 'order', 'limit', 'offset', 'fetch', 'for', 'union', 'intersect', 'except'])
+const CLAUSE_AFTER_WHERE = new Set([
+  'group',
+  'having',
+  'window',
+  'order',
+  'limit',
+  'offset',
+  'fetch',
+  'for',
+  'union',
+  'intersect',
+  'except',
+])
 
 /** Text between WHERE and the next clause, by tokens outside parentheses. */
 function whereText(context: PlanContext): string | undefined {

@@ -34,7 +34,11 @@ export function replaceRelations(
 }
 
 /** `schema.table.column` finds no schema any more once the table is replaced: cut the schema. */
-function unqualifyColumns(context: PlanContext, uses: readonly RelationUse[], tokens: readonly Token[]): Edit[] {
+function unqualifyColumns(
+  context: PlanContext,
+  uses: readonly RelationUse[],
+  tokens: readonly Token[],
+): Edit[] {
   const edits: Edit[] = []
   const replaced = new Set(uses.map((use) => `${use.schema ?? ''}.${use.name}`))
   walk(context.statement.body, (body, key) => {
@@ -42,7 +46,9 @@ function unqualifyColumns(context: PlanContext, uses: readonly RelationUse[], to
     const fields = body.fields as Ast[]
     const names = namesOf(fields)
     if (fields.length >= 3 && replaced.has(`${names[0]}.${names[1]}`)) {
-      const first = tokens.findIndex((token) => token.start === context.at(body.location as number | undefined))
+      const first = tokens.findIndex(
+        (token) => token.start === context.at(body.location as number | undefined),
+      )
       const from = tokens[first]
       const to = tokens[first + 2]
       if (from !== undefined && to !== undefined) edits.push({ start: from.start, end: to.start, text: '' })
@@ -58,7 +64,12 @@ function endOfName(sql: string, tokens: readonly Token[], first: number): number
   return last
 }
 
-function only(sql: string, tokens: readonly Token[], first: number, last: number): [number | undefined, number | undefined] {
+function only(
+  sql: string,
+  tokens: readonly Token[],
+  first: number,
+  last: number,
+): [number | undefined, number | undefined] {
   const before = tokens[first - 1]
   if (isOnly(sql, before)) return [before?.start, undefined]
   const outer = tokens[first - 2]

@@ -10,14 +10,28 @@ import type { SessionAction } from './plan.ts'
 
 export function setConfigAction(context: PlanContext): SessionAction | undefined {
   const { survey, statement } = context
-  if (!survey.functions.some((use) => use.name === 'set_config' && use.info?.userDefined !== true)) return undefined
+  if (!survey.functions.some((use) => use.name === 'set_config' && use.info?.userDefined !== true))
+    return undefined
   const targets = (statement.body.targetList ?? []) as Ast[]
   const call = targets[0]?.ResTarget?.val?.FuncCall as Ast | undefined
   const args = ((call?.args ?? []) as Ast[]).map(constantText)
   const [name, value, local] = args
-  const alone = targets.length === 1 && survey.relations.length === 0 && survey.functions.length === 1 && statement.body.whereClause === undefined
-  if (!alone || namesOf(call?.funcname as Ast[]).at(-1) !== 'set_config' || name === undefined || value === undefined || local === undefined) {
-    throw notSupported('set_config is supported only as SELECT set_config(name, value, is_local) with constants', 'Use SET.')
+  const alone =
+    targets.length === 1 &&
+    survey.relations.length === 0 &&
+    survey.functions.length === 1 &&
+    statement.body.whereClause === undefined
+  if (
+    !alone ||
+    namesOf(call?.funcname as Ast[]).at(-1) !== 'set_config' ||
+    name === undefined ||
+    value === undefined ||
+    local === undefined
+  ) {
+    throw notSupported(
+      'set_config is supported only as SELECT set_config(name, value, is_local) with constants',
+      'Use SET.',
+    )
   }
   context.valueDependent = true
   return { type: 'setConfig', name: name.toLowerCase(), value, local: /^(t|true|on|1|yes)$/i.test(local) }

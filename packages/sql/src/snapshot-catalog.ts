@@ -15,7 +15,14 @@ export interface SnapshotRows {
 }
 
 const VOLATILITY = { i: 'immutable', s: 'stable', v: 'volatile' } as const
-const KINDS: Record<string, TableInfo['kind']> = { r: 'table', p: 'table', v: 'view', m: 'materialized view', S: 'sequence', f: 'foreign table' }
+const KINDS: Record<string, TableInfo['kind']> = {
+  r: 'table',
+  p: 'table',
+  v: 'view',
+  m: 'materialized view',
+  S: 'sequence',
+  f: 'foreign table',
+}
 
 export class SnapshotCatalog {
   readonly version: number
@@ -27,16 +34,23 @@ export class SnapshotCatalog {
   readonly #views = new Map<string, CatalogView>()
 
   /** `policies` by oid of the table, as the coordinator stores them. The parser must be loaded (`Planner.create`). */
-  constructor(version: number, segmentCount: number, rows: SnapshotRows, policies: ReadonlyMap<number, DistributionPolicy>) {
+  constructor(
+    version: number,
+    segmentCount: number,
+    rows: SnapshotRows,
+    policies: ReadonlyMap<number, DistributionPolicy>,
+  ) {
     this.version = version
     this.segmentCount = segmentCount
     this.#system = new Set(rows.systemRelations)
     const reads = new Map(rows.relations.map((row) => [row.oid, row.reads ?? []]))
     const touches = (oid: number, seen: ReadonlySet<number>): boolean =>
-      policies.has(oid) || (!seen.has(oid) && (reads.get(oid) ?? []).some((next) => touches(next, new Set([...seen, oid]))))
+      policies.has(oid) ||
+      (!seen.has(oid) && (reads.get(oid) ?? []).some((next) => touches(next, new Set([...seen, oid]))))
     const names = new Set(rows.relations.filter((row) => touches(row.oid, new Set())).map((row) => row.name))
     this.#addFunctions(rows.functions, names)
-    for (const row of rows.relations) this.#addRelation(row, policies.get(row.oid), row.kind === 'v' && touches(row.oid, new Set()))
+    for (const row of rows.relations)
+      this.#addRelation(row, policies.get(row.oid), row.kind === 'v' && touches(row.oid, new Set()))
   }
 
   /** The view of a session. `searchPath`: schema names in order, `$user` replaced, missing schemas left out; pg_catalog is implied first. */
@@ -98,12 +112,17 @@ export class SnapshotCatalog {
   #addFunctions(rows: readonly FunctionRow[], distributed: ReadonlySet<string>): void {
     // Functions that call functions that touch tables touch them too: until nothing changes.
     const touching = new Set<string>()
-    for (let grew = true; grew; ) {
+    for (let grew = true; grew;) {
       grew = false
       for (const row of rows) {
         if (touching.has(row.name) || row.bodies === null) continue
         const touches = row.bodies.some(({ language, body }) =>
-          bodyTouchesTables(language, body, (name) => distributed.has(name), (name) => touching.has(name)),
+          bodyTouchesTables(
+            language,
+            body,
+            (name) => distributed.has(name),
+            (name) => touching.has(name),
+          ),
         )
         if (touches) {
           touching.add(row.name)
@@ -125,14 +144,21 @@ export class SnapshotCatalog {
     }
   }
 
-  #addRelation(row: RelationRow, policy: DistributionPolicy | undefined, viewTouchesDistributed: boolean): void {
+  #addRelation(
+    row: RelationRow,
+    policy: DistributionPolicy | undefined,
+    viewTouchesDistributed: boolean,
+  ): void {
     const table: TableInfo = {
       oid: row.oid,
       schema: row.schema,
       name: row.name,
       kind: KINDS[row.kind] ?? 'other',
       columns: row.columns.map((column) => this.#column(column)),
-      uniqueIndexes: row.unique.map((index) => ({ ...index, columns: index.columns.map((name) => name ?? '') })),
+      uniqueIndexes: row.unique.map((index) => ({
+        ...index,
+        columns: index.columns.map((name) => name ?? ''),
+      })),
       ...(policy === undefined ? {} : { policy }),
       ...(row.view === null ? {} : { viewDefinition: row.view, viewTouchesDistributed }),
     }
@@ -152,13 +178,20 @@ export class SnapshotCatalog {
     const statement = parseStatements(`SELECT ${expression}`)[0]
     if (statement === undefined) return 'volatile'
     const found = survey(statement.body, statement.kind, this.withSearchPath([]))
-    if (found.functions.some((use) => use.placement === 'coordinator' || use.placement === 'local')) return 'volatile'
-    return found.stableValues || found.functions.some((use) => use.placement === 'stable') ? 'stable' : 'constant'
+    if (found.functions.some((use) => use.placement === 'coordinator' || use.placement === 'local'))
+      return 'volatile'
+    return found.stableValues || found.functions.some((use) => use.placement === 'stable')
+      ? 'stable'
+      : 'constant'
   }
 }
 
 function worse(a: FunctionInfo['volatility'], b: FunctionInfo['volatility']): FunctionInfo['volatility'] {
-  return a === 'volatile' || b === 'volatile' ? 'volatile' : a === 'stable' || b === 'stable' ? 'stable' : 'immutable'
+  return a === 'volatile' || b === 'volatile'
+    ? 'volatile'
+    : a === 'stable' || b === 'stable'
+      ? 'stable'
+      : 'immutable'
 }
 
 function push<T>(map: Map<string, T[]>, key: string, value: T): void {

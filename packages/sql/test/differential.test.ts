@@ -7,17 +7,37 @@ const cluster = await MiniCluster.start(2)
 t.teardown(() => cluster.stop())
 
 await cluster.ddl('create table t(k int primary key, v text, n numeric, d date default now())')
-await cluster.ddl('create table u(id serial, k int, w text) distributed by (k)', 'create table u(id serial, k int, w text)')
-await cluster.ddl('create table two(a int, b text, c int, primary key(a, b)) distributed by (a, b)', 'create table two(a int, b text, c int, primary key(a, b))')
+await cluster.ddl(
+  'create table u(id serial, k int, w text) distributed by (k)',
+  'create table u(id serial, k int, w text)',
+)
+await cluster.ddl(
+  'create table two(a int, b text, c int, primary key(a, b)) distributed by (a, b)',
+  'create table two(a int, b text, c int, primary key(a, b))',
+)
 await cluster.ddl('create table r(x int, y text) distributed randomly', 'create table r(x int, y text)')
-await cluster.ddl('create table rep(id int primary key, label text) distributed replicated', 'create table rep(id int primary key, label text)')
-await cluster.ddl('create table big(k bigint, m numeric(10,2)) distributed by (m)', 'create table big(k bigint, m numeric(10,2))')
-await cluster.ddl('create table fk(k int primary key, r int references t(k) on delete cascade not null, s int)', 'create table fk(k int primary key, r int not null, s int)')
+await cluster.ddl(
+  'create table rep(id int primary key, label text) distributed replicated',
+  'create table rep(id int primary key, label text)',
+)
+await cluster.ddl(
+  'create table big(k bigint, m numeric(10,2)) distributed by (m)',
+  'create table big(k bigint, m numeric(10,2))',
+)
+await cluster.ddl(
+  'create table fk(k int primary key, r int references t(k) on delete cascade not null, s int)',
+  'create table fk(k int primary key, r int not null, s int)',
+)
 await cluster.ddl('create view tv as select t.k, t.v, u.w from t join u on t.k = u.k')
 await cluster.ddl('create view tvv as select k, count(*) as c from tv group by k')
 
 /** Statements that both sides run; `kind` is the plan expected. Rows are compared as sorted lists unless `ordered`. */
-async function same(t: { equal: typeof tap.equal; strictSame: typeof tap.strictSame }, kind: string, sql: string, params: (string | null)[] = []): Promise<void> {
+async function same(
+  t: { equal: typeof tap.equal; strictSame: typeof tap.strictSame },
+  kind: string,
+  sql: string,
+  params: (string | null)[] = [],
+): Promise<void> {
   const mine = await cluster.run(sql, params)
   const { rows } = await cluster.oracle.query(sql, params, { rowMode: 'array' })
   const ordered = /order by/i.test(sql)
@@ -27,21 +47,37 @@ async function same(t: { equal: typeof tap.equal; strictSame: typeof tap.strictS
 }
 
 t.test('rows are placed, and found where they were placed', async (t) => {
-  await same(t, 'insert', `insert into t values ${Array.from({ length: 40 }, (_, i) => `(${i}, 'v${i % 7}', ${i}.5)`).join(', ')}`)
+  await same(
+    t,
+    'insert',
+    `insert into t values ${Array.from({ length: 40 }, (_, i) => `(${i}, 'v${i % 7}', ${i}.5)`).join(', ')}`,
+  )
   await same(t, 'insert', "insert into t(v, k) values ('minus', -3), ('long', 2000000000) returning k, v")
   await same(t, 'insert', "insert into t(k, v) values ('77', 'text key')")
   await same(t, 'insert', 'insert into t(k, v) values ($1, $2)', ['78', 'param'])
   await same(t, 'insertEvaluated', "insert into u(k, w) values (1, 'a'), (2, 'b'), (3, null) returning id, k")
-  await same(t, 'insertEvaluated', "insert into u(k, w) select g, 'w' || g from generate_series(4, 30) g returning id, w")
+  await same(
+    t,
+    'insertEvaluated',
+    "insert into u(k, w) select g, 'w' || g from generate_series(4, 30) g returning id, w",
+  )
   await same(t, 'insertEvaluated', 'insert into t(k, v) values (1000 + 1, $1) returning *', ['evaluated'])
   await same(t, 'insert', "insert into two values (1, 'x', 1), (1, 'y', 2), (2, 'x', 3)")
-  await same(t, 'insertEvaluated', "insert into two select k % 5, v || k, k from t where k between 3 and 30")
+  await same(t, 'insertEvaluated', 'insert into two select k % 5, v || k, k from t where k between 3 and 30')
   await same(t, 'insert', "insert into r values (1, 'a'), (2, 'b'), (3, 'c')")
   await same(t, 'insert', "insert into rep values (1, 'one'), (2, 'two'), (3, 'three') returning *")
   await same(t, 'insert', "insert into big values (1, 1.005), (2, 7), (3, '12.30')")
-  await same(t, 'insert', "insert into t values (1, 'again') on conflict (k) do update set v = excluded.v returning k, v")
+  await same(
+    t,
+    'insert',
+    "insert into t values (1, 'again') on conflict (k) do update set v = excluded.v returning k, v",
+  )
   await same(t, 'insert', 'insert into t values (1), (2) on conflict do nothing')
-  await same(t, 'insertEvaluated', "insert into t select k, 'up' from u where k < 5 on conflict (k) do update set v = excluded.v || t.v returning t.k, v")
+  await same(
+    t,
+    'insertEvaluated',
+    "insert into t select k, 'up' from u where k < 5 on conflict (k) do update set v = excluded.v || t.v returning t.k, v",
+  )
   await same(t, 'insert', 'insert into fk values (1, 4, 4), (2, 99999, 5)')
   for (let k = 0; k < 40; k++) await same(t, 'direct', `select * from t where k = ${k}`)
   await same(t, 'direct', 'select m from big where m = 1.01')
@@ -65,18 +101,21 @@ t.test('reads', async (t) => {
     ['gathered', 'select t.k, u.w from t natural join u'],
     ['pushdown', 'select k from t union all select k from u where w is null'],
     ['gathered', 'select k from t union select k from u'],
-    ['gathered', "select k from t union all select 1"],
+    ['gathered', 'select k from t union all select 1'],
     ['direct', 'select count(*), max(w) from t join u using (k) where t.k = 7'],
     ['direct', 'select t.k, u.w from t left join u on u.k = t.k where t.k = 7'],
     ['gathered', 'select count(*) from t'],
-    ['gathered', 'select count(*), sum(n) from t where v = \'v1\''],
+    ['gathered', "select count(*), sum(n) from t where v = 'v1'"],
     ['gathered', 'select v, count(*) as c from t group by v order by v'],
     ['gathered', 'select t.*, count(u.w) from t left join u on u.k = t.k group by t.k order by t.k'],
     ['gathered', 'select k, v from t order by k desc limit 5'],
     ['gathered', 'select distinct v from t'],
     ['gathered', 'select k, row_number() over (order by k) from t order by 1'],
     ['gathered', 'select * from t where k in (select k from u where id > 5)'],
-    ['gathered', 'with x as (select k from t), t as (select 5 as k) select t.k, x.k from t join x on x.k > 35 order by 2'],
+    [
+      'gathered',
+      'with x as (select k from t), t as (select 5 as k) select t.k, x.k from t join x on x.k > 35 order by 2',
+    ],
     ['coordinator', 'with t as (select 5 as k) select * from t'],
     ['gathered', 'select public.t.k, public.t.v from public.t order by public.t.k'],
     ['gathered', 'select a.k, b.k from t a, t b where a.k + 1 = b.k order by a.k'],
@@ -85,18 +124,24 @@ t.test('reads', async (t) => {
     ['gathered', 'select count(*) from only (t)'],
     ['pushdown', 'select * from rep order by id'],
     ['pushdown', 'select count(*) from rep where id in (select id from rep where id > 1)'],
-    ['gathered', 'select c.relname, count(*) from t, pg_class c where c.relname = \'pg_class\' group by 1'],
+    ['gathered', "select c.relname, count(*) from t, pg_class c where c.relname = 'pg_class' group by 1"],
     ['gathered', 'select * from tv order by k'],
     ['gathered', 'select * from tvv where k > 3 order by k'],
     ['gathered', 'select z.c from tvv as z where z.k = 4'],
     ['gathered', 'select a1, b1 from t as x(a1, b1) order by a1'],
     ['gathered', "select count(*) from t where v = 'where' or v = $$ group $$ or k < 4"],
     ['gathered', 'select sum(k) from (select k from t where k > 3 order by k limit 3) s'],
-    ['gathered', 'select k from t where exists (select 1 from u where u.k = t.k and u.id < 5) order by k for'.replace(' for', '')],
+    [
+      'gathered',
+      'select k from t where exists (select 1 from u where u.k = t.k and u.id < 5) order by k for'.replace(
+        ' for',
+        '',
+      ),
+    ],
     ['gathered', 'select /* from u where */ max(k) -- t\n from t -- u\n where k < 20 -- and'],
     ['coordinator', 'select 1 + 1'],
     ['gathered', 'table t order by k'.replace('table t', 'select * from t')],
-    ['gathered', 'select string_agg(v, \',\' order by k) from t'],
+    ['gathered', "select string_agg(v, ',' order by k) from t"],
     ['gathered', 'select d.k from t d where d.k = any (array[1, 2, 77]) order by 1'],
     ['pushdown', 'select k from t where k = any (array[1, 2, 77])'],
     ['pushdown', 'select k from t where k = 1 or k = 2'],
@@ -127,13 +172,33 @@ t.test('writes', async (t) => {
   for (const name of ['t', 'u', 'two', 'r', 'rep', 'big', 'fk']) {
     await same(t, name === 'rep' ? 'pushdown' : 'pushdown', `select * from ${name}`)
   }
-  for (const sql of ['update t set k = 1', "update t set v = u.w from u where u.id = t.k", "delete from t where k in (select k from u)", 'update rep set label = random()::text', 'with d as (delete from t returning *) select * from d', 'select ctid from t', 'select * from t order by k for update', 'create table bad(a int primary key, b int) distributed by (b)', 'create table bad2(a int unique) distributed randomly', 'create table bad3 (a int) partition by range (a)', 'lock table t', "select pg_advisory_lock(1)"]) {
-    await t.rejects(cluster.run(sql), { code: sql.startsWith('create table bad') && !sql.includes('partition') ? '42P16' : '0A000' }, `${sql} is refused`)
+  for (const sql of [
+    'update t set k = 1',
+    'update t set v = u.w from u where u.id = t.k',
+    'delete from t where k in (select k from u)',
+    'update rep set label = random()::text',
+    'with d as (delete from t returning *) select * from d',
+    'select ctid from t',
+    'select * from t order by k for update',
+    'create table bad(a int primary key, b int) distributed by (b)',
+    'create table bad2(a int unique) distributed randomly',
+    'create table bad3 (a int) partition by range (a)',
+    'lock table t',
+    'select pg_advisory_lock(1)',
+  ]) {
+    await t.rejects(
+      cluster.run(sql),
+      { code: sql.startsWith('create table bad') && !sql.includes('partition') ? '42P16' : '0A000' },
+      `${sql} is refused`,
+    )
   }
 })
 
 t.test('CREATE TABLE AS makes a distributed table with the rows', async (t) => {
-  await cluster.ddl('create table c as select k, v from t distributed by (v)', 'create table c as select k, v from t')
+  await cluster.ddl(
+    'create table c as select k, v from t distributed by (v)',
+    'create table c as select k, v from t',
+  )
   await same(t, 'pushdown', 'select * from c')
   t.strictSame(cluster.policies.get('c'), { kind: 'hash', columns: ['v'], types: ['text'] })
   await cluster.ddl('create table e as select g as a from generate_series(1, 10) g with no data')
@@ -142,7 +207,9 @@ t.test('CREATE TABLE AS makes a distributed table with the rows', async (t) => {
 
 t.test('functions that touch distributed tables are refused, others run', async (t) => {
   await cluster.ddl("create function peeks() returns bigint language sql stable as 'select count(*) from t'")
-  await cluster.ddl("create function calls() returns bigint language plpgsql as 'begin return peeks() + 1; end'")
+  await cluster.ddl(
+    "create function calls() returns bigint language plpgsql as 'begin return peeks() + 1; end'",
+  )
   await cluster.ddl("create function adds(a int) returns int language plpgsql as 'begin return a + 1; end'")
   await t.rejects(cluster.run('select peeks()'), { code: '0A000' })
   await t.rejects(cluster.run('select calls()'), { code: '0A000' })
@@ -153,7 +220,11 @@ t.test('functions that touch distributed tables are refused, others run', async 
 t.test('rows of COPY land where SELECT looks for them', async (t) => {
   for (const [name, options, text] of [
     ['t', '', Array.from({ length: 50 }, (_, i) => `${5000 + i}\tc${i}\\n\\\\\t\\N\t2024-01-01\n`).join('')],
-    ['t', ' with (format csv, header)', `k,v,n,d\r\n${Array.from({ length: 50 }, (_, i) => `${i % 2 ? `"${6000 + i}"` : 6000 + i},"a ""quoted""\r\nvalue",,2024-01-01\r\n`).join('')}`],
+    [
+      't',
+      ' with (format csv, header)',
+      `k,v,n,d\r\n${Array.from({ length: 50 }, (_, i) => `${i % 2 ? `"${6000 + i}"` : 6000 + i},"a ""quoted""\r\nvalue",,2024-01-01\r\n`).join('')}`,
+    ],
     ['big', '', '8\t1.10\n9\t2.00\n10\t\\N\n'],
   ] as const) {
     const planned = cluster.planner.plan(`copy ${name} from stdin${options}`, cluster.catalog)[0]
@@ -162,6 +233,7 @@ t.test('rows of COPY land where SELECT looks for them', async (t) => {
     await cluster.oracle.query(`copy ${name} from '/dev/blob'${options}`, [], { blob: new Blob([text]) })
     await same(t, 'pushdown', `select * from ${name}`)
   }
-  for (let i = 0; i < 50; i++) await same(t, 'direct', `select v from t where k = ${i % 2 ? 5000 + i : 6000 + i}`)
+  for (let i = 0; i < 50; i++)
+    await same(t, 'direct', `select v from t where k = ${i % 2 ? 5000 + i : 6000 + i}`)
   await same(t, 'direct', 'select k from big where m = 1.1')
 })

@@ -72,10 +72,23 @@ export class MiniCluster {
   }
 
   async reload(): Promise<void> {
-    const json = async <T>(sql: string) => (await this.coordinator.query(sql, [], { rowMode: 'array' })).rows.map((row) => JSON.parse(String((row as unknown[])[0])) as T)
+    const json = async <T>(sql: string) =>
+      (await this.coordinator.query(sql, [], { rowMode: 'array' })).rows.map(
+        (row) => JSON.parse(String((row as unknown[])[0])) as T,
+      )
     const relations = await json<RelationRow>(CATALOG_SQL.relations)
-    const policies = new Map(relations.flatMap((row) => (this.policies.has(row.name) ? [[row.oid, this.policies.get(row.name) as DistributionPolicy] as const] : [])))
-    const rows = { relations, systemRelations: await json<string>(CATALOG_SQL.systemRelations), functions: await json<FunctionRow>(CATALOG_SQL.functions) }
+    const policies = new Map(
+      relations.flatMap((row) =>
+        this.policies.has(row.name)
+          ? [[row.oid, this.policies.get(row.name) as DistributionPolicy] as const]
+          : [],
+      ),
+    )
+    const rows = {
+      relations,
+      systemRelations: await json<string>(CATALOG_SQL.systemRelations),
+      functions: await json<FunctionRow>(CATALOG_SQL.functions),
+    }
     this.snapshot = new SnapshotCatalog(++this.#version, this.contents.length, rows, policies)
     this.catalog = this.snapshot.withSearchPath(['public'])
   }
@@ -88,15 +101,21 @@ export class MiniCluster {
 
   async run(sql: string, params: (string | null)[] = []): Promise<Answer> {
     let answer: Answer = { rows: [], kind: 'none' }
-    const planned = params.length > 0 ? [this.planner.planOne(sql, this.catalog)] : this.planner.plan(sql, this.catalog)
+    const planned =
+      params.length > 0 ? [this.planner.planOne(sql, this.catalog)] : this.planner.plan(sql, this.catalog)
     for (const statement of planned) answer = await this.#execute(statement, params)
     return answer
   }
 
   async #execute(planned: PlannedStatement, params: (string | null)[]): Promise<Answer> {
     const { plan, sql } = planned
-    const on = async (engine: PGlite, text: string) => (await engine.query(text, params, { rowMode: 'array' })).rows as unknown[][]
-    const input: RouteInput = { segmentCount: this.contents.length, params: params.map((value) => ({ value, format: 0 })), pickContent: () => this.#next++ % this.contents.length }
+    const on = async (engine: PGlite, text: string) =>
+      (await engine.query(text, params, { rowMode: 'array' })).rows as unknown[][]
+    const input: RouteInput = {
+      segmentCount: this.contents.length,
+      params: params.map((value) => ({ value, format: 0 })),
+      pickContent: () => this.#next++ % this.contents.length,
+    }
     switch (plan.kind) {
       case 'coordinator':
         return { kind: plan.kind, rows: await on(this.coordinator, sql) }
@@ -118,14 +137,19 @@ export class MiniCluster {
         const parts = await this.#routed((more) => routeInsert({ ...planned, plan }, { ...input, ...more }))
         const rows: unknown[][] = []
         for (const part of parts) {
-          if (part.content === 'all') for (const [i, engine] of this.contents.entries()) rows.push(...(i === 0 ? await on(engine, part.sql) : (await on(engine, part.sql), [])))
+          if (part.content === 'all')
+            for (const [i, engine] of this.contents.entries())
+              rows.push(...(i === 0 ? await on(engine, part.sql) : (await on(engine, part.sql), [])))
           else rows.push(...(await on(this.contents[part.content] as PGlite, part.sql)))
         }
         return { kind: plan.kind, rows }
       }
       case 'insertEvaluated': {
         const evaluated = await this.#gathering(plan.gather, params, async () => {
-          const result = await this.coordinator.query(plan.evaluateSql, params, { rowMode: 'array', parsers: TEXT })
+          const result = await this.coordinator.query(plan.evaluateSql, params, {
+            rowMode: 'array',
+            parsers: TEXT,
+          })
           return result.rows as (string | null)[][]
         })
         const rows: unknown[][] = []
@@ -133,7 +157,9 @@ export class MiniCluster {
         for (const part of parts) {
           const engines = part.content === 'all' ? this.contents : [this.contents[part.content] as PGlite]
           for (const [i, engine] of engines.entries()) {
-            const out = (await engine.query(part.sql, /\$\d/.test(plan.tail) ? params : [], { rowMode: 'array' })).rows as unknown[][]
+            const out = (
+              await engine.query(part.sql, /\$\d/.test(plan.tail) ? params : [], { rowMode: 'array' })
+            ).rows as unknown[][]
             if (i === 0) rows.push(...out)
           }
         }
@@ -169,33 +195,53 @@ export class MiniCluster {
       else if (content === ALL_CONTENTS) for (const output of outputs) output.push(bytes.slice())
       else outputs[content]?.push(bytes.slice())
     }
-    const unplaced: [Uint8Array, readonly { value: string | Uint8Array | null; format: 0 | 1; type: string }[]][] = []
-    const splitter = new CopyRowSplitter(plan, this.contents.length, { rows: add, unplaced: (bytes, key) => unplaced.push([bytes.slice(), key]) })
+    const unplaced: [
+      Uint8Array,
+      readonly { value: string | Uint8Array | null; format: 0 | 1; type: string }[],
+    ][] = []
+    const splitter = new CopyRowSplitter(plan, this.contents.length, {
+      rows: add,
+      unplaced: (bytes, key) => unplaced.push([bytes.slice(), key]),
+    })
     for (let at = 0; at < data.length; at += piece) splitter.push(data.subarray(at, at + piece))
     splitter.finish()
     for (const [bytes, key] of unplaced) {
-      add(await this.#routed((more) => {
-        const questions: EngineHash[] = []
-        const content = contentOfKey(key, this.contents.length, more?.hashes, questions)
-        return content < 0 ? { kind: 'engine', questions } : { kind: 'routed', value: content }
-      }), bytes)
+      add(
+        await this.#routed((more) => {
+          const questions: EngineHash[] = []
+          const content = contentOfKey(key, this.contents.length, more?.hashes, questions)
+          return content < 0 ? { kind: 'engine', questions } : { kind: 'routed', value: content }
+        }),
+        bytes,
+      )
     }
     for (const [i, output] of outputs.entries()) {
-      await this.contents[i]?.query(plan.segmentSql.replace(' FROM STDIN', " FROM '/dev/blob'"), [], { blob: new Blob(output as BlobPart[]) })
+      await this.contents[i]?.query(plan.segmentSql.replace(' FROM STDIN', " FROM '/dev/blob'"), [], {
+        blob: new Blob(output as BlobPart[]),
+      })
     }
     return splitter.rowCount
   }
 
-  async #gathering<T>(steps: readonly GatherStep[], params: (string | null)[], body: () => Promise<T>): Promise<T> {
+  async #gathering<T>(
+    steps: readonly GatherStep[],
+    params: (string | null)[],
+    body: () => Promise<T>,
+  ): Promise<T> {
     await this.coordinator.exec('BEGIN')
     try {
       for (const step of steps) {
         await this.coordinator.exec(step.createSql)
         for (const engine of step.from === 'all' ? this.contents : this.contents.slice(0, 1)) {
-          const { rows } = await engine.query(select(substituteParams(step.copyOutSql, params, [])), [], { rowMode: 'array', parsers: TEXT })
+          const { rows } = await engine.query(select(substituteParams(step.copyOutSql, params, [])), [], {
+            rowMode: 'array',
+            parsers: TEXT,
+          })
           for (const row of rows as (string | null)[][]) {
             const target = /^COPY (\S+) /.exec(step.copyInSql)?.[1] ?? ''
-            await this.coordinator.query(`INSERT INTO ${target} VALUES (${row.map((v) => (v === null ? 'NULL' : `'${v.replaceAll("'", "''")}'`)).join()})`)
+            await this.coordinator.query(
+              `INSERT INTO ${target} VALUES (${row.map((v) => (v === null ? 'NULL' : `'${v.replaceAll("'", "''")}'`)).join()})`,
+            )
           }
         }
       }
@@ -212,7 +258,9 @@ export class MiniCluster {
       if (result.kind === 'routed') return result.value
       if (result.kind === 'refused') throw new SqlFailure(result.plan.code, result.plan.message)
       for (const question of result.questions) {
-        const { rows } = await this.coordinator.query(`SELECT (${question.sql})::text`, [question.value], { rowMode: 'array' })
+        const { rows } = await this.coordinator.query(`SELECT (${question.sql})::text`, [question.value], {
+          rowMode: 'array',
+        })
         hashes.set(question.id, BigInt(String((rows[0] as unknown[])[0])))
       }
     }
@@ -225,4 +273,9 @@ function select(copy: string): string {
 }
 
 /** Keeps all values as the engine printed them. */
-const TEXT = Object.fromEntries([16, 17, 20, 21, 23, 25, 114, 700, 701, 1043, 1082, 1114, 1184, 1700, 2950, 3802].map((oid) => [oid, (value: string) => value]))
+const TEXT = Object.fromEntries(
+  [16, 17, 20, 21, 23, 25, 114, 700, 701, 1043, 1082, 1114, 1184, 1700, 2950, 3802].map((oid) => [
+    oid,
+    (value: string) => value,
+  ]),
+)

@@ -20,21 +20,35 @@ export interface BindContext {
 const MOVING_TIME = /^\s*(now|today|tomorrow|yesterday|allballs)\b/i
 
 export function isMovingTime(text: string, type: string): boolean {
-  return (type.startsWith('timestamp') || type.startsWith('date') || type.startsWith('time')) && MOVING_TIME.test(text)
+  return (
+    (type.startsWith('timestamp') || type.startsWith('date') || type.startsWith('time')) &&
+    MOVING_TIME.test(text)
+  )
 }
 
 /**
  * The key part that `expr` gives for a column of type `columnType`, or undefined. `store`: the value will be assigned to the column (its
  * modifier applies, NULL is a value); otherwise it is compared with `=`.
  */
-export function bindConstant(expr: Ast, columnType: string, store: boolean, context: BindContext): KeyPart | undefined {
+export function bindConstant(
+  expr: Ast,
+  columnType: string,
+  store: boolean,
+  context: BindContext,
+): KeyPart | undefined {
   const type = hashTypeOf(columnType)
   if (type === undefined) return undefined
   const target = store ? columnType : type.base === 'character' ? 'character' : type.base
   return bind(expr, type, target, store, context)
 }
 
-function bind(expr: Ast, type: HashType, target: string, store: boolean, context: BindContext): KeyPart | undefined {
+function bind(
+  expr: Ast,
+  type: HashType,
+  target: string,
+  store: boolean,
+  context: BindContext,
+): KeyPart | undefined {
   if (expr.A_Const !== undefined) return bindLiteral(expr.A_Const as Ast, type, target, store, context)
   if (expr.ParamRef !== undefined) {
     const number = (expr.ParamRef.number ?? 0) as number
@@ -54,7 +68,13 @@ function bind(expr: Ast, type: HashType, target: string, store: boolean, context
   return undefined
 }
 
-function bindLiteral(constant: Ast, type: HashType, target: string, store: boolean, context: BindContext): KeyPart | undefined {
+function bindLiteral(
+  constant: Ast,
+  type: HashType,
+  target: string,
+  store: boolean,
+  context: BindContext,
+): KeyPart | undefined {
   const literal = readConstant(constant)
   if (literal === undefined) return undefined
   if (literal.class === 'null') return store ? { source: 'constant', text: null, type: target } : undefined
@@ -84,13 +104,15 @@ export function readConstant(constant: Ast): { class: ConstantClass; text: strin
     return { class: /^-?\d{1,18}$/.test(text) ? 'integer' : 'decimal', text }
   }
   if (constant.sval !== undefined) return { class: 'string', text: String(constant.sval.sval ?? '') }
-  if (constant.boolval !== undefined) return { class: 'boolean', text: constant.boolval.boolval === true ? 't' : 'f' }
+  if (constant.boolval !== undefined)
+    return { class: 'boolean', text: constant.boolval.boolval === true ? 't' : 'f' }
   return undefined
 }
 
 /** The name of a type without array bounds, SETOF or modifier, else undefined. */
 export function plainTypeName(typeName: Ast): string | undefined {
-  if (typeName.typmods !== undefined || typeName.arrayBounds !== undefined || typeName.setof === true) return undefined
+  if (typeName.typmods !== undefined || typeName.arrayBounds !== undefined || typeName.setof === true)
+    return undefined
   const names = namesOf(typeName.names as Ast[])
   if (names.length === 2 && names[0] !== 'pg_catalog') return undefined
   const name = names[names.length - 1]

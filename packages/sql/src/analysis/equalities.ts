@@ -22,7 +22,8 @@ export class EqualityClasses {
 
   constructor(equalities: Equalities) {
     for (const [a, b] of equalities.pairs) this.#parent.set(this.#root(a), this.#root(b))
-    for (const [column, part] of equalities.bound) if (!this.#bound.has(this.#root(column))) this.#bound.set(this.#root(column), part)
+    for (const [column, part] of equalities.bound)
+      if (!this.#bound.has(this.#root(column))) this.#bound.set(this.#root(column), part)
   }
 
   same(a: string, b: string): boolean {

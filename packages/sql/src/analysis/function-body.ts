@@ -16,7 +16,11 @@ export function bodyTouchesTables(
 ): boolean {
   if (language !== 'sql' && language !== 'plpgsql') return true
   return tokenize(body).some((token) => {
-    if (token.kind === 'string') return /[A-Za-z]/.test(body.slice(token.start, token.end)) && stringTouches(body.slice(token.start, token.end), isDistributed)
+    if (token.kind === 'string')
+      return (
+        /[A-Za-z]/.test(body.slice(token.start, token.end)) &&
+        stringTouches(body.slice(token.start, token.end), isDistributed)
+      )
     if (token.kind !== 'word' && token.kind !== 'quoted') return false
     const name = identifierOf(body, token)
     return isDistributed(name) || isTouchingFunction(name) || (token.kind === 'word' && DYNAMIC.has(name))
@@ -24,5 +28,7 @@ export function bodyTouchesTables(
 }
 
 function stringTouches(text: string, isDistributed: (name: string) => boolean): boolean {
-  return (text.match(/[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*/g) ?? []).some((word) => isDistributed(word.toLowerCase()))
+  return (text.match(/[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*/g) ?? []).some((word) =>
+    isDistributed(word.toLowerCase()),
+  )
 }

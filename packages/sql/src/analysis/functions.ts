@@ -8,8 +8,22 @@ import { notSupported } from '../errors.ts'
  * will do (random()); `coordinator`: only there (sequences, instance state, not known). */
 export type Placement = 'constant' | 'stable' | 'local' | 'coordinator'
 
-const LOCAL = new Set(['random', 'random_normal', 'gen_random_uuid', 'uuidv4', 'uuidv7', 'clock_timestamp', 'timeofday'])
-const ANYWHERE_IN_SPITE_OF_NAME = new Set(['pg_typeof', 'pg_column_size', 'pg_size_pretty', 'pg_size_bytes', 'pg_input_is_valid'])
+const LOCAL = new Set([
+  'random',
+  'random_normal',
+  'gen_random_uuid',
+  'uuidv4',
+  'uuidv7',
+  'clock_timestamp',
+  'timeofday',
+])
+const ANYWHERE_IN_SPITE_OF_NAME = new Set([
+  'pg_typeof',
+  'pg_column_size',
+  'pg_size_pretty',
+  'pg_size_bytes',
+  'pg_input_is_valid',
+])
 const SESSION_LOCKS = /^pg_(try_)?advisory_/
 const REFUSED: Record<string, readonly [string, string]> = {
   pg_notify: ['LISTEN and NOTIFY are not supported', 'Use a table that is polled, or a message broker.'],
@@ -35,7 +49,10 @@ function readsNoTable(info: FunctionInfo): boolean {
 export function refuseFunction(info: FunctionInfo | undefined, name: string): void {
   if (info?.userDefined !== true) {
     if (SESSION_LOCKS.test(name)) {
-      throw notSupported('advisory locks are not supported', 'Use a row of a table: SELECT … FOR UPDATE by distribution key.')
+      throw notSupported(
+        'advisory locks are not supported',
+        'Use a row of a table: SELECT … FOR UPDATE by distribution key.',
+      )
     }
     const refused = REFUSED[name]
     if (refused !== undefined) throw notSupported(refused[0], refused[1])

@@ -56,7 +56,8 @@ export function placeJoin(
   const classes = new EqualityClasses(whole.equalities)
   for (const place of whole.places) {
     const key = place.map((column) => classes.boundTo(column))
-    if (key.length > 0 && key.every((part) => part !== undefined)) return { partitioned: whole.partitioned, key }
+    if (key.length > 0 && key.every((part) => part !== undefined))
+      return { partitioned: whole.partitioned, key }
   }
   return { partitioned: whole.partitioned, key: undefined }
 
@@ -67,11 +68,23 @@ export function placeJoin(
       if (table === undefined || table.policy === undefined) return false
       const alias = (rangeVar.alias?.aliasname ?? rangeVar.relname) as string
       const schema = rangeVar.alias === undefined ? (rangeVar.schemaname as string | undefined) : undefined
-      sources.push({ id: sources.length, alias, schema, table, columnNames: namesOf(rangeVar.alias?.colnames as Ast[]) })
+      sources.push({
+        id: sources.length,
+        alias,
+        schema,
+        table,
+        columnNames: namesOf(rangeVar.alias?.colnames as Ast[]),
+      })
       return true
     }
     const join = item.JoinExpr as Ast | undefined
-    if (join === undefined || join.isNatural === true || join.alias !== undefined || join.join_using_alias !== undefined) return false
+    if (
+      join === undefined ||
+      join.isNatural === true ||
+      join.alias !== undefined ||
+      join.join_using_alias !== undefined
+    )
+      return false
     return collect(join.larg as Ast) && collect(join.rarg as Ast)
   }
 
@@ -83,7 +96,11 @@ export function placeJoin(
     const join = item.JoinExpr as Ast
     const kind = (join.jointype ?? 'JOIN_INNER') as string
     if (kind === 'JOIN_INNER') {
-      if (!flatten(join.larg as Ast, into, conditionsInto) || !flatten(join.rarg as Ast, into, conditionsInto)) return false
+      if (
+        !flatten(join.larg as Ast, into, conditionsInto) ||
+        !flatten(join.rarg as Ast, into, conditionsInto)
+      )
+        return false
       conditionsInto.push(readJoinCondition(join))
       return true
     }
@@ -119,7 +136,8 @@ export function placeJoin(
       const b = uniqueColumn(right, name)
       if (a === undefined || b === undefined) continue
       if (comparable(a, b)) pairs.push([a, b])
-      if (join.jointype === undefined || join.jointype === 'JOIN_INNER' || join.jointype === 'JOIN_LEFT') merged.set(name, a)
+      if (join.jointype === undefined || join.jointype === 'JOIN_INNER' || join.jointype === 'JOIN_LEFT')
+        merged.set(name, a)
     }
     return { pairs, bound: [] }
   }
@@ -135,10 +153,17 @@ export function placeJoin(
     if (bool?.boolop === 'AND_EXPR') return bothOf(...(bool.args as Ast[]).map(readCondition))
     const expr = condition.A_Expr as Ast | undefined
     const operator = namesOf(expr?.name as Ast[])
-    if (expr === undefined || (expr.kind ?? 'AEXPR_OP') !== 'AEXPR_OP' || operator.length !== 1 || operator[0] !== '=') return NO_EQUALITIES
+    if (
+      expr === undefined ||
+      (expr.kind ?? 'AEXPR_OP') !== 'AEXPR_OP' ||
+      operator.length !== 1 ||
+      operator[0] !== '='
+    )
+      return NO_EQUALITIES
     const left = columnOf(expr.lexpr as Ast | undefined)
     const right = columnOf(expr.rexpr as Ast | undefined)
-    if (left !== undefined && right !== undefined) return comparable(left, right) ? { pairs: [[left, right]], bound: [] } : NO_EQUALITIES
+    if (left !== undefined && right !== undefined)
+      return comparable(left, right) ? { pairs: [[left, right]], bound: [] } : NO_EQUALITIES
     const column = left ?? right
     const value = (left === undefined ? expr.lexpr : expr.rexpr) as Ast | undefined
     if (column === undefined || value === undefined) return NO_EQUALITIES
@@ -205,16 +230,24 @@ function combine(units: readonly Unit[], condition: Equalities): Unit | undefine
 
 function outerJoin(kind: string, left: Unit, right: Unit, condition: Equalities): Unit | undefined {
   const together = new EqualityClasses(bothOf(left.equalities, right.equalities, condition))
-  const joinable = () => left.partitioned && right.partitioned && colocated(left.places, right.places, together)
+  const joinable = () =>
+    left.partitioned && right.partitioned && colocated(left.places, right.places, together)
   if (kind === 'JOIN_LEFT' || kind === 'JOIN_RIGHT') {
     const [preserved, other] = kind === 'JOIN_LEFT' ? [left, right] : [right, left]
     return !other.partitioned || joinable() ? preserved : undefined
   }
   if (kind !== 'JOIN_FULL') return undefined
-  if (left.partitioned || right.partitioned) return joinable() ? { partitioned: true, places: [], equalities: NO_EQUALITIES } : undefined
+  if (left.partitioned || right.partitioned)
+    return joinable() ? { partitioned: true, places: [], equalities: NO_EQUALITIES } : undefined
   return { partitioned: false, places: [], equalities: NO_EQUALITIES }
 }
 
-function colocated(a: readonly (readonly string[])[], b: readonly (readonly string[])[], classes: EqualityClasses): boolean {
-  return a.some((x) => b.some((y) => x.length === y.length && x.every((column, i) => classes.same(column, y[i] as string))))
+function colocated(
+  a: readonly (readonly string[])[],
+  b: readonly (readonly string[])[],
+  classes: EqualityClasses,
+): boolean {
+  return a.some((x) =>
+    b.some((y) => x.length === y.length && x.every((column, i) => classes.same(column, y[i] as string))),
+  )
 }

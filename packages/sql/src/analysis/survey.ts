@@ -70,8 +70,14 @@ export function survey(stmt: Ast, kind: string, catalog: CatalogView): Survey {
     if (node === null || typeof node !== 'object') return
     const body = node as Ast
     let inner = scope
-    const isStatement = key === 'SelectStmt' || key === 'InsertStmt' || key === 'UpdateStmt' || key === 'DeleteStmt' || key === 'MergeStmt'
-    if ((isStatement || key === 'larg' || key === 'rarg') && body.withClause !== undefined) inner = withScope(body.withClause as Ast, scope)
+    const isStatement =
+      key === 'SelectStmt' ||
+      key === 'InsertStmt' ||
+      key === 'UpdateStmt' ||
+      key === 'DeleteStmt' ||
+      key === 'MergeStmt'
+    if ((isStatement || key === 'larg' || key === 'rarg') && body.withClause !== undefined)
+      inner = withScope(body.withClause as Ast, scope)
     note(body, key, inner)
     for (const child in body) {
       // FOR UPDATE OF names aliases, not relations.
@@ -116,7 +122,12 @@ export function survey(stmt: Ast, kind: string, catalog: CatalogView): Survey {
         const info = lookupCall(catalog, names)
         found.functions.push({ name, info, placement: placementOf(info, name) })
         if (body.over !== undefined) found.windows = true
-        else if (info?.aggregate === true || body.agg_star === true || body.agg_filter !== undefined || body.agg_distinct === true) {
+        else if (
+          info?.aggregate === true ||
+          body.agg_star === true ||
+          body.agg_filter !== undefined ||
+          body.agg_distinct === true
+        ) {
           found.aggregates = true
         }
         return

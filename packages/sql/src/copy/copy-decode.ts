@@ -21,7 +21,11 @@ export function decodeTextField(raw: Uint8Array, nullText: string): string | nul
     const simple = SIMPLE[next]
     if (simple !== undefined) out.push(simple)
     else if (/[0-7]/.test(next)) i = number(raw, i, /[0-7]/, 3, 8, out)
-    else if (next === 'x' && i + 1 < raw.length && /[0-9a-fA-F]/.test(String.fromCharCode(raw[i + 1] as number))) {
+    else if (
+      next === 'x' &&
+      i + 1 < raw.length &&
+      /[0-9a-fA-F]/.test(String.fromCharCode(raw[i + 1] as number))
+    ) {
       i = number(raw, i + 1, /[0-9a-fA-F]/, 2, 16, out)
     } else out.push(raw[i] as number)
   }
@@ -29,7 +33,14 @@ export function decodeTextField(raw: Uint8Array, nullText: string): string | nul
 }
 
 /** Reads up to `most` digits from `at`; returns the index of the last one. */
-function number(raw: Uint8Array, at: number, digits: RegExp, most: number, base: number, out: number[]): number {
+function number(
+  raw: Uint8Array,
+  at: number,
+  digits: RegExp,
+  most: number,
+  base: number,
+  out: number[],
+): number {
   let text = ''
   while (text.length < most && at < raw.length && digits.test(String.fromCharCode(raw[at] as number))) {
     text += String.fromCharCode(raw[at++] as number)

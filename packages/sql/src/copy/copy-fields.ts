@@ -31,7 +31,9 @@ export class CopyFieldReader {
     const plain = name !== undefined && options.forceNull.length === 0 && options.forceNotNull.length === 0
     const type = keyTypes[0] ?? ''
     this.#single =
-      keyFields.length === 1 && plain && hashTypeOf(type)?.family === 'int' ? { field: keyFields[0] as number, type } : undefined
+      keyFields.length === 1 && plain && hashTypeOf(type)?.family === 'int'
+        ? { field: keyFields[0] as number, type }
+        : undefined
   }
 
   /** The content of a row whose key is one integer written plainly, else -1: the common case, without a string for every field. */
@@ -54,14 +56,24 @@ export class CopyFieldReader {
       if ((c < 48 || c > 57) && c !== 45) return -1
       text += String.fromCharCode(c)
     }
-    return text === '' || text === this.#plan.options.null ? -1 : contentOfText(text, single.type, segmentCount)
+    return text === '' || text === this.#plan.options.null
+      ? -1
+      : contentOfText(text, single.type, segmentCount)
   }
 
   /** The key values, or undefined when the row has too few fields. */
   key(bytes: Uint8Array, start: number, end: number): KeyValue[] | undefined {
     if (!this.#scan(bytes, start, end, this.#lastField)) return undefined
     return this.#plan.keyFields.map((field, i) => ({
-      value: field < 0 ? null : this.#decode(bytes, field === 0 ? start : (this.#ends[field - 1] as number) + 1, this.#ends[field] as number, field),
+      value:
+        field < 0
+          ? null
+          : this.#decode(
+              bytes,
+              field === 0 ? start : (this.#ends[field - 1] as number) + 1,
+              this.#ends[field] as number,
+              field,
+            ),
       format: 0,
       type: this.#plan.keyTypes[i] as string,
     }))
@@ -70,7 +82,10 @@ export class CopyFieldReader {
   /** All fields, for the header. */
   all(bytes: Uint8Array, start: number, end: number): string[] {
     this.#scan(bytes, start, end, Number.MAX_SAFE_INTEGER)
-    return this.#ends.map((to, field) => this.#decode(bytes, field === 0 ? start : (this.#ends[field - 1] as number) + 1, to, field) ?? '')
+    return this.#ends.map(
+      (to, field) =>
+        this.#decode(bytes, field === 0 ? start : (this.#ends[field - 1] as number) + 1, to, field) ?? '',
+    )
   }
 
   /** Fills #ends with the ends of fields 0 … last; false when there are fewer. */
@@ -81,7 +96,13 @@ export class CopyFieldReader {
     for (let at = start; at < end; at++) {
       const c = bytes[at]
       if (this.#csv) {
-        if (quoted && c === this.#escape && this.#escape !== this.#quote && (bytes[at + 1] === this.#quote || bytes[at + 1] === this.#escape)) at++
+        if (
+          quoted &&
+          c === this.#escape &&
+          this.#escape !== this.#quote &&
+          (bytes[at + 1] === this.#quote || bytes[at + 1] === this.#escape)
+        )
+          at++
         else if (c === this.#quote) quoted = !quoted
         else if (c === this.#delimiter && !quoted) this.#ends.push(at)
       } else if (c === BACKSLASH) at++

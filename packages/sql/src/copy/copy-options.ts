@@ -21,12 +21,22 @@ export function readCopyOptions(options: readonly Ast[]): CopyOptions {
   const given = new Map<string, Ast | undefined>()
   for (const item of options) given.set(String(item.DefElem.defname), item.DefElem.arg as Ast | undefined)
   const format = textOf(given.get('format')) ?? 'text'
-  if (format === 'binary') throw notSupported('COPY in binary format is not supported for distributed tables', 'Use text or CSV format.')
-  if (format !== 'text' && format !== 'csv') throw new Refusal('22023', `COPY format "${format}" not recognized`)
-  for (const name of given.keys()) if (!KNOWN.has(name)) throw notSupported(`COPY option ${name} is not supported for distributed tables`, 'Leave it out.')
+  if (format === 'binary')
+    throw notSupported(
+      'COPY in binary format is not supported for distributed tables',
+      'Use text or CSV format.',
+    )
+  if (format !== 'text' && format !== 'csv')
+    throw new Refusal('22023', `COPY format "${format}" not recognized`)
+  for (const name of given.keys())
+    if (!KNOWN.has(name))
+      throw notSupported(`COPY option ${name} is not supported for distributed tables`, 'Leave it out.')
   const encoding = textOf(given.get('encoding'))
   if (encoding !== undefined && !/^utf-?8$/i.test(encoding)) {
-    throw notSupported(`COPY in encoding ${encoding} is not supported for distributed tables`, 'Convert the data to UTF-8.')
+    throw notSupported(
+      `COPY in encoding ${encoding} is not supported for distributed tables`,
+      'Convert the data to UTF-8.',
+    )
   }
   const csv = format === 'csv'
   const quote = oneByte('quote', textOf(given.get('quote')) ?? '"')
@@ -42,7 +52,19 @@ export function readCopyOptions(options: readonly Ast[]): CopyOptions {
   }
 }
 
-const KNOWN = new Set(['format', 'delimiter', 'null', 'header', 'quote', 'escape', 'encoding', 'freeze', 'force_null', 'force_not_null', 'force_quote'])
+const KNOWN = new Set([
+  'format',
+  'delimiter',
+  'null',
+  'header',
+  'quote',
+  'escape',
+  'encoding',
+  'freeze',
+  'force_null',
+  'force_not_null',
+  'force_quote',
+])
 
 /** ` WITH (…)` with everything that is not default, or ''. `from`: options of COPY FROM. */
 export function copyOptionsText(options: CopyOptions, from: boolean): string {
@@ -54,7 +76,8 @@ export function copyOptionsText(options: CopyOptions, from: boolean): string {
   if (csv && options.quote !== '"') parts.push(`QUOTE ${quoteLiteral(options.quote)}`)
   if (csv && options.escape !== options.quote) parts.push(`ESCAPE ${quoteLiteral(options.escape)}`)
   if (from && options.forceNull.length > 0) parts.push(`FORCE_NULL ${columnText(options.forceNull)}`)
-  if (from && options.forceNotNull.length > 0) parts.push(`FORCE_NOT_NULL ${columnText(options.forceNotNull)}`)
+  if (from && options.forceNotNull.length > 0)
+    parts.push(`FORCE_NOT_NULL ${columnText(options.forceNotNull)}`)
   return parts.length === 0 ? '' : ` WITH (${parts.join(', ')})`
 }
 
@@ -86,6 +109,7 @@ function textOf(arg: Ast | undefined): string | undefined {
 }
 
 function oneByte(name: string, text: string): string {
-  if (text.length !== 1 || text.charCodeAt(0) > 127) throw new Refusal('22023', `COPY ${name} must be a single one-byte character`)
+  if (text.length !== 1 || text.charCodeAt(0) > 127)
+    throw new Refusal('22023', `COPY ${name} must be a single one-byte character`)
   return text
 }

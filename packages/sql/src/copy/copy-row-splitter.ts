@@ -62,7 +62,11 @@ export class CopyRowSplitter {
     const used = this.#split(bytes, false)
     this.#carry = bytes.subarray(used)
     if (this.#carry.length > MAX_ROW_BYTES) {
-      throw new Refusal('54000', `row ${this.#rowCount + 1} of COPY ${this.#plan.table.name} is longer than ${MAX_ROW_BYTES} bytes`, 'Check the line ends and quotes of the data.')
+      throw new Refusal(
+        '54000',
+        `row ${this.#rowCount + 1} of COPY ${this.#plan.table.name} is longer than ${MAX_ROW_BYTES} bytes`,
+        'Check the line ends and quotes of the data.',
+      )
     }
     // What stays is the caller's memory: keep our own copy.
     if (this.#carry.length > 0) this.#carry = Uint8Array.prototype.slice.call(this.#carry)
@@ -98,8 +102,14 @@ export class CopyRowSplitter {
   #place(bytes: Uint8Array, start: number, end: number): void {
     this.#rowCount++
     const policy = this.#plan.policy.kind
-    if (policy !== 'hash') return this.#extendRun(bytes, start, policy === 'random' ? ANY_CONTENT : ALL_CONTENTS)
-    const quick = this.#fields.quickContent(bytes, start, this.#lines.contentEnd(bytes, start, end), this.#segmentCount)
+    if (policy !== 'hash')
+      return this.#extendRun(bytes, start, policy === 'random' ? ANY_CONTENT : ALL_CONTENTS)
+    const quick = this.#fields.quickContent(
+      bytes,
+      start,
+      this.#lines.contentEnd(bytes, start, end),
+      this.#segmentCount,
+    )
     if (quick >= 0) return this.#extendRun(bytes, start, quick)
     const key = this.#fields.key(bytes, start, this.#lines.contentEnd(bytes, start, end))
     const missing: EngineHash[] = []
@@ -120,7 +130,8 @@ export class CopyRowSplitter {
   }
 
   #flushRun(bytes: Uint8Array, end: number): void {
-    if (this.#runCount > 0) this.#events.rows(this.#runContent, bytes.subarray(this.#runStart, end), this.#runCount)
+    if (this.#runCount > 0)
+      this.#events.rows(this.#runContent, bytes.subarray(this.#runStart, end), this.#runCount)
     this.#runCount = 0
   }
 
@@ -129,7 +140,10 @@ export class CopyRowSplitter {
     const names = this.#fields.all(bytes, start, this.#lines.contentEnd(bytes, start, end))
     const { columns, table } = this.#plan
     if (names.length === columns.length && names.every((name, i) => name === columns[i])) return
-    throw new Refusal('22P04', `header of COPY ${table.name} is (${names.join(', ')}), expected (${columns.join(', ')})`)
+    throw new Refusal(
+      '22P04',
+      `header of COPY ${table.name} is (${names.join(', ')}), expected (${columns.join(', ')})`,
+    )
   }
 }
 

@@ -73,7 +73,8 @@ function hashOne(part: KeyValue, known: EngineHashes | undefined, missing: Engin
   if (type === undefined) throw new TypeError(`type ${part.type} cannot be a distribution key`)
   const { value, format } = part
   if (value === null) return false
-  if (typeof value === 'string' ? hashText(value, type, single) : hashEncoded(value, format, part, single)) return true
+  if (typeof value === 'string' ? hashText(value, type, single) : hashEncoded(value, format, part, single))
+    return true
   const text = typeof value === 'string' ? value : undefined
   const id = `${part.type}|${part.paramType ?? ''}|${format}|${text ?? Buffer.from(value as Uint8Array).toString('latin1')}`
   const answer = known?.get(id)

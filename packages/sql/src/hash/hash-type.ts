@@ -4,7 +4,8 @@
  */
 
 /** How a value is hashed. `engine`: by the coordinator's PostgreSQL. */
-export type HashFamily = 'int' | 'text' | 'bpchar' | 'bool' | 'uuid' | 'date' | 'timestamp' | 'timestamptz' | 'engine'
+export type HashFamily =
+  'int' | 'text' | 'bpchar' | 'bool' | 'uuid' | 'date' | 'timestamp' | 'timestamptz' | 'engine'
 
 export interface HashType {
   readonly family: HashFamily
@@ -88,6 +89,7 @@ function parseTypeName(name: string): HashType | undefined {
   if (found === undefined) return undefined
   const [family, hashFunction] = found
   // A bare `character` is character(1); bpchar without a length is listed by format_type as `bpchar`.
-  const length = base === 'character' && modifier === undefined && written.trim() !== 'bpchar' ? '1' : modifier
+  const length =
+    base === 'character' && modifier === undefined && written.trim() !== 'bpchar' ? '1' : modifier
   return { family, group: hashFunction, base, modifier: length, hashFunction }
 }

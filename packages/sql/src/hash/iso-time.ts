@@ -4,7 +4,8 @@
  */
 
 const DATE = /^(\d{4})-(\d{2})-(\d{2})$/
-const TIMESTAMP = /^(\d{4})-(\d{2})-(\d{2})(?:[ T](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?)?(Z|[+-]\d{2}(?::?\d{2})?)?$/
+const TIMESTAMP =
+  /^(\d{4})-(\d{2})-(\d{2})(?:[ T](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?)?(Z|[+-]\d{2}(?::?\d{2})?)?$/
 const DAY_MS = 86_400_000
 const EPOCH_MS = Date.UTC(2000, 0, 1)
 
@@ -16,7 +17,11 @@ export function epochDays(text: string): number | undefined {
 
 /** Microseconds since 2000-01-01 (UTC when `zoned`). `precision` is the type's modifier: digits beyond it would be rounded, so the
  * engine gets those. */
-export function timestampMicros(text: string, zoned: boolean, precision: string | undefined): bigint | undefined {
+export function timestampMicros(
+  text: string,
+  zoned: boolean,
+  precision: string | undefined,
+): bigint | undefined {
   const match = TIMESTAMP.exec(text)
   if (match === null) return undefined
   const days = daysOf(Number(match[1]), Number(match[2]), Number(match[3]))

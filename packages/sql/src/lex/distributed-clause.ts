@@ -10,7 +10,11 @@ import { tokenize, type Token } from './tokens.ts'
 export interface CutText {
   readonly sql: string
   /** One entry a clause, with the position where it stood. */
-  readonly clauses: readonly { readonly start: number; readonly clause: DistributionClause; readonly inAlter: boolean }[]
+  readonly clauses: readonly {
+    readonly start: number
+    readonly clause: DistributionClause
+    readonly inAlter: boolean
+  }[]
 }
 
 /** Cheap test before the real one. */

@@ -34,16 +34,25 @@ export function byteIndexer(sql: string): (byte: number) => number {
 
 /** Puts the values of parameters into a text, as `('text'::type)`: for COPY (SELECT …), which takes no parameters. `values` are texts (or
  * null), `types` their type names, both in order of $1, $2, … */
-export function substituteParams(sql: string, values: readonly (string | null)[], types: readonly string[]): string {
+export function substituteParams(
+  sql: string,
+  values: readonly (string | null)[],
+  types: readonly string[],
+): string {
   const edits: Edit[] = []
   for (const token of tokenize(sql)) {
     if (token.kind !== 'param') continue
     const index = Number(sql.slice(token.start + 1, token.end)) - 1
     const value = values[index]
-    if (value === undefined) throw new RangeError(`there is no parameter $${index + 1}: ${values.length} given`)
+    if (value === undefined)
+      throw new RangeError(`there is no parameter $${index + 1}: ${values.length} given`)
     const literal = value === null ? 'NULL' : quoteLiteral(value)
     const type = types[index]
-    edits.push({ start: token.start, end: token.end, text: type === undefined ? literal : `(${literal}::${type})` })
+    edits.push({
+      start: token.start,
+      end: token.end,
+      text: type === undefined ? literal : `(${literal}::${type})`,
+    })
   }
   return applyEdits(sql, edits)
 }

@@ -14,7 +14,8 @@ export interface Token {
 }
 
 const WORD = /[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*/y
-const NUMBER = /0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9_]+)?/y
+const NUMBER =
+  /0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9_]+)?/y
 const PARAM = /\$[0-9]+/y
 const DOLLAR = /\$(?:[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff]*)?\$/y
 const OPERATOR = /[~!@#^&|`?+\-*/%<>=]+/y
@@ -73,7 +74,11 @@ function tokenAt(sql: string, at: number): Token {
     }
     if (prefix === 'u' && next === '&' && (sql[at + 2] === "'" || sql[at + 2] === '"')) {
       const quote = sql[at + 2] as string
-      return { kind: quote === "'" ? 'string' : 'quoted', start: at, end: endOfQuoted(sql, at + 2, quote, false) }
+      return {
+        kind: quote === "'" ? 'string' : 'quoted',
+        start: at,
+        end: endOfQuoted(sql, at + 2, quote, false),
+      }
     }
     return { kind: 'word', start: at, end: at + word }
   }
@@ -112,7 +117,8 @@ function operatorLength(sql: string, at: number): number {
     const found = text.indexOf(comment)
     if (found > 0) text = text.slice(0, found)
   }
-  if (!/[~!@#^&|`?%]/.test(text)) text = text.length > 1 ? text[0] + text.slice(1).replace(/[+-]+$/, '') : text
+  if (!/[~!@#^&|`?%]/.test(text))
+    text = text.length > 1 ? text[0] + text.slice(1).replace(/[+-]+$/, '') : text
   length = text.length
   return length
 }

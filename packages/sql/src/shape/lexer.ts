@@ -137,7 +137,9 @@ function continuesString(sql: string, at: number): boolean {
 }
 
 function isIdentifierPart(c: number): boolean {
-  return (c >= 97 && c <= 122) || (c >= 65 && c <= 90) || (c >= 48 && c <= 57) || c === 95 || c === 36 || c >= 128
+  return (
+    (c >= 97 && c <= 122) || (c >= 65 && c <= 90) || (c >= 48 && c <= 57) || c === 95 || c === 36 || c >= 128
+  )
 }
 
 function isDigit(c: number): boolean {

@@ -14,7 +14,11 @@ export interface ShapePlan {
   readonly timeLiterals: readonly number[]
 }
 
-export function shapePlanOf(plan: Plan, context: PlanContext, shaped: ShapedStatement): ShapePlan | undefined {
+export function shapePlanOf(
+  plan: Plan,
+  context: PlanContext,
+  shaped: ShapedStatement,
+): ShapePlan | undefined {
   if (context.valueDependent) return undefined
   if (shaped.literals.length === 0) return { plan, timeLiterals: [] }
   if (plan.kind === 'pushdown' || plan.kind === 'coordinator') return { plan, timeLiterals: [] }
@@ -35,11 +39,17 @@ export function leavesShape(shape: ShapePlan, literals: readonly string[]): bool
 }
 
 function finish(plan: Plan, key: readonly KeyPart[]): ShapePlan {
-  const timeLiterals = key.flatMap((part) => (part.source === 'literal' && /^(date|time)/.test(part.type) ? [part.index] : []))
+  const timeLiterals = key.flatMap((part) =>
+    part.source === 'literal' && /^(date|time)/.test(part.type) ? [part.index] : [],
+  )
   return { plan, timeLiterals }
 }
 
-function literalKey(key: readonly KeyPart[], context: PlanContext, shaped: ShapedStatement): KeyPart[] | undefined {
+function literalKey(
+  key: readonly KeyPart[],
+  context: PlanContext,
+  shaped: ShapedStatement,
+): KeyPart[] | undefined {
   const parts: KeyPart[] = []
   for (const part of key) {
     const byte = context.constantAt.get(part)
@@ -55,7 +65,11 @@ function literalKey(key: readonly KeyPart[], context: PlanContext, shaped: Shape
 }
 
 /** The literal that the parser's constant at `position` was made from: itself, or one behind a single minus sign. */
-function literalAt(sql: string, position: number, shaped: ShapedStatement): { index: number; negative: boolean } | undefined {
+function literalAt(
+  sql: string,
+  position: number,
+  shaped: ShapedStatement,
+): { index: number; negative: boolean } | undefined {
   const index = shaped.starts.findIndex((start) => start >= position)
   if (index < 0) return undefined
   const start = shaped.starts[index] as number
