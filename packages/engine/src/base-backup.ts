@@ -19,9 +19,32 @@ export interface BackupEntry {
 }
 
 /** Folders that are needed but whose content is not: WAL comes by streaming, the rest PostgreSQL makes anew at each start. */
-const EMPTIED = new Set(['pg_wal', 'pg_wal/archive_status', 'pg_wal/summaries', 'pg_dynshmem', 'pg_notify', 'pg_serial', 'pg_snapshots', 'pg_stat_tmp', 'pg_subtrans', 'pg_replslot'])
+const EMPTIED = new Set([
+  'pg_wal',
+  'pg_wal/archive_status',
+  'pg_wal/summaries',
+  'pg_dynshmem',
+  'pg_notify',
+  'pg_serial',
+  'pg_snapshots',
+  'pg_stat_tmp',
+  'pg_subtrans',
+  'pg_replslot',
+])
 const KEPT_INSIDE_EMPTIED = new Set(['pg_wal/archive_status', 'pg_wal/summaries'])
-const SKIPPED_FILES = new Set(['postmaster.pid', 'postmaster.opts', 'recovery.signal', 'standby.signal', 'backup_label', 'backup_label.old', 'tablespace_map', 'tablespace_map.old', 'pg_internal.init', 'postgresql.auto.conf.tmp', 'current_logfiles.tmp'])
+const SKIPPED_FILES = new Set([
+  'postmaster.pid',
+  'postmaster.opts',
+  'recovery.signal',
+  'standby.signal',
+  'backup_label',
+  'backup_label.old',
+  'tablespace_map',
+  'tablespace_map.old',
+  'pg_internal.init',
+  'postgresql.auto.conf.tmp',
+  'current_logfiles.tmp',
+])
 
 /** True when the file at `path` (below pgdata) belongs into a copy. */
 export function belongsInBackup(path: string): boolean {

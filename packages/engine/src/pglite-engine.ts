@@ -5,9 +5,7 @@
  * engine-port.ts says. This file knows the life of the backend; requests are in host/request-queue.ts and completions.ts,
  * fsync of WAL in host/wal-sync.ts, cancel in host/canceller.ts.
  */
-import { existsSync } from 'node:fs'
-import { mkdir, readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir } from 'node:fs/promises'
 import { formatLsn, INVALID_LSN, type Lsn, type Timeline } from '@mirabelle/messages'
 import type { EnginePort, EngineRequest, EngineResult, EngineStarted, WalChunk } from './engine-port.ts'
 import {
@@ -18,11 +16,12 @@ import {
   EngineStopped,
 } from './errors.ts'
 import { Canceller } from './host/canceller.ts'
+import { checkDataDirectory, checkMayBePrimary, checkMayFollow } from './host/check-folder.ts'
 import { Completions } from './host/completions.ts'
 import { RequestQueue, type Pending } from './host/request-queue.ts'
 import { WalSync } from './host/wal-sync.ts'
 import { WorkerHost } from './host/worker-host.ts'
-import { instancePaths, parseSegmentName, WAL_SEGMENT_BYTES, type InstancePaths } from './layout.ts'
+import { instancePaths, WAL_SEGMENT_BYTES, type InstancePaths } from './layout.ts'
 import { lockFolder, type FolderLock } from './lock.ts'
 import type { EngineLogger, EngineOptions } from './options.ts'
 import { Field } from './shared/shared-state.ts'
@@ -54,6 +53,11 @@ export class PgliteEngine implements EnginePort {
   #waiter: Waiter | undefined
   #deathNote: string | undefined
   #pumpQueued = false
+  #death: EngineDied | undefined
+  /** Mirror: what `walArrived` last said. */
+  #received: { readonly timeline: Timeline; readonly receivedEnd: Lsn } = { timeline: 0, receivedEnd: 0 }
+  /** Mirror: a restart of recovery on a newer timeline. */
+  #following: Promise<void> | undefined
   /** Takes what a terminated worker leaves, when the termination was for a restart. */
   #restart: Promise<void> | undefined
 
@@ -70,34 +74,26 @@ export class PgliteEngine implements EnginePort {
   }
 
   async startPrimary(): Promise<EngineStarted> {
-    return this.#start('primary', async () => {
-      for (const name of ['recovery.signal', 'standby.signal']) {
-        if (existsSync(join(this.#paths.pgdata, name))) {
-          throw new EngineRefused(
-            `${this.#paths.pgdata} is a mirror's data directory (${name} is there): start it as mirror and promote it`,
-          )
-        }
-      }
-    })
+    return this.#start('primary', () => Promise.resolve(checkMayBePrimary(this.#paths)))
   }
 
   async startMirror(options: {
     readonly timeline: Timeline
     readonly receivedEnd: Lsn
   }): Promise<EngineStarted> {
-    this.#mirrorFrom = options
+    this.#received = options
     return this.#start('mirror', async () => {
       await mkdir(this.#paths.receivedWal, { recursive: true })
+      await checkMayFollow(this.#paths, options.timeline)
     })
   }
-  #mirrorFrom: { readonly timeline: Timeline; readonly receivedEnd: Lsn } = { timeline: 0, receivedEnd: 0 }
 
   walArrived(timeline: Timeline, end: Lsn): void {
-    if (this.#phase !== 'mirror') return
-    const known = this.#mirrorFrom
-    this.#mirrorFrom = { timeline, receivedEnd: end }
+    if (this.#phase !== 'mirror' && this.#following === undefined) return
+    const known = this.#received
+    this.#received = { timeline, receivedEnd: end }
     // Recovery looks for new timelines only when it starts.
-    if (timeline > known.timeline) void this.#followTimeline()
+    if (timeline > known.timeline) this.#following = this.#followTimeline()
     else this.#host?.state.setReceived(timeline, end)
   }
 
@@ -106,6 +102,7 @@ export class PgliteEngine implements EnginePort {
   }
 
   async promote(): Promise<EngineStarted> {
+    await this.#following
     if (this.#phase !== 'mirror' || this.#host === undefined)
       throw new EngineStopped(`cannot promote: the engine is ${this.#phase}, not a mirror in recovery`)
     this.#phase = 'promoting'
@@ -160,6 +157,7 @@ export class PgliteEngine implements EnginePort {
     const clean = mode === 'fast' && this.#phase === 'primary'
     if (this.#phase !== 'dead') this.#phase = 'stopping'
     await this.#restart
+    await this.#following
     const host = this.#host
     for (const pending of clean ? [] : this.#queue.drain())
       pending.reject(new EngineStopped(`request ${pending.request.tag}: the engine was stopped`))
@@ -174,6 +172,7 @@ export class PgliteEngine implements EnginePort {
     this.#waiter?.reject(new EngineStopped('the engine was stopped while it started'))
     this.#waiter = undefined
     this.#host = undefined
+    this.#canceller.clear()
     await this.#walSync.close()
     await this.#releaseLock()
     this.#phase = 'stopped'
@@ -184,7 +183,7 @@ export class PgliteEngine implements EnginePort {
       throw new EngineStopped(`cannot start as ${role}: the engine is ${this.#phase}`)
     this.#phase = 'starting'
     try {
-      await this.#checkFolder()
+      await checkDataDirectory(this.#paths, this.#segmentBytes)
       this.#lock = await lockFolder(this.#paths.root)
       await check()
       return await this.#spawn(role)
@@ -194,23 +193,6 @@ export class PgliteEngine implements EnginePort {
       await this.#releaseLock()
       this.#phase = 'stopped'
       throw error
-    }
-  }
-
-  async #checkFolder(): Promise<void> {
-    if (!existsSync(join(this.#paths.pgdata, 'PG_VERSION'))) {
-      throw new EngineRefused(
-        `${this.#paths.pgdata} is no PostgreSQL data directory (PG_VERSION is missing): clone a template into it first`,
-      )
-    }
-    for (const name of await readdir(this.#paths.pgWal)) {
-      if (parseSegmentName(name, this.#segmentBytes) === undefined) continue
-      const { size } = await stat(join(this.#paths.pgWal, name))
-      if (size !== this.#segmentBytes)
-        throw new EngineRefused(
-          `${join(this.#paths.pgWal, name)} has ${size} bytes, WAL segments of ${this.#segmentBytes} are expected`,
-        )
-      return
     }
   }
 
@@ -231,7 +213,7 @@ export class PgliteEngine implements EnginePort {
       onMessage: (message) => this.#onMessage(host, message),
       onExit: (error) => this.#onExit(host, error),
     })
-    if (role === 'mirror') host.state.setReceived(this.#mirrorFrom.timeline, this.#mirrorFrom.receivedEnd)
+    if (role === 'mirror') host.state.setReceived(this.#received.timeline, this.#received.receivedEnd)
     this.#host = host
     return started
   }
@@ -255,7 +237,7 @@ export class PgliteEngine implements EnginePort {
         this.#phase = 'mirror'
         this.#settleStart({
           generation: this.#completions.generation,
-          timeline: this.#mirrorFrom.timeline,
+          timeline: this.#received.timeline,
           lsn: message.replay,
         })
         return
@@ -322,8 +304,6 @@ export class PgliteEngine implements EnginePort {
     for (const pending of this.#queue.drain()) pending.reject(error)
     this.onDeath(error)
   }
-  #death: EngineDied | undefined
-
   #deathError(): EngineDied {
     return this.#death ?? new EngineDied(`PostgreSQL on ${this.#paths.pgdata} died`)
   }
@@ -403,14 +383,16 @@ export class PgliteEngine implements EnginePort {
 
   async #followTimeline(): Promise<void> {
     const host = this.#host
-    if (host === undefined) return
+    await this.#following
     this.#phase = 'starting'
     this.#host = undefined
-    await host.terminate()
+    await host?.terminate()
     try {
       await this.#spawn('mirror')
     } catch (error) {
       this.#die((error as Error).message, error)
+    } finally {
+      this.#following = undefined
     }
   }
 

@@ -12,7 +12,8 @@ export class Canceller {
   readonly #queue: RequestQueue
   readonly #setTimer: SetTimer
   readonly #restart: (victim: Pending) => void
-  readonly #wanted = new Set<Pending>()
+  /** Requests to be cancelled that are not over, with the timer of their grace. */
+  readonly #wanted = new Map<Pending, { clear(): void } | undefined>()
 
   constructor(queue: RequestQueue, setTimer: SetTimer, restart: (victim: Pending) => void) {
     this.#queue = queue
@@ -30,7 +31,8 @@ export class Canceller {
       return
     }
     if (state === undefined) return
-    this.#wanted.add(found.pending)
+    this.#forget(found.pending)
+    this.#wanted.set(found.pending, undefined)
     this.refresh(state)
     if (Number.isFinite(graceMs)) this.#waitGrace(found.pending, graceMs, state)
   }
@@ -39,13 +41,18 @@ export class Canceller {
   refresh(state: SharedState): void {
     if (this.#wanted.size === 0) return
     let flagged = 0
-    for (const pending of this.#wanted) {
-      if (pending.done) this.#wanted.delete(pending)
+    for (const pending of this.#wanted.keys()) {
+      if (pending.done) this.#forget(pending)
       else if (flagged === 0 || pending.seq < flagged) flagged = pending.seq
     }
     state.set(Field.cancel, flagged)
     // It may be waiting for its output to be taken.
     Atomics.notify(state.int32, Field.outputTaken)
+  }
+
+  /** Nothing is to be cancelled any more: the engine has stopped. */
+  clear(): void {
+    for (const pending of [...this.#wanted.keys()]) this.#forget(pending)
   }
 
   /**
@@ -56,7 +63,7 @@ export class Canceller {
     const mayHaveCommitted = state.get(Field.walWrites) !== state.get(Field.runningWalWrites)
     const again: Pending[] = []
     for (const pending of this.#queue.unfinished(finished)) {
-      this.#wanted.delete(pending)
+      this.#forget(pending)
       if (pending.seq !== running && pending !== victim) again.push(pending)
       else {
         pending.done = true
@@ -71,11 +78,17 @@ export class Canceller {
   }
 
   #waitGrace(pending: Pending, graceMs: number, state: SharedState): void {
-    this.#setTimer(graceMs, () => {
+    const timer = this.#setTimer(graceMs, () => {
       if (pending.done || !this.#wanted.has(pending)) return
       // Requests before it still run: its own grace begins when it does.
       if (state.get(Field.running) !== pending.seq) this.#waitGrace(pending, graceMs, state)
       else this.#restart(pending)
     })
+    this.#wanted.set(pending, timer)
+  }
+
+  #forget(pending: Pending): void {
+    this.#wanted.get(pending)?.clear()
+    this.#wanted.delete(pending)
   }
 }

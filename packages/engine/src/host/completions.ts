@@ -42,7 +42,7 @@ export class Completions {
       result,
       output: report.output.subarray(result.start, result.end),
     }))
-    this.#handOut(report.timeline, report.walEnd, report.walBytes, results)
+    this.#handOut(report.timeline, report.walEnd, report.walBytes, results, this.generation)
   }
 
   /** The backend was restarted: WAL up to `lsn` that was never reported, and the requests that had finished within it. */
@@ -51,7 +51,8 @@ export class Completions {
       result: { ...record, start: 0, end: output.length },
       output,
     }))
-    this.#handOut(timeline, Math.max(lsn, this.#reported), undefined, results)
+    // They ran on the backend that is gone.
+    this.#handOut(timeline, Math.max(lsn, this.#reported), undefined, results, this.generation - 1)
     this.#lastLsn = Math.max(lsn, this.#lastLsn)
   }
 
@@ -60,6 +61,7 @@ export class Completions {
     end: Lsn,
     bytes: Uint8Array | undefined,
     results: readonly { result: WireResult; output: Uint8Array }[],
+    generation: number,
   ): void {
     const completed: EngineCompletion[] = []
     for (const { result, output } of results) {
@@ -75,10 +77,10 @@ export class Completions {
       this.#reported = end
       this.#onWal({ timeline, start, end, bytes, completed })
     }
-    for (const { result, output } of results) this.#settle(result, output)
+    for (const { result, output } of results) this.#settle(result, output, generation)
   }
 
-  #settle(result: WireResult, output: Uint8Array): void {
+  #settle(result: WireResult, output: Uint8Array, generation: number): void {
     const pending = this.#queue.finish(result.seq)
     if (pending === undefined) return
     if (result.protocolError !== undefined) {
@@ -90,7 +92,7 @@ export class Completions {
       output,
       lsn: result.lsn,
       txStatus: String.fromCharCode(result.status) as EngineResult['txStatus'],
-      generation: this.generation,
+      generation,
     }
     if (pending.request.onOutput === undefined) pending.resolve(answer)
     else pending.handedOut.then(() => pending.resolve(answer), pending.reject)

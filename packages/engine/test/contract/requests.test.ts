@@ -4,7 +4,8 @@ import type { EngineResult } from '@mirabelle/engine'
 import { message, newPrimary, parse, query, run, until, value } from '../support/kit.ts'
 
 const cString = (text: string): Buffer => Buffer.from(`${text}\0`)
-const parseMessage = (sql: string): Buffer => message('P', Buffer.concat([cString(''), cString(sql), Buffer.alloc(2)]))
+const parseMessage = (sql: string): Buffer =>
+  message('P', Buffer.concat([cString(''), cString(sql), Buffer.alloc(2)]))
 const BIND = message('B', Buffer.concat([cString(''), cString(''), Buffer.alloc(6)]))
 const EXECUTE = message('E', Buffer.concat([cString(''), Buffer.alloc(4)]))
 const SYNC = message('S')
@@ -16,7 +17,10 @@ t.test('the answers of requests that run in one call are cut apart at ReadyForQu
     answers.map((one) => parse(one.output).rows),
     [[['1']], [['2']], [['3']], [['4']]],
   )
-  t.same(answers.map((one) => parse(one.output).types), ['TDCZ', 'TDCZ', 'TDCZ', 'TDCZ'])
+  t.same(
+    answers.map((one) => parse(one.output).types),
+    ['TDCZ', 'TDCZ', 'TDCZ', 'TDCZ'],
+  )
 })
 
 t.test('an error in the middle of a batch does not disturb the next request', async (t) => {
@@ -49,7 +53,8 @@ t.test('the transaction status of the last ReadyForQuery is told', async (t) => 
 t.test('the output of a preamble is dropped; when it fails the rest is not run', async (t) => {
   const { engine } = await newPrimary(t)
   await run(engine, 'CREATE TABLE a(i int)')
-  const bytes = (...statements: string[]): Buffer => Buffer.concat(statements.map((sql) => message('Q', cString(sql))))
+  const bytes = (...statements: string[]): Buffer =>
+    Buffer.concat(statements.map((sql) => message('Q', cString(sql))))
   const good = await engine.submit({
     ...query(''),
     bytes: bytes('SET search_path = public', "SET application_name = 'x'", 'SELECT 7'),
@@ -92,7 +97,11 @@ t.test('COPY with its data in the request loads it', async (t) => {
   const { engine } = await newPrimary(t)
   await run(engine, 'CREATE TABLE a(i int)')
   const lines = Array.from({ length: 50_000 }, (_, i) => `${i}\n`).join('')
-  const bytes = Buffer.concat([message('Q', cString('COPY a FROM STDIN')), message('d', Buffer.from(lines)), message('c')])
+  const bytes = Buffer.concat([
+    message('Q', cString('COPY a FROM STDIN')),
+    message('d', Buffer.from(lines)),
+    message('c'),
+  ])
   const result = await engine.submit({ ...query(''), bytes })
   t.same(parse(result.output).errors, [])
   t.equal(await value(engine, 'SELECT sum(i) FROM a'), String((49_999 * 50_000) / 2))

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { instancePaths, segmentName, WAL_SEGMENT_BYTES, type WalChunk } from '@mirabelle/engine'
+import { walFileName as segmentName } from '@mirabelle/wal'
+import { instancePaths, WAL_SEGMENT_BYTES, type WalChunk } from '@mirabelle/engine'
 import { newPrimary, parse, query, run, value } from '../support/kit.ts'
 
 t.test('a commit moves the flush LSN; a read does not', async (t) => {
@@ -15,32 +16,36 @@ t.test('a commit moves the flush LSN; a read does not', async (t) => {
   t.equal(engine.flushLsn(), inserted.lsn)
 })
 
-t.test('onWal gives every byte of WAL in order, equal to the files, before the request resolves', async (t) => {
-  const { engine, folder } = await newPrimary(t)
-  const chunks: WalChunk[] = []
-  let told = 0
-  engine.onWal = (chunk) => {
-    chunks.push(chunk)
-    told = chunk.end
-  }
-  await run(engine, 'CREATE TABLE a(i int, b text)')
-  await Promise.all(
-    Array.from({ length: 500 }, async (_, i) => {
-      const { result } = await run(engine, `INSERT INTO a VALUES (${i}, repeat('x', ${(i * 37) % 5000}))`)
-      t.ok(told >= result.lsn)
-    }),
-  )
-  await run(engine, "INSERT INTO a SELECT g, repeat('y', 200) FROM generate_series(1, 30000) g")
-  t.equal(chunks.at(-1)?.end, engine.flushLsn())
-  for (const [index, chunk] of chunks.entries()) {
-    if (index > 0 && chunk.start !== chunks[index - 1]?.end) t.fail(`gap before ${chunk.start}`)
-    if (chunk.bytes === undefined) continue
-    const file = walFromFiles(folder, chunk.timeline, chunk.start, chunk.end)
-    if (Buffer.compare(file, chunk.bytes) !== 0) t.fail(`bytes of [${chunk.start}, ${chunk.end}) differ from the files`)
-  }
-  const shipped = chunks.reduce((sum, chunk) => sum + (chunk.bytes?.length ?? 0), 0)
-  t.ok(shipped > 7_000_000, `${shipped} bytes came without reading files`)
-})
+t.test(
+  'onWal gives every byte of WAL in order, equal to the files, before the request resolves',
+  async (t) => {
+    const { engine, folder } = await newPrimary(t)
+    const chunks: WalChunk[] = []
+    let told = 0
+    engine.onWal = (chunk) => {
+      chunks.push(chunk)
+      told = chunk.end
+    }
+    await run(engine, 'CREATE TABLE a(i int, b text)')
+    await Promise.all(
+      Array.from({ length: 500 }, async (_, i) => {
+        const { result } = await run(engine, `INSERT INTO a VALUES (${i}, repeat('x', ${(i * 37) % 5000}))`)
+        t.ok(told >= result.lsn)
+      }),
+    )
+    await run(engine, "INSERT INTO a SELECT g, repeat('y', 200) FROM generate_series(1, 30000) g")
+    t.equal(chunks.at(-1)?.end, engine.flushLsn())
+    for (const [index, chunk] of chunks.entries()) {
+      if (index > 0 && chunk.start !== chunks[index - 1]?.end) t.fail(`gap before ${chunk.start}`)
+      if (chunk.bytes === undefined) continue
+      const file = walFromFiles(folder, chunk.timeline, chunk.start, chunk.end)
+      if (Buffer.compare(file, chunk.bytes) !== 0)
+        t.fail(`bytes of [${chunk.start}, ${chunk.end}) differ from the files`)
+    }
+    const shipped = chunks.reduce((sum, chunk) => sum + (chunk.bytes?.length ?? 0), 0)
+    t.ok(shipped > 7_000_000, `${shipped} bytes came without reading files`)
+  },
+)
 
 t.test('a long statement ships its WAL while it runs, its completion with the commit record', async (t) => {
   const { engine } = await newPrimary(t)
@@ -82,7 +87,8 @@ t.test('syncWal covers what was written before it, and calls share one fdatasync
 t.test('WAL segments are 1 MB and the settings that durability needs are on', async (t) => {
   const { engine } = await newPrimary(t)
   t.equal(await value(engine, 'SHOW wal_segment_size'), '1MB')
-  for (const name of ['fsync', 'full_page_writes', 'data_checksums', 'synchronous_commit']) t.equal(await value(engine, `SHOW ${name}`), 'on', name)
+  for (const name of ['fsync', 'full_page_writes', 'data_checksums', 'synchronous_commit'])
+    t.equal(await value(engine, `SHOW ${name}`), 'on', name)
   t.equal(await value(engine, 'SHOW server_encoding'), 'UTF8')
   t.equal(await value(engine, "SELECT datcollate FROM pg_database WHERE datname = 'postgres'"), 'C')
   t.equal(await value(engine, 'SHOW max_prepared_transactions'), '64')
@@ -101,7 +107,7 @@ t.test('an orderly stop reports the WAL of its shutdown checkpoint', async (t) =
 
 function walFromFiles(folder: string, timeline: number, start: number, end: number): Buffer {
   const parts: Buffer[] = []
-  for (let at = start; at < end; ) {
+  for (let at = start; at < end;) {
     const segmentStart = at - (at % WAL_SEGMENT_BYTES)
     const until = Math.min(end, segmentStart + WAL_SEGMENT_BYTES)
     const file = readFileSync(join(instancePaths(folder).pgWal, segmentName(timeline, at, WAL_SEGMENT_BYTES)))

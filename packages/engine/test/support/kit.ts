@@ -3,12 +3,12 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { walFileName as segmentName } from '@mirabelle/wal'
 import {
   cloneTemplate,
   createEngine,
   createTemplate,
   instancePaths,
-  segmentName,
   WAL_SEGMENT_BYTES,
   type EngineLogger,
   type EnginePort,
@@ -29,7 +29,10 @@ export const BOOTSTRAP_SQL =
 
 /** The template of all engine tests, made once per machine and version. */
 export function testTemplate(): Promise<string> {
-  return createTemplate({ cacheDir: join(tmpdir(), `mirabelle-engine-test-${process.getuid?.() ?? 0}`), bootstrapSql: BOOTSTRAP_SQL })
+  return createTemplate({
+    cacheDir: join(tmpdir(), `mirabelle-engine-test-${process.getuid?.() ?? 0}`),
+    bootstrapSql: BOOTSTRAP_SQL,
+  })
 }
 
 /** A temporary folder that goes away with the test. */
@@ -100,7 +103,7 @@ export function parse(output: Uint8Array): Answer {
   const rows: (string | null)[][] = []
   const errors: string[] = []
   let types = ''
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const type = String.fromCharCode(bytes[at] as number)
     const end = at + 1 + bytes.readInt32BE(at + 1)
     const body = bytes.subarray(at + 5, end)
@@ -128,7 +131,8 @@ function dataRow(body: Buffer): (string | null)[] {
 export async function run(engine: EnginePort, sql: string): Promise<Answer & { result: EngineResult }> {
   const result = await engine.submit(query(sql))
   const answer = parse(result.output)
-  if (answer.errors.length > 0) throw new Error(`${sql}: ${answer.errors.join()} ${Buffer.from(result.output).toString('latin1')}`)
+  if (answer.errors.length > 0)
+    throw new Error(`${sql}: ${answer.errors.join()} ${Buffer.from(result.output).toString('latin1')}`)
   return { ...answer, result }
 }
 
@@ -142,7 +146,7 @@ export function storeWal(folder: string, chunk: WalChunk): void {
   if (chunk.bytes === undefined) throw new Error('the chunk carries no bytes')
   const { receivedWal } = instancePaths(folder)
   mkdirSync(receivedWal, { recursive: true })
-  for (let at = chunk.start; at < chunk.end; ) {
+  for (let at = chunk.start; at < chunk.end;) {
     const segmentStart = at - (at % WAL_SEGMENT_BYTES)
     const end = Math.min(chunk.end, segmentStart + WAL_SEGMENT_BYTES)
     const path = join(receivedWal, segmentName(chunk.timeline, at, WAL_SEGMENT_BYTES))

@@ -1,0 +1,53 @@
+/** Reads the parts of PostgreSQL's `global/pg_control` that decide how a data directory can be started. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Lsn, Timeline } from '@mirabelle/messages'
+import { EngineRefused } from './errors.ts'
+
+/** PostgreSQL 18's format; another one has other offsets. */
+const CONTROL_VERSION = 1800
+const OFFSET = { systemIdentifier: 0, version: 8, state: 16, checkpoint: 32, redo: 40, timeline: 48 } as const
+const LENGTH = 52
+/** DBState, in PostgreSQL's order. */
+const STATES = [
+  'starting up',
+  'shut down',
+  'shut down in recovery',
+  'shutting down',
+  'in crash recovery',
+  'in archive recovery',
+  'in production',
+] as const
+
+/** What pg_control says. */
+export interface ControlFile {
+  /** Decimal, as `pg_control_system()` shows it. The same for all clones of one template. */
+  readonly systemIdentifier: string
+  readonly state: (typeof STATES)[number]
+  /** Where the last checkpoint record is. */
+  readonly checkpoint: Lsn
+  /** Where recovery would begin. */
+  readonly redo: Lsn
+  /** Timeline of the last checkpoint. */
+  readonly timeline: Timeline
+}
+
+/** Reads `pgdata`/global/pg_control. Throws EngineRefused when it is not PostgreSQL 18's. */
+export async function readControlFile(pgdata: string): Promise<ControlFile> {
+  const path = join(pgdata, 'global', 'pg_control')
+  const bytes = await readFile(path)
+  const version = bytes.length >= LENGTH ? bytes.readUInt32LE(OFFSET.version) : 0
+  const state = version === CONTROL_VERSION ? STATES[bytes.readUInt32LE(OFFSET.state)] : undefined
+  if (state === undefined) {
+    throw new EngineRefused(
+      `${path} is not a control file of PostgreSQL 18 (version ${version}, expected ${CONTROL_VERSION})`,
+    )
+  }
+  return {
+    systemIdentifier: bytes.readBigUInt64LE(OFFSET.systemIdentifier).toString(),
+    state,
+    checkpoint: Number(bytes.readBigUInt64LE(OFFSET.checkpoint)),
+    redo: Number(bytes.readBigUInt64LE(OFFSET.redo)),
+    timeline: bytes.readUInt32LE(OFFSET.timeline),
+  }
+}

@@ -1,0 +1,81 @@
+/** Cancelling: by PostgreSQL's own interrupt where it calls out, else by a restart of the backend. */
+import t from 'tap'
+import { newPrimary, parse, query, run, value } from '../support/kit.ts'
+
+const SPIN = query('DO $$ BEGIN LOOP END LOOP; END $$')
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+t.test('a statement that does file I/O is interrupted with 57014 and leaves nothing behind', async (t) => {
+  const { engine } = await newPrimary(t)
+  await run(engine, 'CREATE TABLE a(i int, b text)')
+  const long = query("INSERT INTO a SELECT g, repeat('y', 300) FROM generate_series(1, 5000000) g")
+  const [result, next] = [engine.submit(long), engine.submit(query('INSERT INTO a VALUES (1)'))]
+  await pause(300)
+  engine.cancel(long.tag, 60_000)
+  t.same(parse((await result).output).errors, ['57014'])
+  t.same(parse((await next).output).errors, [])
+  t.equal(await value(engine, 'SELECT count(*) FROM a'), '1')
+  t.equal((await run(engine, 'SELECT 1')).result.generation, 1)
+})
+
+t.test(
+  'one that never calls out is ended by a restart: what was done stays, what waited runs, WAL has no gap',
+  async (t) => {
+    const { engine } = await newPrimary(t)
+    let end = 0
+    engine.onWal = (chunk) => {
+      if (end !== 0) t.equal(chunk.start, end)
+      end = chunk.end
+    }
+    await run(engine, 'CREATE TABLE a(i int)')
+    const before = engine.submit(query('INSERT INTO a VALUES (1)'))
+    const spin = engine.submit(SPIN)
+    const after = engine.submit(query('INSERT INTO a VALUES (2)'))
+    const stale = engine.submit(query('INSERT INTO a VALUES (3)', { generation: 1 }))
+    const spun = t.rejects(spin, { code: 'ENGINE_CANCELLED', sqlState: '57014', mayHaveCommitted: false })
+    const refused = t.rejects(stale, { code: 'ENGINE_STALE_GENERATION' })
+    await pause(300)
+    engine.cancel(SPIN.tag, 100)
+    await spun
+    t.equal((await before).generation, 1, 'it had finished before the restart, and its answer was kept')
+    t.same(parse((await before).output).types, 'CZ')
+    t.equal((await after).generation, 2)
+    await refused
+    t.same((await run(engine, 'SELECT i FROM a ORDER BY i')).rows, [['1'], ['2']])
+    t.ok(end >= (await before).lsn)
+    t.ok((await engine.syncWal()) >= (await after).lsn)
+  },
+)
+
+t.test('a request that has not begun is cancelled at once', async (t) => {
+  const { engine } = await newPrimary(t)
+  const spin = { ...SPIN, tag: 900_001 }
+  const running = engine.submit(spin)
+  const spun = t.rejects(running, { code: 'ENGINE_CANCELLED' })
+  await pause(100)
+  const second = engine.submit(query('SELECT 1'))
+  await pause(20)
+  const waiting = query('SELECT 2')
+  const cancelled = t.rejects(engine.submit(waiting), { code: 'ENGINE_CANCELLED', mayHaveCommitted: false })
+  engine.cancel(waiting.tag, 60_000)
+  await cancelled
+  engine.cancel(spin.tag, 10)
+  await spun
+  t.same(parse((await second).output).rows, [['1']])
+})
+
+t.test('cancelling what is over does nothing to what runs', async (t) => {
+  const { engine } = await newPrimary(t)
+  const first = query('SELECT 1')
+  await engine.submit(first)
+  engine.cancel(first.tag, 0)
+  t.equal(await value(engine, 'SELECT count(*) FROM generate_series(1, 300000)'), '300000')
+})
+
+t.test('stop ends a statement that never ends', async (t) => {
+  const { engine } = await newPrimary(t)
+  const spun = t.rejects(engine.submit({ ...SPIN, tag: 900_002 }), { code: 'ENGINE_STOPPED' })
+  await pause(100)
+  await engine.stop('immediate')
+  await spun
+})
