@@ -11,7 +11,7 @@ import { formatLsn, parseLsn, type Lsn, type Settings } from '@mirabelle/message
 import type { Clock, Logger, Timer } from '@mirabelle/runtime'
 import type { QuietLane, RunSql } from '../instance-options.ts'
 import { decodeAnswer, queryMessage } from '../sql/simple-query.ts'
-import { advanceSlotSql, createSlotSql, dropSlotSql, slotPositionSql, slotTarget } from './slot.ts'
+import { advanceSlotSql, ensureSlot, slotPositionSql, slotTarget } from './slot.ts'
 import { vacuumCandidatesSql, vacuumStatements } from './vacuum.ts'
 
 const LOOK_INTERVAL_MS = 1_000
@@ -29,6 +29,8 @@ export interface MaintenanceOptions {
   readonly endLsn: () => Lsn
   /** What the mirror has; undefined when there is no mirror. */
   readonly mirrorFlushLsn: () => Lsn | undefined
+  /** WAL that copies need; undefined when there is none under way. */
+  readonly pinnedLsn: () => Lsn | undefined
 }
 
 export class Maintenance {
@@ -61,7 +63,7 @@ export class Maintenance {
 
   /** Checkpoint and slot now. False when no quiet moment came in time. */
   checkpointNow(): Promise<boolean> {
-    return this.#quietly((run) => this.#checkpoint(run))
+    return this.quietly((run) => this.#checkpoint(run))
   }
 
   #schedule(ms: number): void {
@@ -76,7 +78,7 @@ export class Maintenance {
     const settings = this.#options.settings()
     const end = this.#options.endLsn()
     try {
-      if (!this.#slotMade) await this.#quietly((run) => this.#makeSlot(run))
+      if (!this.#slotMade) await this.quietly((run) => this.#makeSlot(run))
       const written = end - this.#checkpointLsn
       const due = written > 0 && now - this.#checkpointAt >= settings.checkpoint_timeout
       if (due || written >= settings.max_wal_size) await this.checkpointNow()
@@ -88,9 +90,7 @@ export class Maintenance {
   }
 
   async #makeSlot(run: RunSql): Promise<void> {
-    const row = (await run(slotPositionSql))[0]
-    if (row?.[0] === null) await run(dropSlotSql)
-    if (row === undefined || row[0] === null) await run(createSlotSql)
+    await ensureSlot(run)
     this.#slotMade = true
   }
 
@@ -113,7 +113,8 @@ export class Maintenance {
     }
     const mirrorFlushLsn = this.#options.mirrorFlushLsn()
     const keepBytes = this.#options.settings().max_slot_wal_keep_size
-    const target = slotTarget({ restartLsn: parseLsn(at), mirrorFlushLsn, endLsn, keepBytes })
+    const pinnedLsn = this.#options.pinnedLsn()
+    const target = slotTarget({ restartLsn: parseLsn(at), mirrorFlushLsn, pinnedLsn, endLsn, keepBytes })
     if (target === undefined) return
     if (target.mirrorLoses) {
       this.#options.log.warn(
@@ -128,7 +129,7 @@ export class Maintenance {
   async #vacuum(now: number, end: Lsn): Promise<void> {
     if (this.#todo.length === 0) {
       if (now - this.#vacuumAt < VACUUM_INTERVAL_MS || end === this.#vacuumLsn) return
-      const looked = await this.#quietly(async (run) => {
+      const looked = await this.quietly(async (run) => {
         this.#todo = vacuumStatements(await run(vacuumCandidatesSql))
       })
       if (!looked) return
@@ -137,7 +138,7 @@ export class Maintenance {
     }
     const statement = this.#todo.shift()
     if (statement === undefined) return
-    await this.#quietly(async (run) => {
+    await this.quietly(async (run) => {
       await run(statement)
       this.#options.log.debug({ statement }, 'autovacuum')
     })
@@ -145,7 +146,7 @@ export class Maintenance {
   }
 
   /** Runs `work` in a quiet moment without prepared transactions. False when there was none, or one is pending. */
-  async #quietly(work: (run: RunSql) => Promise<void>): Promise<boolean> {
+  async quietly(work: (run: RunSql) => Promise<void>): Promise<boolean> {
     let ran = false
     await this.#lane(async (run) => {
       if (this.#stopped) return

@@ -1,5 +1,6 @@
-/** The physical replication slot that keeps WAL for a mirror that is away, under Greenplum's name. Pure text and arithmetic. */
+/** The physical replication slot that keeps WAL for a mirror that is away or a copy that is under way, under Greenplum's name. */
 import { formatLsn, type Lsn } from '@mirabelle/messages'
+import type { RunSql } from '../instance-options.ts'
 
 /** Name of the slot on every primary. */
 export const SLOT_NAME = 'internal_wal_replication_slot'
@@ -12,11 +13,20 @@ export const dropSlotSql = `SELECT pg_drop_replication_slot('${SLOT_NAME}')`
 export const advanceSlotSql = (lsn: Lsn): string =>
   `SELECT pg_replication_slot_advance('${SLOT_NAME}', '${formatLsn(lsn)}')`
 
+/** Makes the slot, or makes it anew when its WAL was removed. */
+export async function ensureSlot(run: RunSql): Promise<void> {
+  const row = (await run(slotPositionSql))[0]
+  if (row?.[0] === null) await run(dropSlotSql)
+  if (row === undefined || row[0] === null) await run(createSlotSql)
+}
+
 export interface SlotSituation {
   /** Where the slot keeps WAL from. */
   readonly restartLsn: Lsn
   /** What the mirror has; undefined when there is no mirror to keep WAL for, 0 when it never connected. */
   readonly mirrorFlushLsn: Lsn | undefined
+  /** A copy that is under way, or has just ended, needs WAL from here on. */
+  readonly pinnedLsn: Lsn | undefined
   readonly endLsn: Lsn
   /** `max_slot_wal_keep_size`. */
   readonly keepBytes: number
@@ -26,9 +36,10 @@ export interface SlotSituation {
 export function slotTarget(
   at: SlotSituation,
 ): { readonly lsn: Lsn; readonly mirrorLoses: boolean } | undefined {
-  const needed = at.mirrorFlushLsn === undefined ? at.endLsn : at.mirrorFlushLsn
+  const needed = Math.min(at.mirrorFlushLsn ?? at.endLsn, at.pinnedLsn ?? Number.POSITIVE_INFINITY)
   const oldestAllowed = at.endLsn - at.keepBytes
   const lsn = Math.max(needed, oldestAllowed)
   if (lsn <= at.restartLsn) return undefined
-  return { lsn, mirrorLoses: at.mirrorFlushLsn !== undefined && oldestAllowed > needed }
+  const wanted = at.mirrorFlushLsn !== undefined || at.pinnedLsn !== undefined
+  return { lsn, mirrorLoses: wanted && oldestAllowed > needed }
 }
