@@ -49,7 +49,7 @@ const SKIPPED_FILES = new Set([
 /** True when the file at `path` (below pgdata) belongs into a copy. */
 export function belongsInBackup(path: string): boolean {
   const name = path.slice(path.lastIndexOf('/') + 1)
-  if (SKIPPED_FILES.has(name) || name.startsWith('pgsql_tmp')) return false
+  if (SKIPPED_FILES.has(name) || /(^|\/)pgsql_tmp/.test(path)) return false
   return ![...EMPTIED].some((folder) => path.startsWith(`${folder}/`)) || KEPT_INSIDE_EMPTIED.has(path)
 }
 
