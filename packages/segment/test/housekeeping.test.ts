@@ -1,0 +1,58 @@
+import t from 'tap'
+import { decodeAnswer } from '@mirabelle/instance'
+import {
+  assignmentOf,
+  closeAll,
+  control,
+  Dispatcher,
+  makeFolders,
+  startSegment,
+  until,
+} from './support/cluster-of-one.ts'
+
+t.test(
+  'a primary keeps WAL for its mirror in a slot, checkpoints, and vacuums; never beside a prepared transaction',
+  async (t) => {
+    const folders = await makeFolders([2])
+    t.teardown(async () => {
+      closeAll()
+      await folders.remove()
+    })
+    const { segment } = startSegment({
+      ...assignmentOf(folders.base, 2, 'p', { dbid: 3, port: 1 }),
+      syncRep: false,
+    })
+    await segment.start()
+    const { instance } = segment
+    const c = await Dispatcher.open(instance.port, 2)
+    const read = async (sql: string) => decodeAnswer(sql, (await c.sql(sql)).output)
+    const slots = () => read('SELECT slot_name, restart_lsn IS NOT NULL FROM pg_replication_slots')
+    await until(slots, (rows) => rows.length === 1, 'the slot is made')
+    t.same(await slots(), [['internal_wal_replication_slot', 't']])
+
+    const redo = () => read('SELECT redo_lsn FROM pg_control_checkpoint()')
+    const before = await redo()
+    await c.sql('CREATE TABLE t (id int PRIMARY KEY)')
+    t.equal(await instance.primary?.checkpoint(), true)
+    t.notSame(await redo(), before)
+
+    await c.sql(`BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'g'`)
+    const pinned = await redo()
+    t.equal(await instance.primary?.checkpoint(), false, 'I6')
+    t.same(await redo(), pinned)
+    await c.sql(`ROLLBACK PREPARED 'g'`)
+    t.equal(await instance.primary?.checkpoint(), true)
+
+    await c.sql('BEGIN')
+    await c.sql('INSERT INTO t VALUES (2)')
+    const checkpoint = instance.primary?.checkpoint()
+    await c.sql('COMMIT')
+    t.equal(await checkpoint, true, 'in the gap between two transactions')
+
+    const fts = await control(instance.port, 2)
+    const status = await fts.status()
+    t.equal(status.roleState, 'primary')
+    await segment.stop('smart')
+    t.equal(instance.roleState, 'stopped')
+  },
+)
