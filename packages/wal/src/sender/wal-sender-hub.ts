@@ -18,7 +18,7 @@ import type { Connection, Hello, Responder } from '@mirabelle/runtime'
 import type { MirrorStatus, PublishedWal, SettledKnown, WalSenderHub, WalSenderHubOptions } from '../api.ts'
 import { DEFAULT_SEGMENT_SIZE } from '../format/constants.ts'
 import { judgeStart } from '../protocol/judge-start.ts'
-import type { HubInside } from './hub-inside.ts'
+import type { HubInside, WalStream } from './hub-inside.ts'
 import { SettledRing } from './settled-ring.ts'
 import { WalSender } from './wal-sender.actor.ts'
 
@@ -35,7 +35,7 @@ class Hub implements WalSenderHub, HubInside {
   readonly options: WalSenderHubOptions
   readonly segmentSize: number
   readonly ring: SettledRing
-  readonly #senders = new Set<WalSender>()
+  readonly #senders = new Set<WalStream>()
   #timeline: Timeline = 0
   #publishedEnd: Lsn | undefined
   #stopped = false
@@ -143,17 +143,17 @@ class Hub implements WalSenderHub, HubInside {
     )
   }
 
-  answer(sender: WalSender, message: Message, respond: Responder): void {
+  answer(sender: WalStream, message: Message, respond: Responder): void {
     const answered = this.#answer(sender, message, respond)
     answered.catch((error: unknown) => respond.fail(error))
   }
 
-  flushed(sender: WalSender): void {
+  flushed(sender: WalStream): void {
     this.#last = { dbid: sender.hello.dbid, flushLsn: sender.flushLsn }
     this.options.listeners.onFlushed(sender.hello.dbid, sender.flushLsn)
   }
 
-  changed(sender: WalSender, reason: MirabelleError | null): void {
+  changed(sender: WalStream, reason: MirabelleError | null): void {
     const { state } = sender
     if (state === 'streaming') this.#attempts = 0
     if (state === 'ended') {
@@ -163,7 +163,7 @@ class Hub implements WalSenderHub, HubInside {
     this.options.listeners.onState?.(sender.hello.dbid, state, reason)
   }
 
-  async #answer(sender: WalSender, message: Message, respond: Responder): Promise<void> {
+  async #answer(sender: WalStream, message: Message, respond: Responder): Promise<void> {
     switch (message.type) {
       case 'wal.identify':
         await this.#identify(respond as Responder<'wal.identify'>)
@@ -211,7 +211,7 @@ class Hub implements WalSenderHub, HubInside {
   }
 
   async #start(
-    sender: WalSender,
+    sender: WalStream,
     message: MessageOf<'wal.start'>,
     respond: Responder<'wal.start'>,
   ): Promise<void> {
@@ -273,7 +273,7 @@ class Hub implements WalSenderHub, HubInside {
     return source
   }
 
-  #end(sender: WalSender, reason: MirabelleError): void {
+  #end(sender: WalStream, reason: MirabelleError): void {
     try {
       sender.stop(reason)
     } catch (error) {
@@ -283,7 +283,7 @@ class Hub implements WalSenderHub, HubInside {
   }
 
   /** The stream that counts: the newest one that has not ended, one that streams before one that only connected. */
-  #newest(): WalSender | undefined {
+  #newest(): WalStream | undefined {
     const all = [...this.#senders].filter((sender) => sender.state !== 'ended')
     return all.findLast((sender) => sender.state === 'streaming' || sender.state === 'catchup') ?? all.at(-1)
   }

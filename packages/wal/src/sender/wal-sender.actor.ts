@@ -15,7 +15,7 @@ import { fileTimeline, timelineSpans } from '../format/history.ts'
 import type { TimelineSpan } from '../format/history.ts'
 import { MAX_WAL_CHUNK } from '../files/wal-files.ts'
 import { ReplayLag } from './replay-lag.ts'
-import type { HubInside } from './hub-inside.ts'
+import type { HubInside, WalStream } from './hub-inside.ts'
 import { walSenderMachine } from './wal-sender.machine.ts'
 import type { WalSenderEvent } from './wal-sender.machine.ts'
 
@@ -27,7 +27,7 @@ const MAX_WAITING = 4 * MAX_WAL_CHUNK
 const CATCHUP_CHUNK = 256 * 1024
 const EMPTY = new Uint8Array(0)
 
-export class WalSender {
+export class WalSender implements WalStream {
   readonly connection: Connection
   readonly hello: Hello
   readonly connectedAtMs: number
@@ -86,7 +86,6 @@ export class WalSender {
     return this.#decider.state as WalSenderState
   }
 
-  /** It streams and the mirror has flushed all that is published. */
   get caughtUp(): boolean {
     return this.state === 'streaming' && this.flushLsn >= this.#hub.endLsn
   }
@@ -95,7 +94,6 @@ export class WalSender {
     return this.#sent
   }
 
-  /** The hub has granted wal.start; the answer is already queued. */
   start(message: MessageOf<'wal.start'>, settled: { index: number; generation: number }): void {
     const source = this.#hub.options.state()
     this.#timeline = source.timeline
@@ -107,7 +105,6 @@ export class WalSender {
     this.#event({ type: 'started' })
   }
 
-  /** The engine wrote WAL; the settled statements of it are in the ring already. */
   published(wal: PublishedWal): void {
     if (this.state !== 'streaming') return
     const expected = this.#sent + this.#pendingBytes
@@ -129,7 +126,6 @@ export class WalSender {
     })
   }
 
-  /** Ends the stream; the mirror may come again. */
   stop(reason: MirabelleError): void {
     if (this.state !== 'ended') this.#event({ type: 'stop', reason })
   }

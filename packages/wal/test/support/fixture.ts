@@ -17,7 +17,7 @@ import { join } from 'node:path'
 import { defaultSettings } from '@mirabelle/messages'
 import type { HistoryEntry, Lsn, MirabelleError, SettledEntry, Settings, Timeline } from '@mirabelle/messages'
 import { realClock, realDisk } from '@mirabelle/runtime'
-import type { Logger, Ports } from '@mirabelle/runtime'
+import type { Listener, Logger, Network, Ports } from '@mirabelle/runtime'
 import { createWalFiles } from '../../src/files/wal-files.ts'
 import { encodeWalRecords } from '../../src/format/wal-encoder.ts'
 import type { WalPosition } from '../../src/format/wal-encoder.ts'
@@ -31,7 +31,7 @@ import type { MemoryNetwork } from './memory-network.ts'
 export const SEGMENT = 1024 * 1024
 export const CLUSTER = 'cluster-a'
 
-const quiet: Logger = {
+export const quiet: Logger = {
   debug: () => undefined,
   info: () => undefined,
   warn: () => undefined,
@@ -46,6 +46,10 @@ export const settings: Settings = { ...defaultSettings, wal_sender_timeout: 2000
 export function testPorts(network: MemoryNetwork, disk = realDisk): Ports {
   const random = { next: () => 0.5, hex: () => '00' }
   return { clock: realClock, network, disk, random, log: quiet }
+}
+
+function portsOf(world: Ports | MemoryNetwork): Ports {
+  return 'clock' in world ? world : testPorts(world)
 }
 
 /** A folder that is gone after the test. */
@@ -86,7 +90,7 @@ export class FakePrimary {
 
   constructor(
     dir: string,
-    network: MemoryNetwork,
+    world: Ports | MemoryNetwork,
     start: Lsn = SEGMENT,
     extra: { settledLimit?: { entries: number; bytes: number } } = {},
   ) {
@@ -94,7 +98,7 @@ export class FakePrimary {
     mkdirSync(dir, { recursive: true })
     this.position = { timeline: 1, lsn: start, prev: 0, segmentSize: SEGMENT, systemIdentifier: 77n }
     this.hub = createWalSenderHub({
-      ports: testPorts(network),
+      ports: portsOf(world),
       identity: { clusterId: CLUSTER, content: 0, dbid: 2 },
       state: () => ({
         timeline: this.position.timeline,
@@ -114,13 +118,14 @@ export class FakePrimary {
     })
   }
 
-  async listen(network: MemoryNetwork, port = 0): Promise<void> {
+  async listen(network: Network, port = 0, address = 'memory'): Promise<Listener> {
     const listener = await network.listen(
-      { addresses: ['memory'], port },
+      { addresses: [address], port },
       () => ({ clusterId: CLUSTER, kind: 'instance', dbid: 2, content: this.content, name: 'primary' }),
       (connection, hello) => this.hub.accept(connection, hello),
     )
     this.port = listener.port
+    return listener
   }
 
   /** Writes records as the engine would: into the files, then published; each payload is a statement that took effect. */
@@ -171,7 +176,7 @@ export interface Mirror {
 
 export function startMirror(
   t: { teardown(fn: () => void | Promise<unknown>): void },
-  network: MemoryNetwork,
+  world: Ports | MemoryNetwork,
   primary: FakePrimary,
   options: Partial<WalReceiverOptions> & { dir: string },
 ): Mirror {
@@ -179,7 +184,7 @@ export function startMirror(
   const states: string[] = []
   mkdirSync(options.dir, { recursive: true })
   const receiver = createWalReceiver({
-    ports: testPorts(network),
+    ports: portsOf(world),
     identity: { clusterId: CLUSTER, content: 0, dbid: 3, systemIdentifier: '77' },
     peer: { dbid: 2, endpoint: { addresses: ['memory'], port: primary.port } },
     walDir: options.dir,
