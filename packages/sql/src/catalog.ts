@@ -63,7 +63,7 @@ export interface CatalogView {
   /** Identifies the search_path (and whatever else `lookup` depends on); part of the key of the shape cache. */
   readonly pathKey: string
   readonly segmentCount: number
-  /** `schema` undefined: resolve through the search_path (pg_catalog first, as PostgreSQL does). */
+  /** Must know every relation, system catalogs included: what it does not know does not exist (42P01). `schema` undefined: resolve through the search_path (pg_catalog first, as PostgreSQL does). */
   lookup(schema: string | undefined, name: string): TableInfo | undefined
   lookupFunction(schema: string | undefined, name: string): FunctionInfo | undefined
 }

@@ -2,7 +2,7 @@
  * From the kind of a parsed statement to the file that plans it. Exhaustive by construction: what is not known is refused.
  */
 import type { Ast } from './ast.ts'
-import { distributedTables, makeContext, refuseFunctions, type PlanContext } from './context.ts'
+import { distributedTables, makeContext, checkNames, type PlanContext } from './context.ts'
 import { notSupported } from './errors.ts'
 import type { CutText } from './lex/distributed-clause.ts'
 import type { MaintenancePlan, Plan } from './plan.ts'
@@ -84,7 +84,7 @@ export function classify(context: PlanContext, clause: Clause): Plan {
     case 'DoStmt':
       return planDo(context, body)
     case 'CallStmt':
-      refuseFunctions(context)
+      checkNames(context)
       return coordinatorPlan(context, true)
     default:
       return planDdl(context, clause) ?? refuse(kind)

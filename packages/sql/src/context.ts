@@ -6,6 +6,7 @@ import { survey, type Survey } from './analysis/survey.ts'
 import { refuseFunction } from './analysis/functions.ts'
 import type { Ast } from './ast.ts'
 import type { CatalogView, TableInfo } from './catalog.ts'
+import { Refusal } from './errors.ts'
 import { byteIndexer } from './lex/edits.ts'
 import type { RawStatement } from './parse.ts'
 import type { KeyPart } from './plan.ts'
@@ -58,8 +59,15 @@ export function makeContext(
   }
 }
 
-/** Refuses functions that have no meaning here, wherever the statement would run. */
-export function refuseFunctions(context: PlanContext): void {
+/** Refuses relations that do not exist (a stale catalog must not read the coordinator's empty tables), and functions that have no meaning
+ * here, wherever the statement would run. */
+export function checkNames(context: PlanContext): void {
+  for (const use of context.survey.relations) {
+    if (use.table !== undefined) continue
+    const name = use.schema === undefined ? use.name : `${use.schema}.${use.name}`
+    const position = context.at(use.rangeVar.location as number | undefined) + 1
+    throw new Refusal('42P01', `relation "${name}" does not exist`, undefined, { position })
+  }
   for (const use of context.survey.functions) refuseFunction(use.info, use.name)
 }
 

@@ -1,7 +1,5 @@
 export type * from './catalog.ts'
 export type * from './plan.ts'
-export { CATALOG_SQL, type FunctionRow, type RelationRow } from './catalog-sql.ts'
-export { SnapshotCatalog, type SnapshotRows } from './snapshot-catalog.ts'
 export { Planner, type PlannerOptions } from './planner.ts'
 export { describePlan } from './plan-explain.ts'
 export { choosePolicy, checkUniqueIndexes, type PolicyChoice } from './choose-policy.ts'

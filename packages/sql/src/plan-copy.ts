@@ -4,7 +4,7 @@
 import { kindOf, namesOf, type Ast } from './ast.ts'
 import type { ColumnInfo, DistributionPolicy, TableInfo } from './catalog.ts'
 import { copyOptionsText, DEFAULT_COPY_OPTIONS, readCopyOptions } from './copy/copy-options.ts'
-import { distributedTables, makeContext, refuseFunctions, tableOf, type PlanContext } from './context.ts'
+import { distributedTables, makeContext, checkNames, tableOf, type PlanContext } from './context.ts'
 import { notSupported, Refusal } from './errors.ts'
 import { qualifiedName, quoteIdentifier } from './lex/identifiers.ts'
 import { tokenize } from './lex/tokens.ts'
@@ -21,7 +21,7 @@ export function planCopy(context: PlanContext): Plan {
       'Use COPY … FROM STDIN or TO STDOUT; in psql: \\copy.',
     )
   }
-  refuseFunctions(context)
+  checkNames(context)
   if (body.query !== undefined) return planCopyQuery(context, body)
   refuseViews(context)
   if (distributedTables(context).length === 0) return coordinatorPlan(context, body.is_from === true, false)

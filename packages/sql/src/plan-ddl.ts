@@ -3,6 +3,7 @@
  */
 import { namesOf, walk, type Ast } from './ast.ts'
 import type { PlanContext } from './context.ts'
+import { refuseFunction } from './analysis/functions.ts'
 import { commandTag, isDdl } from './ddl-tags.ts'
 import { enforceNoForeignKeys } from './foreign-keys.ts'
 import { notSupported } from './errors.ts'
@@ -17,6 +18,8 @@ type Clause = CutText['clauses'][number] | undefined
 export function planDdl(context: PlanContext, clause: Clause): Plan | undefined {
   const { statement, sql } = context
   const { kind, body } = statement
+  // Defaults, checks, views and indexes that call such functions would be evaluated where the rows are not.
+  for (const use of context.survey.functions) refuseFunction(use.info, use.name)
   switch (kind) {
     case 'CreateStmt':
       return planCreateTable(context, clause)

@@ -8,6 +8,15 @@ import { tokenize } from './lex/tokens.ts'
 import { parseStatements, type RawStatement } from './parse.ts'
 import type { ExplainPlan, GatherStep, KeyPart, Plan } from './plan.ts'
 
+const EXPLAINED = new Set<Plan['kind']>([
+  'direct',
+  'pushdown',
+  'gathered',
+  'insert',
+  'insertEvaluated',
+  'coordinator',
+])
+
 export function planExplain(context: PlanContext, planInner: (statement: RawStatement) => Plan): ExplainPlan {
   const { sql, statement } = context
   const options = new Map(
@@ -21,6 +30,8 @@ export function planExplain(context: PlanContext, planInner: (statement: RawStat
   const inner = parseStatements(sql.slice(start))[0]
   if (inner === undefined) throw notSupported('EXPLAIN needs a statement', 'Write one behind EXPLAIN.')
   const plan = planInner(inner)
+  if (!EXPLAINED.has(plan.kind))
+    throw notSupported(`EXPLAIN of a ${plan.kind} statement is not supported`, 'Explain the query in it.')
   if (
     analyze &&
     plan.kind !== 'direct' &&

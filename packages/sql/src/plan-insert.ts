@@ -5,7 +5,7 @@
 import type { Ast } from './ast.ts'
 import { bindConstant } from './analysis/constants.ts'
 import type { ColumnInfo, DistributionPolicy, TableInfo } from './catalog.ts'
-import { distributedTables, refuseFunctions, tableOf, type PlanContext } from './context.ts'
+import { distributedTables, checkNames, tableOf, type PlanContext } from './context.ts'
 import { notSupported } from './errors.ts'
 import { insertRowRanges } from './insert-text.ts'
 import type { KeyPart, Plan } from './plan.ts'
@@ -17,7 +17,7 @@ export function planInsert(context: PlanContext): Plan {
   const { statement, survey } = context
   const body = statement.body
   const returnsRows = body.returningClause !== undefined || body.returningList !== undefined
-  refuseFunctions(context)
+  checkNames(context)
   refuseViews(context)
   if (distributedTables(context).length === 0) return coordinatorPlan(context, true, returnsRows)
   const table = tableOf(context, body.relation as Ast)

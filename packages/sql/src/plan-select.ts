@@ -3,7 +3,7 @@
  */
 import type { Ast } from './ast.ts'
 import { placeJoin } from './analysis/join-tree.ts'
-import { isPartitioned, makeContext, refuseFunctions, tableOf, type PlanContext } from './context.ts'
+import { isPartitioned, makeContext, checkNames, tableOf, type PlanContext } from './context.ts'
 import { notSupported } from './errors.ts'
 import { applyEdits } from './lex/edits.ts'
 import { quoteIdentifier } from './lex/identifiers.ts'
@@ -19,7 +19,7 @@ export function planSelect(context: PlanContext): Plan {
   const { survey, statement } = context
   const setConfig = setConfigAction(context)
   if (setConfig !== undefined) return { kind: 'session', action: setConfig }
-  refuseFunctions(context)
+  checkNames(context)
   if (survey.into) throw notSupported('SELECT INTO is not supported', 'Use CREATE TABLE … AS SELECT ….')
   if (survey.relations.some((use) => use.table?.viewTouchesDistributed === true))
     return planThroughViews(context)

@@ -3,7 +3,7 @@
  */
 import type { Ast } from './ast.ts'
 import { placeJoin } from './analysis/join-tree.ts'
-import { distributedTables, isPartitioned, refuseFunctions, tableOf, type PlanContext } from './context.ts'
+import { distributedTables, isPartitioned, checkNames, tableOf, type PlanContext } from './context.ts'
 import { notSupported } from './errors.ts'
 import type { Plan } from './plan.ts'
 import { coordinatorPlan } from './plan-select.ts'
@@ -13,7 +13,7 @@ export function planUpdateOrDelete(context: PlanContext): Plan {
   const body = statement.body
   const verb = statement.kind === 'UpdateStmt' ? 'UPDATE' : 'DELETE'
   const returnsRows = body.returningClause !== undefined || body.returningList !== undefined
-  refuseFunctions(context)
+  checkNames(context)
   refuseViews(context)
   if (distributedTables(context).length === 0) return coordinatorPlan(context, true, returnsRows)
   const target = tableOf(context, body.relation as Ast)
@@ -53,7 +53,7 @@ export function planUpdateOrDelete(context: PlanContext): Plan {
 
 /** MERGE touches distributed tables only by refusal. */
 export function planMerge(context: PlanContext): Plan {
-  refuseFunctions(context)
+  checkNames(context)
   refuseViews(context)
   if (distributedTables(context).length === 0)
     return coordinatorPlan(context, true, context.statement.body.returningList !== undefined)

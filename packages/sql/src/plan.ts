@@ -34,6 +34,9 @@ export interface PlannedStatement {
   readonly plan: Plan
   /** Literals of this text, in order; KeyParts with `source: 'literal'` point here. Empty when the plan holds constants itself. */
   readonly literals: readonly string[]
+  /** A statement before this one in the same text changes the schema or the settings that names depend on: once that has run, plan this text
+   * (`planOne`) with the catalog as it is then, and carry out that plan instead. */
+  readonly replan?: string
 }
 
 /** Where one column of a distribution key comes from. `type` is the type whose hash applies (`format_type` name; for INSERT with the

@@ -92,8 +92,9 @@ export class Planner {
       }
       const statements = parseStatements(cut.sql)
       if (statements.length === 0) return [{ sql: '', plan: { kind: 'empty' }, literals: [] }]
+      let changed = false
       return statements.map((statement, i) => {
-        const end = statements[i + 1]?.start ?? Number.MAX_SAFE_INTEGER
+        const end = statements[i + 1]?.start ?? sql.length
         const clause = cut.clauses.find(
           (candidate) => candidate.start >= statement.start && candidate.start < end,
         )
@@ -107,13 +108,23 @@ export class Planner {
           const shape = shapePlanOf(plan, context, shaped)
           if (shape !== undefined) this.#cache?.set(key, shape, catalog)
         }
-        return { sql: statement.sql, plan, literals: [] }
+        const planned: PlannedStatement = { sql: statement.sql, plan, literals: [] }
+        const outdated = changed
+        changed ||= changesNames(plan)
+        return outdated ? { ...planned, replan: sql.slice(statement.start, end) } : planned
       })
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
       return [{ sql, plan: error.plan, literals: [] }]
     }
   }
+}
+
+/** Whether statements behind this one may mean other relations than before. */
+function changesNames(plan: Plan): boolean {
+  if (plan.kind === 'session')
+    return ['set', 'setConfig', 'reset', 'discard', 'execute'].includes(plan.action.type)
+  return plan.kind === 'ddl' || (plan.kind === 'coordinator' && plan.write)
 }
 
 /** Plans one parsed statement; refusals become plans, without a context: they are not cached. */

@@ -35,7 +35,7 @@ export type Routed<T> =
   | { readonly kind: 'engine'; readonly questions: readonly EngineHash[] }
   | { readonly kind: 'refused'; readonly plan: UnsupportedPlan }
 
-/** A statement for one content or for all. `rows`: which rows of the INSERT it holds. */
+/** A statement for one content or for all ('all': replicated, the answer of one of them is the answer). `rows`: which rows of the INSERT it holds. */
 export interface InsertPart {
   readonly content: number | 'all'
   readonly sql: string

@@ -165,9 +165,10 @@ t.test('random, replicated, engine-hashed and broken rows', (t) => {
     'PostgreSQL of content 0 says what is wrong',
   )
   t.strictSame(split(copy('copy t(v) from stdin'), 'a\n', 100), [[at(null), 'a\n']], 'a key left out is NULL')
-  t.throws(() => split(copy('copy t from stdin (format csv, header match)'), 'k,v,x,at\n', 4), {
-    plan: { code: '22P04' },
-  })
+  t.throws(
+    () => split(copy('copy t from stdin (format csv, header match)'), 'k,v,x,at\n', 4),
+    /header of COPY t is/,
+  )
   t.strictSame(split(copy('copy t(k, v) from stdin (format csv, header match)'), 'k,v\n1,a\n', 4), [
     [at('1'), '1,a\n'],
   ])
@@ -175,13 +176,10 @@ t.test('random, replicated, engine-hashed and broken rows', (t) => {
     rows: () => undefined,
     unplaced: () => undefined,
   })
-  t.throws(
-    () => {
-      open.push(Buffer.from('1,"'))
-      for (let size = 0; size <= MAX_ROW_BYTES; size += 16 << 20) open.push(Buffer.alloc(16 << 20, 97))
-    },
-    { plan: { code: '54000' } },
-  )
+  t.throws(() => {
+    open.push(Buffer.from('1,"'))
+    for (let size = 0; size <= MAX_ROW_BYTES; size += 16 << 20) open.push(Buffer.alloc(16 << 20, 97))
+  }, /is longer than/)
   t.equal(decodeTextField(Buffer.from('\\b\\f\\v\\q\\0'), '\\N'), '\b\f\vq\0')
   t.end()
 })

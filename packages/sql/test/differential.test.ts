@@ -205,6 +205,15 @@ t.test('CREATE TABLE AS makes a distributed table with the rows', async (t) => {
   await same(t, 'pushdown', 'select * from e')
 })
 
+t.test('statements behind a schema change in one text see it', async (t) => {
+  await cluster.ddl(
+    "create table late(a int primary key, b text) distributed by (a); insert into late values (1, 'x'), (2, 'y'), (3, 'z')",
+    "create table late(a int primary key, b text); insert into late values (1, 'x'), (2, 'y'), (3, 'z')",
+  )
+  await same(t, 'pushdown', 'select * from late')
+  await same(t, 'direct', 'select * from late where a = 2')
+})
+
 t.test('functions that touch distributed tables are refused, others run', async (t) => {
   await cluster.ddl("create function peeks() returns bigint language sql stable as 'select count(*) from t'")
   await cluster.ddl(

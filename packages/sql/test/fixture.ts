@@ -79,6 +79,8 @@ const functions = [
   ),
   ...[
     'random',
+    'currval',
+    'pg_terminate_backend',
     'nextval',
     'setval',
     'set_config',

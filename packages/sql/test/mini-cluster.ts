@@ -7,26 +7,24 @@ import {
   ALL_CONTENTS,
   ANY_CONTENT,
   buildInsertParts,
-  CATALOG_SQL,
   choosePolicy,
   contentOfKey,
   CopyRowSplitter,
   Planner,
   routeDirect,
   routeInsert,
-  SnapshotCatalog,
   substituteParams,
   type CatalogView,
   type CopyInPlan,
   type DistributionPolicy,
   type EngineHash,
-  type FunctionRow,
   type GatherStep,
   type PlannedStatement,
-  type RelationRow,
   type Routed,
   type RouteInput,
 } from '../src/index.ts'
+import { CATALOG_SQL, type FunctionRow, type RelationRow } from './catalog-sql.ts'
+import { SnapshotCatalog } from './snapshot-catalog.ts'
 
 export interface Answer {
   readonly rows: unknown[][]
@@ -103,7 +101,11 @@ export class MiniCluster {
     let answer: Answer = { rows: [], kind: 'none' }
     const planned =
       params.length > 0 ? [this.planner.planOne(sql, this.catalog)] : this.planner.plan(sql, this.catalog)
-    for (const statement of planned) answer = await this.#execute(statement, params)
+    for (const statement of planned) {
+      const current =
+        statement.replan === undefined ? statement : this.planner.planOne(statement.replan, this.catalog)
+      answer = await this.#execute(current, params)
+    }
     return answer
   }
 
@@ -217,7 +219,7 @@ export class MiniCluster {
     }
     for (const [i, output] of outputs.entries()) {
       await this.contents[i]?.query(plan.segmentSql.replace(' FROM STDIN', " FROM '/dev/blob'"), [], {
-        blob: new Blob(output as BlobPart[]),
+        blob: new Blob([Buffer.concat(output)]),
       })
     }
     return splitter.rowCount

@@ -5,7 +5,7 @@
 import { identifierOf } from '../lex/identifiers.ts'
 import { tokenize } from '../lex/tokens.ts'
 
-const DYNAMIC = new Set(['execute', 'perform_query', 'dblink', 'query_to_xml', 'cursor_to_xml'])
+const DYNAMIC = new Set(['execute', 'dblink', 'query_to_xml', 'cursor_to_xml'])
 
 /** `isDistributed` is asked for every identifier in the body (also inside nested strings). `callees` that are user-defined count as touching. */
 export function bodyTouchesTables(

@@ -1,12 +1,11 @@
 /**
- * A catalog snapshot from the rows of `CATALOG_SQL` and the stored distribution policies. The coordinator makes a new one after each schema
- * change, with a higher version, and takes a `CatalogView` for each search_path from it.
+ * A catalog snapshot for the tests that run real engines: from the rows of `CATALOG_SQL` and the policies. (The coordinator has its own.)
  */
-import { bodyTouchesTables } from './analysis/function-body.ts'
-import { survey } from './analysis/survey.ts'
-import type { CatalogView, ColumnInfo, DistributionPolicy, FunctionInfo, TableInfo } from './catalog.ts'
+import { bodyTouchesTables } from '../src/analysis/function-body.ts'
+import { survey } from '../src/analysis/survey.ts'
+import type { CatalogView, ColumnInfo, DistributionPolicy, FunctionInfo, TableInfo } from '../src/catalog.ts'
 import type { FunctionRow, RelationRow } from './catalog-sql.ts'
-import { parseStatements } from './parse.ts'
+import { parseStatements } from '../src/parse.ts'
 
 export interface SnapshotRows {
   readonly relations: readonly RelationRow[]
@@ -84,13 +83,17 @@ export class SnapshotCatalog {
   #lookup(searchPath: readonly string[], schema: string | undefined, name: string): TableInfo | undefined {
     if (schema !== undefined) return this.#tables.get(keyOf(schema, name))
     const explicit = searchPath.indexOf('pg_catalog')
-    if (explicit < 0 && this.#system.has(name)) return undefined
+    if (explicit < 0 && this.#system.has(name)) return this.#systemTable(name)
     for (const candidate of searchPath) {
-      if (candidate === 'pg_catalog' && this.#system.has(name)) return undefined
+      if (candidate === 'pg_catalog' && this.#system.has(name)) return this.#systemTable(name)
       const found = this.#tables.get(keyOf(candidate, name))
       if (found !== undefined) return found
     }
     return undefined
+  }
+
+  #systemTable(name: string): TableInfo {
+    return { oid: 0, schema: 'pg_catalog', name, kind: 'other', columns: [], uniqueIndexes: [] }
   }
 
   /** Which schema a call means depends on argument types too: all functions of the name together, unless the schema is given. */

@@ -1,6 +1,5 @@
 /**
- * The queries with which the coordinator reads its own PostgreSQL's catalog for `SnapshotCatalog`. Each answers rows of one text column
- * holding JSON. Run them after every schema change (a few milliseconds) and at the start.
+ * Queries that read the catalog of a real engine for `SnapshotCatalog`. Each answers rows of one text column holding JSON.
  */
 
 /** A row of `CATALOG_SQL.relations`. */
