@@ -1,0 +1,124 @@
+/**
+ * The sending side of the block-wise copy (replication §4): gives a running primary's data directory to one asker at a time.
+ *
+ * Made by the primary side, ended with it (`close`). Promises: files are read only inside an online backup, which ends when the asker ends
+ * it, leaves, or says nothing for too long; WAL that the copy needs is kept until its walreceiver has had time to connect; nothing
+ * outside the listed files can be read; the main thread works in slices of less than a millisecond.
+ */
+import type { BackupEntry } from '@mirabelle/engine'
+import {
+  formatLsn,
+  MirabelleError,
+  type Content,
+  type Dbid,
+  type Epoch,
+  type Lsn,
+  type Timeline,
+} from '@mirabelle/messages'
+import type { Clock, Connection, Disk, Hello, Logger } from '@mirabelle/runtime'
+import { CopySession } from './copy-session.ts'
+import type { Quietly } from './online-backup.ts'
+
+/** How long WAL is kept for a copy after its connection has ended: its walreceiver has to start meanwhile, ms. */
+const PIN_AFTER_MS = 300_000
+/** Connections at a time: one copies, others are told that it does. */
+const MAX_CONNECTIONS = 16
+
+export interface CopySenderOptions {
+  readonly clock: Clock
+  readonly disk: Disk
+  readonly log: Logger
+  readonly identity: { readonly content: Content; readonly dbid: Dbid }
+  readonly epoch: () => Epoch
+  /** PostgreSQL's data directory. */
+  readonly pgdata: string
+  /** Runs SQL of the instance's own in a quiet moment; false when there was none. */
+  readonly quietly: Quietly
+  /** Makes WAL durable. */
+  readonly syncWal: () => Promise<Lsn>
+  readonly timeline: () => Timeline
+  /** End of the WAL that is written. */
+  readonly endLsn: () => Lsn
+  /** Content of a timeline's history file, if it is there. */
+  readonly readHistory: (timeline: Timeline) => Promise<Uint8Array | undefined>
+  /** What belongs into a copy of `pgdata`; default: `listBackup` of the engine. */
+  readonly list?: (pgdata: string) => Promise<readonly BackupEntry[]>
+}
+
+export class CopySender {
+  readonly options: CopySenderOptions
+  readonly #sessions = new Set<CopySession>()
+  /** WAL from here on is needed; the lowest counts. */
+  readonly #pins = new Map<CopySession, Lsn>()
+  #busy: CopySession | undefined
+  #closed = false
+
+  constructor(options: CopySenderOptions) {
+    this.options = options
+  }
+
+  /** Takes over a connection of purpose `copy` (sets its handlers). Throws to refuse it. */
+  accept(connection: Connection, hello: Hello): void {
+    const { dbid } = this.options.identity
+    if (this.#closed) throw new MirabelleError('not.ready', `dbid ${dbid} stops being primary`)
+    if (this.#sessions.size >= MAX_CONNECTIONS)
+      throw new MirabelleError('queue.full', `dbid ${dbid} has ${MAX_CONNECTIONS} connections for copies already`)
+    this.#sessions.add(new CopySession(this, connection, hello))
+  }
+
+  /** WAL from here on must be kept; undefined when no copy needs any. */
+  pinnedLsn(): Lsn | undefined {
+    return this.#pins.size === 0 ? undefined : Math.min(...this.#pins.values())
+  }
+
+  /** True while a backup runs, or is being ended. */
+  get busy(): boolean {
+    return this.#busy !== undefined
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** The instance is primary no more, or about to stop: all copies end. */
+  close(reason: MirabelleError): void {
+    this.#closed = true
+    for (const session of this.#sessions) session.end(reason)
+    this.#pins.clear()
+  }
+
+  /** One at a time: throws `copy.busy`. */
+  occupy(session: CopySession): void {
+    const busy = this.#busy
+    if (busy !== undefined) {
+      throw new MirabelleError(
+        'copy.busy',
+        `dbid ${this.options.identity.dbid} is being copied to dbid ${busy.hello.dbid}, which began it before dbid ${session.hello.dbid} asked`,
+      )
+    }
+    this.#busy = session
+  }
+
+  /** The session's backup has ended in PostgreSQL (or never began). */
+  vacate(session: CopySession): void {
+    if (this.#busy === session) this.#busy = undefined
+  }
+
+  pin(session: CopySession, lsn: Lsn): void {
+    this.#pins.set(session, lsn)
+  }
+
+  /** The session's connection is closed. */
+  left(session: CopySession): void {
+    this.#sessions.delete(session)
+    if (!session.complete) {
+      this.#pins.delete(session)
+      return
+    }
+    this.options.log.debug(
+      { dbid: session.hello.dbid, lsn: formatLsn(this.#pins.get(session) ?? 0) },
+      'WAL is kept until the copy has had time to connect',
+    )
+    this.options.clock.setTimer(PIN_AFTER_MS, () => this.#pins.delete(session))
+  }
+}

@@ -1,0 +1,118 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { realDisk } from '@mirabelle/runtime'
+import { decodeAnswer, DurableState, queryMessage } from '../src/index.ts'
+import { slotTarget } from '../src/maintenance/slot.ts'
+import { vacuumStatements } from '../src/maintenance/vacuum.ts'
+import { WalSync } from '../src/primary/wal-sync.ts'
+
+t.test(
+  'the slot follows the mirror, stays while it is away, and is bounded by max_slot_wal_keep_size',
+  (t) => {
+    const at = { restartLsn: 100, endLsn: 1000, keepBytes: 5000 }
+    t.same(slotTarget({ ...at, mirrorFlushLsn: 700 }), { lsn: 700, mirrorLoses: false })
+    t.same(slotTarget({ ...at, mirrorFlushLsn: 50 }), undefined, 'it cannot go back')
+    t.same(slotTarget({ ...at, mirrorFlushLsn: 0 }), undefined, 'never connected: everything is kept')
+    t.same(slotTarget({ ...at, mirrorFlushLsn: undefined }), { lsn: 1000, mirrorLoses: false }, 'no mirror')
+    t.same(slotTarget({ ...at, mirrorFlushLsn: 200, keepBytes: 300 }), { lsn: 700, mirrorLoses: true })
+    t.end()
+  },
+)
+
+t.test('vacuum statements quote names', (t) => {
+  const rows = [
+    ['public', 't', 't', 'f'],
+    ['S"x', 'T', 't', 't'],
+    ['public', 'u', 'f', 't'],
+  ]
+  t.same(vacuumStatements(rows), [
+    'VACUUM "public"."t"',
+    'VACUUM (ANALYZE) "S""x"."T"',
+    'ANALYZE "public"."u"',
+  ])
+  t.end()
+})
+
+t.test('one sync at a time, and the next as soon as there is WAL that it did not cover', async (t) => {
+  const begun: ((lsn: number) => void)[] = []
+  const durable: number[] = []
+  const sync = new WalSync({
+    syncWal: () => new Promise((resolve) => begun.push(resolve)),
+    onDurable: (lsn) => durable.push(lsn),
+    onFailed: (error) => t.fail(String(error)),
+  })
+  sync.request()
+  sync.request()
+  sync.request()
+  t.equal(begun.length, 1)
+  begun[0]?.(10)
+  await new Promise((resolve) => setImmediate(resolve))
+  t.same(durable, [10])
+  t.equal(begun.length, 2, 'one more covers both requests')
+  begun[1]?.(30)
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(begun.length, 2, 'nothing new, no sync')
+})
+
+t.test('a failed sync is told, but not after the stop', async (t) => {
+  const failed: unknown[] = []
+  const make = () =>
+    new WalSync({
+      syncWal: () => Promise.reject(new Error('EIO')),
+      onDurable: () => undefined,
+      onFailed: (error) => failed.push(error),
+    })
+  make().request()
+  const stopped = make()
+  stopped.request()
+  stopped.stop()
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(failed.length, 1)
+})
+
+t.test(
+  'durable state: what was set is there after a restart; a damaged file is refused by name',
+  async (t) => {
+    const dir = await mkdtemp(join(tmpdir(), 'mirabelle-state-'))
+    t.teardown(() => rm(dir, { recursive: true, force: true }))
+    const state = await DurableState.open(realDisk, dir)
+    t.match(state, { epoch: 0, syncRep: null, standbyStale: false, role: null, copying: null })
+    await Promise.all([state.raiseEpoch(7), state.raiseEpoch(3), state.setSyncRep(true), state.setRole('m')])
+    await state.setCopying('full')
+    const again = await DurableState.open(realDisk, dir)
+    t.match(again, { epoch: 7, syncRep: true, standbyStale: false, role: 'm', copying: 'full' })
+    await writeFile(join(dir, 'state', 'epoch.json'), '{"value": -1}')
+    await t.rejects(DurableState.open(realDisk, dir), { code: 'datadir.broken', message: /epoch/ })
+    await writeFile(join(dir, 'state', 'epoch.json'), '{"val')
+    await t.rejects(DurableState.open(realDisk, dir), { code: 'datadir.broken' })
+  },
+)
+
+t.test('a value that could not be written does not show', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'mirabelle-state-'))
+  t.teardown(() => rm(dir, { recursive: true, force: true }))
+  let broken = true
+  const disk = {
+    ...realDisk,
+    writeFileDurable: (path: string, text: string | Uint8Array) =>
+      broken ? Promise.reject(new Error('ENOSPC')) : realDisk.writeFileDurable(path, text),
+  }
+  const state = await DurableState.open(disk, dir)
+  await t.rejects(state.raiseEpoch(2), /ENOSPC/)
+  t.equal(state.epoch, 0)
+  broken = false
+  await state.raiseEpoch(2)
+  t.equal(state.epoch, 2, 'a failed write does not stop later ones')
+})
+
+t.test('own SQL: a Query message, and rows or the error of its answer', (t) => {
+  t.same([...queryMessage('SELECT 1')].slice(0, 5), [0x51, 0, 0, 0, 13])
+  const row = new Uint8Array([0x44, 0, 0, 0, 15, 0, 2, 0, 0, 0, 1, 0x37, 255, 255, 255, 255])
+  t.same(decodeAnswer('x', row), [['7', null]])
+  const body = new TextEncoder().encode('SERROR\0C42P01\0Mno such table\0\0')
+  const error = new Uint8Array([0x45, 0, 0, 0, body.length + 4, ...body])
+  t.throws(() => decodeAnswer('SELECT', error), { message: 'SELECT: no such table (42P01)' })
+  t.end()
+})
