@@ -27,13 +27,3 @@ export function walk(node: unknown, visit: (body: Ast, key: string) => boolean |
   if (visit(node as Ast, key) === false) return
   for (const child in node) walk((node as Ast)[child], visit, child)
 }
-
-/** True if some node of one of these kinds is below `node`. */
-export function contains(node: unknown, kinds: readonly string[]): boolean {
-  let found = false
-  walk(node, (_, key) => {
-    if (kinds.includes(key)) found = true
-    return !found
-  })
-  return found
-}

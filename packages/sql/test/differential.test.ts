@@ -1,6 +1,5 @@
 /** Plans carried out literally on several engines answer as one PostgreSQL that holds everything. */
-import t from 'tap'
-const tap = t
+import t, { type Test } from 'tap'
 import { MiniCluster } from './mini-cluster.ts'
 
 const cluster = await MiniCluster.start(2)
@@ -33,7 +32,7 @@ await cluster.ddl('create view tvv as select k, count(*) as c from tv group by k
 
 /** Statements that both sides run; `kind` is the plan expected. Rows are compared as sorted lists unless `ordered`. */
 async function same(
-  t: { equal: typeof tap.equal; strictSame: typeof tap.strictSame },
+  t: Pick<Test, 'equal' | 'strictSame'>,
   kind: string,
   sql: string,
   params: (string | null)[] = [],
