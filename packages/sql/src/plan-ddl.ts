@@ -175,7 +175,11 @@ function planAlterTable(context: PlanContext): DdlPlan {
       )
     }
     if (subtype === 'AT_AddColumn' && table?.policy !== undefined)
-      refuseVolatileColumn(command.def?.ColumnDef as Ast | undefined, context)
+      refuseVolatileColumn(
+        command.def?.ColumnDef as Ast | undefined,
+        context,
+        table.policy.kind === 'replicated',
+      )
   }
   refuseExclusion(body)
   walk(body, (node, key) => {
@@ -193,7 +197,7 @@ function planAlterTable(context: PlanContext): DdlPlan {
 }
 
 /** ADD COLUMN with a volatile default would fill existing rows on each segment by itself. */
-function refuseVolatileColumn(column: Ast | undefined, context: PlanContext): void {
+function refuseVolatileColumn(column: Ast | undefined, context: PlanContext, replicated: boolean): void {
   if (column === undefined) return
   const type = namesOf(column.typeName?.names as Ast[]).at(-1) ?? ''
   const serial = /^(small|big)?serial[248]?$/.test(type)
@@ -203,9 +207,12 @@ function refuseVolatileColumn(column: Ast | undefined, context: PlanContext): vo
   const volatile = context.survey.functions.some(
     (use) => use.placement === 'coordinator' || use.placement === 'local',
   )
-  if (serial || identity || volatile) {
+  const differing =
+    replicated &&
+    (context.survey.stableValues || context.survey.functions.some((use) => use.placement === 'stable'))
+  if (serial || identity || volatile || differing) {
     throw notSupported(
-      `ADD COLUMN ${String(column.colname)} with a serial, identity or volatile default is not supported`,
+      `ADD COLUMN ${String(column.colname)} with a serial, identity, volatile or (replicated table) stable default is not supported`,
       'Add the column without a default, fill it with UPDATE, then ALTER COLUMN … SET DEFAULT.',
     )
   }

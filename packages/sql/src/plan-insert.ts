@@ -11,7 +11,7 @@ import { insertRowRanges } from './insert-text.ts'
 import type { KeyPart, Plan } from './plan.ts'
 import { planEvaluatedInsert } from './plan-insert-evaluated.ts'
 import { coordinatorPlan } from './plan-select.ts'
-import { refuseKeyChange, refuseViews } from './plan-write.ts'
+import { refuseDrawnDefaults, refuseKeyChange, refuseViews } from './plan-write.ts'
 
 export function planInsert(context: PlanContext): Plan {
   const { statement, survey } = context
@@ -33,7 +33,7 @@ export function planInsert(context: PlanContext): Plan {
       'Run them as statements of their own, in one transaction.',
     )
   }
-  refuseTail(context, body, table.policy)
+  refuseTail(context, body, table, table.policy)
   const columns = targetColumns(table, body)
   const rows = columns === undefined ? undefined : placeRows(context, table, table.policy, columns)
   if (rows === undefined) return planEvaluatedInsert(context, table, table.policy, returnsRows)
@@ -120,10 +120,11 @@ function keyPart(
 }
 
 /** ON CONFLICT and RETURNING run on the segments. */
-function refuseTail(context: PlanContext, body: Ast, policy: DistributionPolicy): void {
+function refuseTail(context: PlanContext, body: Ast, table: TableInfo, policy: DistributionPolicy): void {
   const conflict = body.onConflictClause as Ast | undefined
   const targets = (conflict?.targetList ?? []) as Ast[]
   refuseKeyChange(policy, targets, 'ON CONFLICT DO UPDATE')
+  refuseDrawnDefaults(table, targets, 'ON CONFLICT DO UPDATE')
   const tail = { conflict, returning: body.returningClause ?? body.returningList }
   const limits = context.tailLimits(tail)
   if (limits.coordinatorFunction !== undefined) {

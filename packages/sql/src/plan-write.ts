@@ -4,6 +4,7 @@
 import type { Ast } from './ast.ts'
 import { placeJoin } from './analysis/join-tree.ts'
 import { distributedTables, isPartitioned, checkNames, tableOf, type PlanContext } from './context.ts'
+import type { TableInfo } from './catalog.ts'
 import { notSupported } from './errors.ts'
 import type { Plan } from './plan.ts'
 import { coordinatorPlan } from './plan-select.ts'
@@ -24,7 +25,10 @@ export function planUpdateOrDelete(context: PlanContext): Plan {
     )
   }
   refuseFarRows(context, verb)
-  if (verb === 'UPDATE') refuseKeyChange(target.policy, body.targetList as Ast[], 'UPDATE')
+  if (verb === 'UPDATE') {
+    refuseKeyChange(target.policy, body.targetList as Ast[], 'UPDATE')
+    refuseDrawnDefaults(target, body.targetList as Ast[], 'UPDATE')
+  }
   if (target.policy.kind === 'replicated') return planReplicated(context, verb, returnsRows)
   const others = (body.fromClause ?? body.usingClause ?? []) as Ast[]
   const from = [{ RangeVar: body.relation as Ast }, ...others]
@@ -137,6 +141,20 @@ function refuseFarRows(context: PlanContext, verb: string): void {
     throw notSupported(
       `${verb} reads ${tables[0].name}, which has no rows on the segments`,
       'Read it first and give the values.',
+    )
+  }
+}
+
+/** SET column = DEFAULT would draw the default on the segment. */
+export function refuseDrawnDefaults(table: TableInfo, targets: readonly Ast[], verb: string): void {
+  for (const { ResTarget: target } of targets) {
+    if (!JSON.stringify(target.val ?? {}).includes('"SetToDefault"')) continue
+    const fill = table.columns.find((column) => column.name === target.name)?.fill
+    const copies = table.policy?.kind === 'replicated'
+    if (fill !== 'volatile' && fill !== 'identity' && !(copies && fill === 'stable')) continue
+    throw notSupported(
+      `${verb} may not set column ${String(target.name)} to its default, which the coordinator has to draw`,
+      'Compute the value first and give it as a constant or a parameter.',
     )
   }
 }

@@ -122,6 +122,11 @@ t.test('what is not supported says so, with a hint', (t) => {
     "select currval('s')",
     'select pg_terminate_backend(1)',
     'explain execute p',
+    'update serials set id = default, v = 1',
+    'update ident set v = 1, id = default',
+    'update rep set at = default',
+    'insert into rep(id, at) values (1, null) on conflict (id) do update set at = default',
+    'alter table rep add column x timestamptz default now()',
     'create table x(a int default reads())',
     "insert into t values (1, set_config('a', 'b', true))",
     'select * from rep for update',
@@ -357,6 +362,47 @@ t.test('foreign keys are not enforced, with a warning', (t) => {
   ]
   for (const [sql, text] of cases)
     t.match(planOf(sql), { kind: 'ddl', sql: text, notices: [{ severity: 'WARNING', code: '01000' }] }, sql)
+  t.end()
+})
+
+t.test('what pgbench and psql send is understood', (t) => {
+  const small = {
+    ...catalog,
+    lookup: (schema: string | undefined, name: string) =>
+      name.startsWith('pgbench_')
+        ? table(name, by('aid'), 'aid:integer, bid:integer, abalance:integer, filler:character(84)')
+        : catalog.lookup(schema, name),
+  }
+  const cases: [string, Plan['kind']][] = [
+    ['drop table if exists pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers', 'ddl'],
+    [
+      'create table pgbench_accounts(aid int not null,bid int,abalance int,filler char(84)) with (fillfactor=100)',
+      'ddl',
+    ],
+    ['truncate table pgbench_accounts, pgbench_branches', 'ddl'],
+    ['copy pgbench_accounts from stdin with (freeze on)', 'copyIn'],
+    ['vacuum analyze pgbench_branches', 'maintenance'],
+    ['alter table pgbench_accounts add primary key (aid)', 'ddl'],
+    [
+      "insert into pgbench_accounts(aid,bid,abalance,filler) select aid, (aid - 1) / 100000 + 1, 0, '' from generate_series(1, 100) as aid",
+      'insertEvaluated',
+    ],
+    ['UPDATE pgbench_accounts SET abalance = abalance + -5 WHERE aid = 17;', 'direct'],
+    ['SELECT abalance FROM pgbench_accounts WHERE aid = 17;', 'direct'],
+    [
+      'INSERT INTO pgbench_accounts (aid, bid, abalance, filler) VALUES (1, 2, -3, CURRENT_TIMESTAMP);',
+      'insert',
+    ],
+    ['select count(*) from pgbench_branches', 'gathered'],
+    [
+      "SELECT c.oid, c.relname FROM pg_catalog.pg_class c WHERE c.relname OPERATOR(pg_catalog.~) '^(t)$' COLLATE pg_catalog.default AND pg_catalog.pg_table_is_visible(c.oid)",
+      'coordinator',
+    ],
+    ['select * from gp_segment_configuration order by dbid', 'coordinator'],
+    ['select gp_request_fts_probe_scan()', 'coordinator'],
+  ]
+  for (const [sql, kind] of cases)
+    t.equal(planner.plan(sql, { ...small, version: 3 })[0]?.plan.kind, kind, sql)
   t.end()
 })
 
