@@ -107,6 +107,22 @@ t.test('the newest timeline counts, and its history tells which pages are right'
 })
 
 t.test(
+  'a mirror killed when it had just begun to follow a new timeline still ends where it had acknowledged',
+  async (t) => {
+    const { dir, wal } = filled(t, 1500)
+    const end = wal.next.lsn
+    const fork = end + 64_000
+    writeFileSync(join(dir, '00000002.history'), formatHistory([{ timeline: 1, end: fork }]))
+    const begun = new Uint8Array(SEGMENT)
+    begun.set(readFileSync(join(dir, walFileName(1, end, SEGMENT))).subarray(0, 30_000))
+    writeFileSync(join(dir, walFileName(2, end, SEGMENT)), begun)
+    t.match(await findWalEnd(realDisk, dir), { timeline: 1, startLsn: SEGMENT, endLsn: end })
+    writeFileSync(join(dir, '00000002.history'), formatHistory([{ timeline: 1, end: end - 8 }]))
+    t.match(await findWalEnd(realDisk, dir), { timeline: 2 }, 'but not beyond the fork')
+  },
+)
+
+t.test(
   'WAL is read from the first folder that has it, and from the timeline that it belongs to',
   async (t) => {
     const { dir, wal } = filled(t)

@@ -45,6 +45,21 @@ export async function findWalEnd(
   dir: string,
   options: { readonly timeline?: Timeline; readonly from?: Lsn } = {},
 ): Promise<WalEnd | undefined> {
+  const found = await scan(disk, dir, options)
+  const parent = found?.history.at(-1)
+  if (found === undefined || parent === undefined || options.timeline !== undefined) return found
+  // A mirror that had just begun to follow a new timeline may have more of this segment in the file of the old one.
+  const from = segmentStart(found.endLsn, found.segmentSize)
+  const older = await scan(disk, dir, { timeline: parent.timeline, from })
+  if (older === undefined || older.endLsn <= found.endLsn || older.endLsn > parent.end) return found
+  return { ...older, startLsn: Math.min(found.startLsn, older.startLsn) }
+}
+
+async function scan(
+  disk: Disk,
+  dir: string,
+  options: { readonly timeline?: Timeline; readonly from?: Lsn },
+): Promise<WalEnd | undefined> {
   const found = await segmentsIn(disk, dir)
   if (found === undefined) return undefined
   const { segmentSize } = found

@@ -21,6 +21,8 @@ export interface WalWriterOptions {
   readonly start: Lsn
   /** End of the WAL that was acknowledged before. */
   readonly protectedEnd: Lsn
+  /** The timeline in whose files (or its ancestors') that WAL lies: what is in files of newer ones was never acknowledged. Any by default. */
+  readonly protectedTimeline?: Timeline
   /** All bytes before `end` are durable. */
   readonly onSynced: (end: Lsn) => void
   /** Called once; the writer does nothing more. `wal.rewrite`, or `disk.failed` with the disk's error as cause. */
@@ -202,7 +204,9 @@ export class WalWriter {
     this.#current = undefined
     if (current !== undefined && !this.#dirty.has(current) && !this.#inFlight.includes(current))
       await current.file.close()
-    const { disk, dir, protectedEnd } = this.#options
+    const { disk, dir } = this.#options
+    const isProtected = piece.timeline <= (this.#options.protectedTimeline ?? Infinity)
+    const protectedEnd = isProtected ? this.#options.protectedEnd : 0
     const path = `${dir}/${walFileName(piece.timeline, start, this.segmentSize)}`
     const file = await disk.open(path, 'a+')
     const size = await file.size()

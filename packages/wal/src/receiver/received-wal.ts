@@ -29,6 +29,8 @@ export interface ReceivedWalOptions {
   readonly lastRecord: Lsn | undefined
   /** End of what was acknowledged before. */
   readonly receivedEnd: Boundary
+  /** The timeline in whose files that lies. */
+  readonly receivedTimeline: Timeline
   readonly onAcknowledged: (lsn: Lsn) => void
   /** `badLsn` when the WAL itself is bad: where the good one ends. */
   readonly onProblem: (error: MirabelleError, badLsn?: Lsn) => void
@@ -71,6 +73,7 @@ export class ReceivedWal {
       segmentSize: options.segmentSize,
       start: options.start,
       protectedEnd: options.receivedEnd.end,
+      protectedTimeline: options.receivedTimeline,
       onSynced: (end) => this.#onSynced(end),
       onError: (error) => this.#end(error),
     })

@@ -50,6 +50,8 @@ class Receiver implements WalReceiver {
   #timeline: Timeline
   #history: readonly HistoryEntry[] = []
   #durable: Boundary
+  /** The timeline in whose files the durable end lies: older than #timeline until the first segment of that one was received again. */
+  #durableTimeline: Timeline
   #flushLsn: Lsn
   #senderEnd: Lsn = 0
   #senderTimeline: Timeline = 0
@@ -71,7 +73,7 @@ class Receiver implements WalReceiver {
     this.#options = options
     this.#segmentSize = options.segmentSize ?? DEFAULT_SEGMENT_SIZE
     this.#peer = options.peer
-    this.#timeline = options.start.timeline
+    this.#timeline = this.#durableTimeline = options.start.timeline
     this.#durable = { end: options.start.receivedEnd, lastRecord: undefined }
     this.#flushLsn = options.start.receivedEnd
     const { content, dbid } = options.identity
@@ -287,6 +289,7 @@ class Receiver implements WalReceiver {
       start: begin.lsn,
       lastRecord: begin.lastRecord,
       receivedEnd: this.#durable,
+      receivedTimeline: this.#durableTimeline,
       onAcknowledged: (lsn) => this.#acknowledged(lsn),
       onProblem: (error, badLsn) => this.#failed(attempt, error, badLsn),
     })
@@ -330,12 +333,19 @@ class Receiver implements WalReceiver {
   }
 
   #acknowledged(lsn: Lsn): void {
-    this.#durable = this.#received?.durable ?? this.#durable
+    if (this.#received !== undefined) this.#keepDurable(this.#received)
     if (lsn > this.#flushLsn) {
       this.#flushLsn = lsn
       this.#options.onFlushed(this.#timeline, lsn)
     }
     if (this.state === 'streaming') this.#reply()
+  }
+
+  /** The stream has made more durable; with a known last record it reaches (or is beyond) the end that was received before. */
+  #keepDurable(received: ReceivedWal): void {
+    if (received.durable.end < this.#durable.end || received.durable.lastRecord === undefined) return
+    this.#durable = received.durable
+    this.#durableTimeline = this.#timeline
   }
 
   #reply(): void {
@@ -405,7 +415,7 @@ class Receiver implements WalReceiver {
       this.#closing = this.#closing.then(async () => {
         await received.close()
         if (this.#received === received) this.#received = undefined
-        if (received.durable.end >= this.#durable.end) this.#durable = received.durable
+        this.#keepDurable(received)
       })
     }
     return this.#closing
