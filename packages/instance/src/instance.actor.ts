@@ -36,9 +36,13 @@ import { acceptConnection, superseded, type ConnectionSubject } from './control/
 import type { StopMode } from './control/control.ts'
 import { probed } from './control/probed.ts'
 import { copyUntilDone } from './copy/copy-until-done.ts'
-import type { CopyMode } from './copy/copy-from-peer.ts'
+import { copyFromPeer } from './copy/block-copy.ts'
+import type { CopyFromPeer, CopyMode } from './copy/copy-from-peer.ts'
 import type { CommitGate } from './gate/commit-gate.ts'
 import type { InstanceHooks, InstanceOptions, WalParts } from './instance-options.ts'
+import { EngineLimits } from './life/engine-limits.ts'
+import { EpochGuard } from './life/epoch-guard.ts'
+import { openFolder } from './life/open-folder.ts'
 import { MirrorSide } from './mirror/mirror-side.actor.ts'
 import { syncTail } from './mirror/sync-tail.ts'
 import type { WalEnd } from './mirror/wal-end.ts'
@@ -46,16 +50,11 @@ import { PrimarySide } from './primary/primary-side.actor.ts'
 import { DiskCheck } from './probe/disk-check.ts'
 import type { RoleEvent, RoleState } from './role/instance-role.machine.ts'
 import { RoleDecider } from './role/role-decider.ts'
-import { DurableState } from './state/durable-state.ts'
-import { readIdentity, verifyIdentity } from './state/identity.ts'
+import type { DurableState } from './state/durable-state.ts'
 import { diskCheckFile, pgdataDir, pgWalDir, receivedWalDir } from './state/layout.ts'
 import { systemIdentifier } from './state/system-identifier.ts'
 import { realWalParts } from './wal-parts.ts'
 
-/** PostgreSQL must have started, or ended recovery, within this time, ms: crash recovery replays at some 130 MB/s. */
-const ENGINE_START_MS = 10 * 60_000
-/** An orderly stop turns into an immediate one after this time, ms. */
-const ENGINE_STOP_MS = 30_000
 /** How long a smart stop waits for statements to end, ms. */
 const QUIESCE_MS = 60_000
 /** How long an orderly stop waits for the mirror to have the last WAL, ms. */
@@ -74,6 +73,8 @@ export class InstanceActor implements ConnectionSubject {
   readonly #options: InstanceOptions
   readonly #datadir: string
   readonly #role: RoleDecider
+  readonly #epochs: EpochGuard
+  readonly #limits: EngineLimits
   readonly #startedAt: number
   #assignment: Assignment
   #settings: Settings
@@ -85,7 +86,6 @@ export class InstanceActor implements ConnectionSubject {
   #detail = ''
   #ended = false
   #generation = 0
-  #epochBarrier: Promise<void> = Promise.resolve()
   #copyAbort: AbortController | undefined
 
   constructor(options: InstanceOptions) {
@@ -105,6 +105,16 @@ export class InstanceActor implements ConnectionSubject {
     this.#startedAt = ports.clock.now()
     this.#role = new RoleDecider(assignment.role)
     this.diskCheck = new DiskCheck(ports, diskCheckFile(assignment.datadir))
+    this.#limits = new EngineLimits(options.engine, ports.clock, this.log, this.dbid)
+    this.#epochs = new EpochGuard({
+      dbid: this.dbid,
+      content: this.content,
+      log: this.log,
+      durable: () => this.durable,
+      mayRaise: (epoch, who) => this.#mayRaise(epoch, who),
+      onRaised: async (epoch) => this.hooks.onEpochRaised?.(epoch),
+      onFatal: (error) => this.fail(error),
+    })
     this.engine.onWal = (chunk) => this.#primary?.onWal(chunk)
     this.engine.onDeath = (error) => {
       const message = `PostgreSQL of dbid ${this.dbid} ended unexpectedly: ${error.message}`
@@ -196,16 +206,16 @@ export class InstanceActor implements ConnectionSubject {
     if (this.#mirror !== undefined) {
       const closing = this.#mirror.close()
       // A replay that hangs must not hold up the stop.
-      await this.#stopEngine('immediate')
+      await this.#limits.stop('immediate')
       await closing
     }
     if (primary !== undefined && !primary.gate.closed && mode !== 'immediate') {
-      await this.#stopEngine('fast')
+      await this.#limits.stop('fast')
       await primary.mirrorCaughtUp(LAST_WAL_MS)
     }
     const reason = new MirabelleError('not.ready', `dbid ${this.dbid} of content ${this.content} is stopped`)
     primary?.close(reason)
-    await this.#stopEngine('immediate')
+    await this.#limits.stop('immediate')
     await this.#listener?.close()
     if ((this.roleState as RoleState) !== 'stopping') return
     this.#decide({ type: 'stop.done' })
@@ -222,7 +232,9 @@ export class InstanceActor implements ConnectionSubject {
     this.#decide({ type: 'fail', code: error.code, reason: error.message })
     this.#primary?.close(error)
     this.#copyAbort?.abort()
-    const closing = [this.#mirror?.close(), this.#stopEngine('immediate'), this.#listener?.close()]
+    const closing: Promise<void>[] = [this.#limits.stop('immediate')]
+    if (this.#mirror !== undefined) closing.push(this.#mirror.close())
+    if (this.#listener !== undefined) closing.push(this.#listener.close())
     void Promise.allSettled(closing).then(() => this.#end(error))
   }
 
@@ -231,46 +243,19 @@ export class InstanceActor implements ConnectionSubject {
     if (this.roleState !== 'primary') return
     this.#decide({ type: 'fence', code: reason.code, reason: reason.message })
     this.#primary?.close(reason)
-    this.#stopEngine('immediate').catch((error: unknown) => this.fail(error))
+    void this.#limits.stop('immediate')
   }
 
   // ---- requests -----------------------------------------------------------------------------------------------------------
 
   /** Lets a request of epoch `epoch` in, or throws `epoch.stale`. A higher epoch is promised durably first (I4). */
-  async admitEpoch(epoch: Epoch, who: string): Promise<void> {
-    const promised = this.durable.epoch
-    if (epoch < promised) {
-      throw new MirabelleError(
-        'epoch.stale',
-        `${who} of epoch ${epoch} is refused: dbid ${this.dbid} of content ${this.content} has promised epoch ${promised}`,
-        { detail: { epoch: promised } },
-      )
-    }
-    if (epoch > promised) {
-      if (this.content === COORDINATOR_CONTENT && this.roleState === 'primary') {
-        const error = superseded(this, epoch, who)
-        this.fence(error)
-        throw error
-      }
-      await this.raiseEpoch(epoch)
-    }
-    await this.#epochBarrier
+  admitEpoch(epoch: Epoch, who: string): Promise<void> {
+    return this.#epochs.admit(epoch, who)
   }
 
   /** Promises an epoch. Resolves when it is durable and no statement of an older coordinator can run any more. */
   raiseEpoch(epoch: Epoch): Promise<void> {
-    const raised = this.#epochBarrier
-      .catch(() => undefined)
-      .then(async () => {
-        if (epoch <= this.durable.epoch) return
-        await this.durable.raiseEpoch(epoch)
-        this.log.info({ epoch }, 'epoch promised')
-        await this.hooks.onEpochRaised?.(epoch)
-      })
-    this.#epochBarrier = raised
-    // Whoever asks next is told of the failure; until then it is nobody's unhandled rejection.
-    raised.catch(() => undefined)
-    return raised
+    return this.#epochs.raise(epoch)
   }
 
   /** PROMOTE: idempotent, and does not wait. A mirror that is starting is promoted when replay has begun. */
@@ -338,24 +323,8 @@ export class InstanceActor implements ConnectionSubject {
   // ---- starting -----------------------------------------------------------------------------------------------------------
 
   async #open(): Promise<void> {
-    const { disk } = this.#ports
-    verifyIdentity(this.#datadir, await readIdentity(disk, this.#datadir), {
-      clusterId: this.clusterId,
-      content: this.content,
-      dbid: this.dbid,
-    })
-    this.#durable = await DurableState.open(disk, this.#datadir)
     const assignment = this.#assignment
-    if (assignment.epoch < this.#durable.epoch) {
-      this.log.warn(
-        { epoch: assignment.epoch, promised: this.#durable.epoch },
-        'the assignment comes from an older coordinator than the one that was promised obedience',
-      )
-    }
-    await this.#durable.raiseEpoch(assignment.epoch)
-    if (assignment.syncRep !== null) await this.#durable.setSyncRep(assignment.syncRep)
-    await this.#durable.setAssignment(assignment)
-    await disk.makeDir(receivedWalDir(this.#datadir))
+    this.#durable = await openFolder(this.#ports.disk, this.log, this.clusterId, assignment)
     this.#listener = await this.#ports.network.listen(
       assignment.listen,
       () => this.#party(),
@@ -377,7 +346,7 @@ export class InstanceActor implements ConnectionSubject {
       await this.#replay(await this.#findEnd(), undefined)
       return
     }
-    const started = await this.#engineStart(this.engine.startPrimary(), 'start as primary')
+    const started = await this.#limits.started(this.engine.startPrimary(), 'start as primary')
     await this.durable.setRole('p')
     await this.#openPrimary(started, undefined)
   }
@@ -386,7 +355,7 @@ export class InstanceActor implements ConnectionSubject {
     const { recovery } = this.#assignment
     const wanted =
       this.durable.copying ?? (recovery === 'full' || recovery === 'differential' ? recovery : null)
-    const copyHook = this.hooks.copyFromPeer
+    const copyHook = this.#copyHook
     const noBase =
       copyHook !== undefined &&
       !(await this.#ports.disk.exists(`${pgdataDir(this.#datadir)}/global/pg_control`))
@@ -436,7 +405,7 @@ export class InstanceActor implements ConnectionSubject {
       onFatal: (error) => this.fail(error),
     })
     this.#mirror = mirror
-    const started = await this.#engineStart(mirror.start(), 'start as mirror')
+    const started = await this.#limits.started(mirror.start(), 'start as mirror')
     if (this.#mirror !== mirror || this.roleState !== 'starting') return
     this.#generation = started.generation
     this.#decide({ type: 'engine.mirror', timeline: mirror.timeline })
@@ -455,7 +424,7 @@ export class InstanceActor implements ConnectionSubject {
     const begunAt = clock.monotonic()
     // Off before anything else: commits of the new primary must not wait for a mirror that it does not have.
     await this.durable.setSyncRep(false)
-    const { started, received } = await this.#engineStart(mirror.takeOver(), 'promotion')
+    const { started, received } = await this.#limits.started(mirror.takeOver(), 'promotion')
     if (this.roleState !== 'promoting') return
     await this.durable.setRole('p')
     this.#assignment = { ...this.#assignment, role: 'p' }
@@ -493,6 +462,7 @@ export class InstanceActor implements ConnectionSubject {
       hooks: this.hooks,
       state: this.durable,
       identity: { clusterId: this.clusterId, content: this.content, dbid: this.dbid },
+      pgdata: pgdataDir(this.#datadir),
       systemIdentifier: this.#systemIdentifier,
       timeline: started.timeline,
       history,
@@ -510,12 +480,17 @@ export class InstanceActor implements ConnectionSubject {
 
   // ---- copy ---------------------------------------------------------------------------------------------------------------
 
+  /** The block-wise copy, unless the owner has another one, or the engine has no files of PostgreSQL's. */
+  get #copyHook(): CopyFromPeer | undefined {
+    return this.hooks.copyFromPeer ?? (this.#options.maintenance === false ? undefined : copyFromPeer)
+  }
+
   /** The walreceiver cannot go on: copy when the assignment allows it, else say so and stay unfit. */
   #recover(why: string, reason?: MirabelleError): void {
     const { recovery } = this.#assignment
     const code = reason?.code ?? 'wal.diverged'
     const copyable = code === 'wal.diverged' || code === 'wal.removed' || code === 'wal.ahead'
-    if (recovery !== 'incremental' && copyable && this.hooks.copyFromPeer !== undefined) {
+    if (recovery !== 'incremental' && copyable && this.#copyHook !== undefined) {
       this.#copy(recovery === 'full' ? 'full' : 'differential', why)
       return
     }
@@ -528,7 +503,7 @@ export class InstanceActor implements ConnectionSubject {
     this.#mirror = undefined
     const closing = async (): Promise<void> => {
       await mirror?.close()
-      await this.#stopEngine('immediate')
+      await this.#limits.stop('immediate')
     }
     closing().catch((error: unknown) => this.fail(error))
   }
@@ -543,12 +518,12 @@ export class InstanceActor implements ConnectionSubject {
     const mirror = this.#mirror
     this.#mirror = undefined
     await mirror?.close()
-    await this.#stopEngine('immediate')
+    await this.#limits.stop('immediate')
     await this.durable.setCopying(mode)
     this.#copyAbort = new AbortController()
     const result = await copyUntilDone({
       ports: this.#ports,
-      hook: this.hooks.copyFromPeer,
+      hook: this.#copyHook,
       mode,
       datadir: this.#datadir,
       peer: () => this.#assignment.peer,
@@ -596,30 +571,12 @@ export class InstanceActor implements ConnectionSubject {
     this.hooks.onEnd(error)
   }
 
-  #engineStart<T>(work: Promise<T>, what: string): Promise<T> {
-    return withTimeout(
-      this.#ports.clock,
-      work,
-      ENGINE_START_MS,
-      () =>
-        new MirabelleError(
-          'engine.died',
-          `${what} of dbid ${this.dbid} has not ended after ${ENGINE_START_MS} ms`,
-        ),
-    )
-  }
-
-  async #stopEngine(mode: 'fast' | 'immediate'): Promise<void> {
-    const tooLong = () =>
-      new MirabelleError(
-        'engine.died',
-        `PostgreSQL of dbid ${this.dbid} has not stopped after ${ENGINE_STOP_MS} ms`,
-      )
-    try {
-      await withTimeout(this.#ports.clock, this.engine.stop(mode), ENGINE_STOP_MS, tooLong)
-    } catch (error) {
-      this.log.warn({ err: error, mode }, 'PostgreSQL did not stop as asked')
-    }
+  /** A coordinator that hears of a higher epoch does not obey it: it has been replaced. */
+  #mayRaise(epoch: Epoch, who: string): void {
+    if (this.content !== COORDINATOR_CONTENT || this.roleState !== 'primary') return
+    const error = superseded(this, epoch, who)
+    this.fence(error)
+    throw error
   }
 
   async #quiesce(): Promise<void> {

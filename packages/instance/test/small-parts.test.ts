@@ -11,7 +11,7 @@ import { WalSync } from '../src/primary/wal-sync.ts'
 t.test(
   'the slot follows the mirror, stays while it is away, and is bounded by max_slot_wal_keep_size',
   (t) => {
-    const at = { restartLsn: 100, endLsn: 1000, keepBytes: 5000 }
+    const at = { restartLsn: 100, endLsn: 1000, keepBytes: 5000, pinnedLsn: undefined }
     t.same(slotTarget({ ...at, mirrorFlushLsn: 700 }), { lsn: 700, mirrorLoses: false })
     t.same(slotTarget({ ...at, mirrorFlushLsn: 50 }), undefined, 'it cannot go back')
     t.same(slotTarget({ ...at, mirrorFlushLsn: 0 }), undefined, 'never connected: everything is kept')

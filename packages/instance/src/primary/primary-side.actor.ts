@@ -18,6 +18,7 @@ import {
 } from '@mirabelle/messages'
 import type { Hello, Logger, Ports } from '@mirabelle/runtime'
 import type { SettledKnown, WalReader, WalSenderHub } from '@mirabelle/wal'
+import { CopySender } from '../copy/copy-sender.actor.ts'
 import { CommitGate } from '../gate/commit-gate.ts'
 import type { InstanceHooks, WalParts } from '../instance-options.ts'
 import { Maintenance } from '../maintenance/maintenance.actor.ts'
@@ -40,6 +41,8 @@ export interface PrimarySideOptions {
   readonly hooks: InstanceHooks
   readonly state: DurableState
   readonly identity: { readonly clusterId: string; readonly content: Content; readonly dbid: Dbid }
+  /** PostgreSQL's own directory. */
+  readonly pgdata: string
   readonly systemIdentifier: string
   readonly timeline: Timeline
   readonly history: readonly HistoryEntry[]
@@ -58,6 +61,8 @@ export interface PrimarySideOptions {
 export class PrimarySide {
   readonly hub: WalSenderHub
   readonly gate: CommitGate
+  /** Gives the base to mirrors that need a copy; undefined where the engine is no PostgreSQL. */
+  readonly copies: CopySender | undefined
   readonly #options: PrimarySideOptions
   readonly #sync: WalSync
   readonly #watch: PeerWatch
@@ -91,7 +96,10 @@ export class PrimarySide {
     this.#sync.request()
     this.#watch = this.#makeWatch()
     if (isCoordinator) this.#standby = this.#makeStandbyPolicy()
-    if (options.maintenance) this.#maintenance = this.#makeMaintenance()
+    if (options.maintenance) {
+      this.#maintenance = this.#makeMaintenance()
+      this.copies = this.#makeCopies(this.#maintenance)
+    }
   }
 
   /** The engine wrote WAL: out to the mirror, then to the disk. */
@@ -176,6 +184,8 @@ export class PrimarySide {
     this.#sync.leaveToEngine()
     this.#watch.stop()
     this.#maintenance?.stop()
+    const { dbid } = this.#options.identity
+    this.copies?.close(new MirabelleError('not.ready', `dbid ${dbid} stops being primary: the copy has ended`))
   }
 
   /** Nothing leaves as primary any more; who waits gets the error. */
@@ -250,7 +260,25 @@ export class PrimarySide {
       settings,
       lane: hooks.quietLane,
       endLsn: () => this.hub.endLsn,
+      pinnedLsn: () => this.copies?.pinnedLsn(),
       mirrorFlushLsn: () => (peer() === null ? undefined : this.hub.mirrorStatus().flushLsn),
+    })
+  }
+
+  #makeCopies(maintenance: Maintenance): CopySender {
+    const { ports, log, engine, identity, pgdata, reader, state } = this.#options
+    return new CopySender({
+      clock: ports.clock,
+      disk: ports.disk,
+      log,
+      identity,
+      epoch: () => state.epoch,
+      pgdata,
+      quietly: (work) => maintenance.quietly(work),
+      syncWal: () => engine.syncWal(),
+      timeline: () => this.#timeline,
+      endLsn: () => this.hub.endLsn,
+      readHistory: (timeline) => reader.readHistory(timeline),
     })
   }
 }
