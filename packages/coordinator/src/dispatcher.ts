@@ -208,6 +208,7 @@ export class Dispatcher {
   async runUrgent(sql: string, preempt: (holder: LaneUser | undefined) => void): Promise<LaneResult> {
     const lane = this.lane(-1)
     const user: LaneUser = { age: 0, requeueable: false, deadlockVictim() {} }
+    const clientsUnderWay = lane.inFlight > 0
     return new Promise((resolve, reject) => {
       const ticket = lane.queue.enterFirst(
         user,
@@ -218,8 +219,8 @@ export class Dispatcher {
         },
         reject,
       )
-      if (ticket.state !== 'gone' && (ticket.state === 'waiting' || lane.inFlight > 0))
-        preempt(lane.queue.holder?.user)
+      if (ticket.state === 'waiting') preempt(lane.queue.holder?.user)
+      else if (clientsUnderWay) preempt(undefined)
     })
   }
 

@@ -135,6 +135,12 @@ export const settingsCatalog = {
     doc: 'What a cluster without mirrors does when a segment dies: shut down, or refuse the statements that need it.',
   },
   autovacuum: { kind: 'bool', default: true, reload: true, doc: 'Vacuum and analyse when a lane is idle.' },
+  loopback_trust: {
+    kind: 'bool',
+    default: false,
+    reload: true,
+    doc: 'Clients from loopback addresses need no password. The localhost quick start turns it on.',
+  },
   max_connections: {
     kind: 'int',
     default: 200,

@@ -5,23 +5,29 @@ import type { LaneResult } from '../lanes/lane-item.ts'
 import { changeSql, loadSnapshotSql } from './catalog-sql.ts'
 import type { CatalogStore, ClusterSnapshot, Mirroring } from './cluster-catalog.ts'
 
-/** `run` executes SQL on the coordinator's engine, ahead of clients, and resolves when it is durable. */
-export function createSqlCatalogStore(run: (sql: string) => Promise<LaneResult>): CatalogStore {
-  const checked = async (sql: string, what: string): Promise<LaneResult> => {
-    const result = await run(sql)
+export interface CatalogAccess {
+  /** Runs SQL on the coordinator's engine without waiting for the standby: the coordinator must be able to read its own catalog alone. */
+  readonly read: (sql: string) => Promise<LaneResult>
+  /** Runs SQL ahead of clients; resolves when its WAL is durable here and, while that is waited for, on the standby. */
+  readonly write: (sql: string) => Promise<LaneResult>
+}
+
+export function createSqlCatalogStore(access: CatalogAccess): CatalogStore {
+  const checked = async (running: Promise<LaneResult>, what: string): Promise<LaneResult> => {
+    const result = await running
     const code = firstErrorCode(result.output)
     if (code !== undefined) throw new MirabelleError('internal', `${what} failed with SQLSTATE ${code}`)
     return result
   }
   return {
     async load() {
-      const text = firstColumn((await checked(loadSnapshotSql, 'reading the catalog')).output)[0]
+      const text = firstColumn((await checked(access.read(loadSnapshotSql), 'reading the catalog')).output)[0]
       if (text === undefined)
         throw new MirabelleError('datadir.broken', 'the catalog of the coordinator is empty')
       return parseSnapshot(text)
     },
     async change(change) {
-      await checked(changeSql(change), 'changing the catalog')
+      await checked(access.write(changeSql(change)), 'changing the catalog')
     },
   }
 }

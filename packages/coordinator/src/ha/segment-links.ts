@@ -15,6 +15,7 @@ import type { Topology } from './topology.ts'
 
 const FENCE_TIMEOUT_MS = 1_000
 const AGENT_SILENCE_MS = 5_000
+const AGENT_CONNECT_MS = 1_000
 
 export interface SegmentLinksOptions {
   readonly ports: Ports
@@ -22,7 +23,8 @@ export interface SegmentLinksOptions {
   readonly hello: () => Hello
   readonly onDeath: (certificate: MessageOf<'agent.exited'>) => void
   readonly onInstanceLost: (dbid: Dbid, reason: MirabelleError) => void
-  readonly onAgentLost?: (hostname: string) => void
+  /** The agent of a host answers (again): instances there may act on an older role than the catalog gives them. */
+  readonly onAgentUp?: (hostname: string) => void
 }
 
 export class SegmentLinks implements FtsTransport {
@@ -50,7 +52,7 @@ export class SegmentLinks implements FtsTransport {
         name: `dbid ${row.dbid}`,
         endpoint: row.endpoint,
         hello,
-        silenceTimeoutMs: Math.max(500, topology.settings.gp_fts_probe_timeout * 2),
+        silenceTimeoutMs: Math.max(500, Math.min(2_000, topology.settings.gp_fts_probe_timeout * 2)),
         onLost: (reason) => this.#options.onInstanceLost(row.dbid, reason),
       })
       this.#instances.set(key, link)
@@ -74,13 +76,21 @@ export class SegmentLinks implements FtsTransport {
           if (message.type === 'agent.exited') this.#options.onDeath(message)
         },
         onLost: () => {
-          this.#options.onAgentLost?.(hostname)
           this.#keepAgent(hostname)
         },
       })
       this.#agents.set(hostname, link)
     }
     return link
+  }
+
+  /** Keeps a control connection to an instance, so that its loss or silence is noticed between probes. */
+  watch(row: SegmentRow): void {
+    if (this.#closed) return
+    const current = this.#options.topology.row(row.dbid)
+    if (current === undefined) return
+    const again = () => void this.#options.ports.clock.setTimer(AGENT_CONNECT_MS, () => this.watch(row))
+    this.instance(current).connect(AGENT_CONNECT_MS).then(again, again)
   }
 
   /** Keeps a connection to every agent, so that death certificates arrive by themselves. */
@@ -91,10 +101,13 @@ export class SegmentLinks implements FtsTransport {
   #keepAgent(hostname: string): void {
     if (this.#closed) return
     this.agent(hostname)
-      .connect(1_000)
-      .catch(() => {
-        this.#options.ports.clock.setTimer(1_000, () => this.#keepAgent(hostname))
-      })
+      .connect(AGENT_CONNECT_MS)
+      .then(
+        () => this.#options.onAgentUp?.(hostname),
+        () => {
+          this.#options.ports.clock.setTimer(AGENT_CONNECT_MS, () => this.#keepAgent(hostname))
+        },
+      )
   }
 
   probe(row: SegmentRow, timeoutMs: number): Promise<FtsReply> {

@@ -1,0 +1,44 @@
+/** Entry of the agent process: `node agent-main.js --dir FOLDER`. Ends with status 1 when its configuration or port cannot be used. */
+import { readFileSync, writeFileSync, rmSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { createRealPorts, parseLogLevel, realDisk } from '@mirabelle/runtime'
+import { agentLogFile, pidFile, readAgentConfig } from './agent-config.ts'
+import { Agent } from './agent.actor.ts'
+import { realProcesses } from './process-port.ts'
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { dir: { type: 'string' } } })
+  const dir = values.dir
+  if (dir === undefined) throw new Error('usage: agent-main --dir FOLDER')
+  const config = await readAgentConfig(realDisk, dir)
+  const ports = createRealPorts({
+    name: `agent-${config.hostname}`,
+    level: parseLogLevel(config.logLevel),
+    logFile: agentLogFile(dir),
+    clusterKey: readFileSync(config.keyFile),
+    encryption: config.encryption,
+  })
+  const end = () => {
+    rmSync(pidFile(dir), { force: true })
+    process.exit(0)
+  }
+  const agent = new Agent({
+    ports,
+    processes: realProcesses(ports.clock),
+    config,
+    dir,
+    instanceScript: fileURLToPath(new URL('./instance-main.js', import.meta.url)),
+    onEnd: end,
+  })
+  await agent.start()
+  writeFileSync(pidFile(dir), `${process.pid}\n`, { mode: 0o600 })
+  // Instances outlive the agent: ending it is no reason to end them.
+  process.on('SIGTERM', end)
+  process.on('SIGINT', end)
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`agent: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exit(1)
+})

@@ -1,0 +1,259 @@
+/**
+ * The agent of a host: creates, starts, stops, watches and fences the instances of its host, and tells every coordinator that is connected
+ * when one of them dies. Started by `mirabelle start` or a service manager; ended by `agent.shutdown` or SIGTERM.
+ *
+ * Promise: an `agent.exited` is sent only when the process is gone for certain. Instances outlive the agent; a restarted agent finds them.
+ */
+import { cloneTemplate, createTemplate } from '@mirabelle/engine'
+import { writeIdentity } from '@mirabelle/instance'
+import { bootstrapSql } from '@mirabelle/coordinator'
+import { MirabelleError, type Assignment, type Dbid, type Message, type MessageOf } from '@mirabelle/messages'
+import type { Connection, Hello, Listener, Party, Ports, Responder } from '@mirabelle/runtime'
+import { instancesFile, readJsonFile, type AgentConfig, type KnownInstance } from './agent-config.ts'
+import { InstanceKeeper, type KeeperOptions, type StopMode } from './instance-keeper.ts'
+import type { Processes, ProcessExit } from './process-port.ts'
+
+const ASK_TIMEOUT_MS = 2_000
+
+export interface AgentOptions {
+  readonly ports: Ports
+  readonly processes: Processes
+  readonly config: AgentConfig
+  /** Folder of the host. */
+  readonly dir: string
+  readonly instanceScript: string
+  /** The agent has shut down. */
+  readonly onEnd: () => void
+}
+
+export class Agent {
+  readonly #options: AgentOptions
+  readonly #keepers = new Map<Dbid, InstanceKeeper>()
+  readonly #connections = new Set<Connection>()
+  #listener: Listener | undefined
+  #ending = false
+
+  constructor(options: AgentOptions) {
+    this.#options = options
+  }
+
+  /** The port it listens on. */
+  get port(): number {
+    return this.#listener?.port ?? 0
+  }
+
+  async start(): Promise<void> {
+    const { ports, config, dir } = this.#options
+    const known = ((await readJsonFile(ports.disk, instancesFile(dir))) ?? []) as KnownInstance[]
+    for (const { assignment } of known) this.#keepers.set(assignment.dbid, this.#makeKeeper(assignment))
+    await Promise.all([...this.#keepers.values()].map((keeper) => this.#adopt(keeper)))
+    this.#listener = await ports.network.listen(
+      config.listen,
+      () => this.#self(),
+      (connection, hello) => {
+        this.#accept(connection, hello)
+      },
+    )
+    ports.log.info(
+      { hostname: config.hostname, port: this.#listener.port, instances: this.#keepers.size },
+      'agent ready',
+    )
+  }
+
+  #self(): Party {
+    return {
+      clusterId: this.#options.config.clusterId,
+      kind: 'agent',
+      dbid: 0,
+      content: -1,
+      name: this.#options.config.hostname,
+    }
+  }
+
+  #makeKeeper(assignment: Assignment): InstanceKeeper {
+    const { ports, processes, instanceScript, dir } = this.#options
+    const options: KeeperOptions = {
+      ports,
+      processes,
+      instanceScript,
+      hostDir: dir,
+      askToStop: (target, mode) => this.#askToStop(target, mode),
+      onExit: (keeper, pid, exit) => {
+        this.#certify(keeper, pid, exit)
+      },
+    }
+    return new InstanceKeeper(assignment, options)
+  }
+
+  /** Looks for a process of this instance that an earlier agent had started: whoever holds its port says its pid. */
+  async #adopt(keeper: InstanceKeeper): Promise<void> {
+    const { ports, processes } = this.#options
+    try {
+      const connection = await this.#connect(keeper.assignment)
+      const status = await connection.request({ type: 'instance.status' }, ASK_TIMEOUT_MS)
+      connection.close()
+      if (status.dbid !== keeper.assignment.dbid) return
+      const process = processes.adopt(status.pid)
+      if (process === undefined) return
+      keeper.adopt(process)
+      ports.log.info(
+        { dbid: status.dbid, content: status.content, pid: status.pid },
+        'adopted a running instance',
+      )
+    } catch (error) {
+      ports.log.debug({ dbid: keeper.assignment.dbid, err: error }, 'no running instance to adopt')
+    }
+  }
+
+  #connect(assignment: Assignment): Promise<Connection> {
+    const hello: Hello = { ...this.#self(), purpose: 'control', epoch: 0 }
+    return this.#options.ports.network.connect(assignment.listen, hello, {
+      timeoutMs: ASK_TIMEOUT_MS,
+      silenceTimeoutMs: 0,
+    })
+  }
+
+  async #askToStop(assignment: Assignment, mode: StopMode): Promise<void> {
+    const connection = await this.#connect(assignment)
+    try {
+      await connection.request({ type: 'instance.stop', mode, epoch: 0 }, ASK_TIMEOUT_MS)
+    } finally {
+      connection.close()
+    }
+  }
+
+  #certify(keeper: InstanceKeeper, pid: number, exit: ProcessExit): void {
+    const { dbid, content } = keeper.assignment
+    this.#options.ports.log.info({ dbid, content, pid, ...exit }, 'instance exited')
+    for (const connection of this.#connections) {
+      connection.send({ type: 'agent.exited', dbid, content, pid, code: exit.code, signal: exit.signal })
+    }
+  }
+
+  #accept(connection: Connection, hello: Hello): void {
+    if (hello.purpose !== 'control') {
+      throw new MirabelleError('message.bad', `an agent takes control connections, not ${hello.purpose}`)
+    }
+    this.#connections.add(connection)
+    connection.setHandlers({
+      onMessage: (message, respond) => {
+        this.#handle(message, respond)
+      },
+      onClose: () => this.#connections.delete(connection),
+    })
+  }
+
+  #handle(message: Message, respond: Responder | undefined): void {
+    const answer = this.#answer(message)
+    if (answer === undefined)
+      throw new MirabelleError('message.bad', `an agent does not take ${message.type}`)
+    answer.then(
+      (reply) => {
+        ;(respond as Responder | undefined)?.reply(reply as never)
+      },
+      (error: unknown) => respond?.fail(error),
+    )
+  }
+
+  #answer(message: Message): Promise<Message> | undefined {
+    switch (message.type) {
+      case 'agent.status':
+        return Promise.resolve(this.#status())
+      case 'agent.start':
+        return this.#startInstance(message.assignment)
+      case 'agent.stop':
+        return this.#stopInstance(message.dbid, (keeper) => keeper.stop(message.mode))
+      case 'agent.fence':
+        this.#options.ports.log.warn({ dbid: message.dbid, reason: message.reason }, 'fencing an instance')
+        return this.#stopInstance(message.dbid, (keeper) => keeper.fence())
+      case 'agent.create':
+        return this.#create(message)
+      case 'agent.remove':
+        return this.#remove(message.dbid)
+      case 'agent.shutdown':
+        return this.#shutdown(message.mode)
+      default:
+        return undefined
+    }
+  }
+
+  #status(): MessageOf<'agent.statusIs'> {
+    const instances = [...this.#keepers.values()].map((keeper) => keeper.row())
+    return { type: 'agent.statusIs', hostname: this.#options.config.hostname, pid: process.pid, instances }
+  }
+
+  async #startInstance(assignment: Assignment): Promise<Message> {
+    if (this.#ending)
+      throw new MirabelleError('not.ready', `the agent of ${this.#options.config.hostname} is shutting down`)
+    const keeper = this.#keepers.get(assignment.dbid) ?? this.#makeKeeper(assignment)
+    this.#keepers.set(assignment.dbid, keeper)
+    const pid = await keeper.start(assignment)
+    await this.#remember()
+    return { type: 'agent.started', dbid: assignment.dbid, pid }
+  }
+
+  async #stopInstance(dbid: Dbid, end: (keeper: InstanceKeeper) => Promise<boolean>): Promise<Message> {
+    const keeper = this.#keepers.get(dbid)
+    const wasRunning = keeper === undefined ? false : await end(keeper)
+    return { type: 'agent.stopped', dbid, wasRunning }
+  }
+
+  async #create({ assignment, clusterId, from }: MessageOf<'agent.create'>): Promise<Message> {
+    const { ports, config } = this.#options
+    const { disk } = ports
+    const { dbid, content, datadir } = assignment
+    if ((await disk.exists(datadir)) && (await disk.list(datadir)).length > 0) {
+      throw new MirabelleError(
+        'datadir.foreign',
+        `dbid ${dbid}: the folder ${datadir} exists and is not empty`,
+      )
+    }
+    // The identity is written last: a folder without one is the rest of a creation that did not end.
+    if (from === 'template') {
+      const template = await createTemplate({ cacheDir: config.templateDir, bootstrapSql })
+      await cloneTemplate(template, datadir)
+    } else await disk.makeDir(datadir)
+    await writeIdentity(disk, datadir, { clusterId, content, dbid, createdAt: ports.clock.now() })
+    this.#keepers.set(dbid, this.#makeKeeper(assignment))
+    await this.#remember()
+    return { type: 'ok' }
+  }
+
+  async #remove(dbid: Dbid): Promise<Message> {
+    const keeper = this.#keepers.get(dbid)
+    if (keeper === undefined) return { type: 'ok' }
+    if (keeper.running)
+      throw new MirabelleError('busy', `dbid ${dbid} runs as pid ${keeper.pid}; stop it first`)
+    await this.#options.ports.disk.remove(keeper.assignment.datadir)
+    this.#keepers.delete(dbid)
+    await this.#remember()
+    return { type: 'ok' }
+  }
+
+  async #remember(): Promise<void> {
+    const known: KnownInstance[] = [...this.#keepers.values()].map((keeper) => ({
+      assignment: keeper.assignment,
+      wanted: keeper.running,
+    }))
+    await this.#options.ports.disk.writeFileDurable(
+      instancesFile(this.#options.dir),
+      `${JSON.stringify(known, null, 2)}\n`,
+    )
+  }
+
+  async #shutdown(mode: StopMode): Promise<Message> {
+    await this.stop(mode)
+    // The answer leaves first.
+    this.#options.ports.clock.setTimer(50, () => {
+      void this.#listener?.close().then(this.#options.onEnd)
+    })
+    return { type: 'ok' }
+  }
+
+  /** Stops all instances of the host. */
+  async stop(mode: StopMode): Promise<void> {
+    this.#ending = true
+    await Promise.all([...this.#keepers.values()].map((keeper) => keeper.stop(mode)))
+    await this.#remember()
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Keeps one instance of the host: spawns it, adopts it, stops it, fences it, and hands out its death certificate.
+ * Made by the agent for each instance that it knows; lives as long as the agent. The machine decides what is possible, this file does it.
+ */
+import { MirabelleError, type AgentInstanceRow, type Assignment } from '@mirabelle/messages'
+import { createDecider, type Decider, type Ports } from '@mirabelle/runtime'
+import { instanceLogFile } from './agent-config.ts'
+import { instanceViewMachine } from './instance-view.machine.ts'
+import type { Processes, ProcessExit, WatchedProcess } from './process-port.ts'
+
+/** How long an orderly stop may take before the process is killed. */
+const STOP_LIMIT_MS = { smart: 60_000, fast: 10_000, immediate: 0 } as const
+const EXIT_LIMIT_MS = 5_000
+
+export type StopMode = keyof typeof STOP_LIMIT_MS
+
+export interface KeeperOptions {
+  readonly ports: Ports
+  readonly processes: Processes
+  /** The program that hosts an instance. */
+  readonly instanceScript: string
+  readonly hostDir: string
+  /** Asks the running instance to end (a control message). Rejects when it cannot be reached. */
+  readonly askToStop: (assignment: Assignment, mode: StopMode) => Promise<void>
+  readonly onExit: (keeper: InstanceKeeper, pid: number, exit: ProcessExit) => void
+}
+
+export class InstanceKeeper {
+  readonly #options: KeeperOptions
+  readonly #decider: Decider<typeof instanceViewMachine>
+  #assignment: Assignment
+  #process: WatchedProcess | undefined
+  /** Starts and stops one after the other; fencing does not wait. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(assignment: Assignment, options: KeeperOptions) {
+    this.#assignment = assignment
+    this.#options = options
+    const subject = { dbid: assignment.dbid, content: assignment.content }
+    this.#decider = createDecider(instanceViewMachine, {
+      log: options.ports.log,
+      subject: { actor: 'instance-view', ...subject },
+    })
+  }
+
+  get assignment(): Assignment {
+    return this.#assignment
+  }
+  get running(): boolean {
+    return this.#process !== undefined
+  }
+  get pid(): number | null {
+    return this.#process?.pid ?? null
+  }
+  row(): AgentInstanceRow {
+    const { dbid, content, datadir } = this.#assignment
+    return { dbid, content, pid: this.pid, state: this.#decider.state, datadir }
+  }
+
+  /** A process of an earlier agent was found. */
+  adopt(process: WatchedProcess): void {
+    this.#decider.dispatch({ type: 'ADOPTED' })
+    this.#watch(process)
+  }
+
+  /** Starts the process with the assignment; one that runs already is left as it is. Resolves with its pid. */
+  start(assignment: Assignment): Promise<number> {
+    return this.#serial(async () => {
+      if (this.#process !== undefined) return this.#process.pid
+      this.#assignment = assignment
+      const { ports, processes, instanceScript, hostDir } = this.#options
+      const startFile = `${assignment.datadir}/start.json`
+      if (!(await ports.disk.exists(assignment.datadir))) {
+        throw new MirabelleError(
+          'datadir.broken',
+          `dbid ${assignment.dbid}: the folder ${assignment.datadir} does not exist`,
+        )
+      }
+      await ports.disk.writeFileDurable(startFile, `${JSON.stringify(assignment, null, 2)}\n`)
+      this.#decider.dispatch({ type: 'START' })
+      try {
+        const process = await processes.spawn(
+          instanceScript,
+          ['--host-dir', hostDir, '--start', startFile],
+          instanceLogFile(assignment.datadir),
+        )
+        this.#decider.dispatch({ type: 'SPAWNED' })
+        this.#watch(process)
+        return process.pid
+      } catch (error) {
+        this.#decider.dispatch({ type: 'EXITED' })
+        throw error
+      }
+    })
+  }
+
+  /** Stops the process: asks it first unless the mode is immediate, kills it after the limit. Resolves with whether one ran. */
+  stop(mode: StopMode): Promise<boolean> {
+    return this.#serial(async () => {
+      const process = this.#process
+      if (process === undefined) return false
+      this.#decider.dispatch({ type: 'STOP' })
+      if (mode !== 'immediate') {
+        const asked = await this.#options.askToStop(this.#assignment, mode).then(
+          () => true,
+          (error: unknown) => {
+            this.#options.ports.log.warn(
+              { dbid: this.#assignment.dbid, err: error },
+              'the instance could not be asked to stop',
+            )
+            return false
+          },
+        )
+        if (asked && (await this.#exitsWithin(process, STOP_LIMIT_MS[mode]))) return true
+      }
+      await this.#killAndWait(process)
+      return true
+    })
+  }
+
+  /** Kills the process at once, whatever else is under way. Resolves when it is gone. */
+  async fence(): Promise<boolean> {
+    const process = this.#process
+    if (process === undefined) return false
+    this.#decider.dispatch({ type: 'FENCE' })
+    await this.#killAndWait(process)
+    return true
+  }
+
+  async #killAndWait(process: WatchedProcess): Promise<void> {
+    process.kill('SIGKILL')
+    if (await this.#exitsWithin(process, EXIT_LIMIT_MS)) return
+    throw new MirabelleError(
+      'timeout',
+      `dbid ${this.#assignment.dbid}: pid ${process.pid} did not end within ${EXIT_LIMIT_MS} ms of SIGKILL`,
+    )
+  }
+
+  #exitsWithin(process: WatchedProcess, limitMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = this.#options.ports.clock.setTimer(limitMs, () => {
+        resolve(false)
+      })
+      void process.exited.then(() => {
+        timer.clear()
+        resolve(true)
+      })
+    })
+  }
+
+  #watch(process: WatchedProcess): void {
+    this.#process = process
+    void process.exited.then((exit) => {
+      if (this.#process !== process) return
+      this.#process = undefined
+      this.#decider.dispatch({ type: 'EXITED' })
+      this.#options.onExit(this, process.pid, exit)
+    })
+  }
+
+  #serial<T>(task: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(task)
+    this.#last = done.catch(() => undefined) // told to the one who asked
+    return done
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Entry of an instance process: `node instance-main.js --host-dir FOLDER --start FILE`. Hosts a segment, or the coordinator or its standby for
+ * content -1. Ends with status 0 when it was stopped, 1 when it could not start or had to end.
+ */
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { Coordinator } from '@mirabelle/coordinator'
+import { createEngine } from '@mirabelle/engine'
+import { COORDINATOR_CONTENT, MirabelleError, type Assignment } from '@mirabelle/messages'
+import { createRealPorts, parseLogLevel, realDisk, type RealPorts } from '@mirabelle/runtime'
+import { createSegment } from '@mirabelle/segment'
+import { readAgentConfig, readJsonFile, type AgentConfig } from './agent-config.ts'
+import { VERSION } from './version.ts'
+
+interface Startable {
+  start(): Promise<void>
+  stop(mode: 'smart' | 'fast' | 'immediate'): Promise<void>
+}
+
+function host(ports: RealPorts, config: AgentConfig, assignment: Assignment): Startable {
+  const common = {
+    ports,
+    clusterId: config.clusterId,
+    assignment,
+    engine: createEngine({
+      dataDir: assignment.datadir,
+      logger: ports.log.child({ actor: 'engine', dbid: assignment.dbid }),
+      setTimer: (ms, fn) => ports.clock.setTimer(ms, fn),
+    }),
+    processInfo: () => ({ pid: process.pid, rssBytes: process.memoryUsage.rss() }),
+    onEnd: (error: MirabelleError | undefined) => {
+      if (error !== undefined) process.stderr.write(`${error.message}\n`)
+      ports.flush()
+      process.exit(error === undefined ? 0 : 1)
+    },
+  }
+  if (assignment.content !== COORDINATOR_CONTENT) return createSegment(common)
+  return new Coordinator({ ...common, version: VERSION, sqlHost: sqlHost(assignment) })
+}
+
+/** Clients come to the loopback address of a localhost cluster, to all addresses of a host otherwise. */
+function sqlHost(assignment: Assignment): string {
+  const loopback = assignment.listen.addresses.every(
+    (address) => address === 'localhost' || address === '::1' || address.startsWith('127.'),
+  )
+  return loopback ? '127.0.0.1' : '0.0.0.0'
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { 'host-dir': { type: 'string' }, start: { type: 'string' } } })
+  const hostDir = values['host-dir']
+  const startFile = values.start
+  if (hostDir === undefined || startFile === undefined)
+    throw new Error('usage: instance-main --host-dir FOLDER --start FILE')
+  const config = await readAgentConfig(realDisk, hostDir)
+  const assignment = (await readJsonFile(realDisk, startFile)) as Assignment | undefined
+  if (assignment === undefined) throw new MirabelleError('datadir.broken', `${startFile} is missing`)
+  const ports = createRealPorts({
+    name: `dbid${assignment.dbid}-content${assignment.content}`,
+    level: parseLogLevel(config.logLevel),
+    logFile: `${assignment.datadir}/log/mirabelle.log`,
+    clusterKey: readFileSync(config.keyFile),
+    encryption: config.encryption,
+  })
+  process.title = `mirabelle: dbid ${assignment.dbid}, content ${assignment.content}, ${assignment.role === 'p' ? 'primary' : 'mirror'}`
+  const hosted = host(ports, config, assignment)
+  const stop = (mode: 'fast' | 'immediate') => {
+    hosted.stop(mode).catch((error: unknown) => {
+      process.stderr.write(`stop: ${String(error)}\n`)
+      process.exit(1)
+    })
+  }
+  process.on('SIGTERM', () => stop('fast'))
+  process.on('SIGINT', () => stop('fast'))
+  process.on('SIGQUIT', () => stop('immediate'))
+  await hosted.start()
+}
+
+main().catch((error: unknown) => {
+  // `onEnd` has ended the process already when the instance itself could not go on; this is for what came before it.
+  process.stderr.write(`instance: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exit(1)
+})

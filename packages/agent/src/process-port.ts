@@ -1,0 +1,80 @@
+/** The process port: how the agent starts, watches and ends processes. */
+import { spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import type { Clock } from '@mirabelle/runtime'
+
+export interface ProcessExit {
+  readonly code: number | null
+  readonly signal: string | null
+}
+
+export interface WatchedProcess {
+  readonly pid: number
+  /** Resolves when the process is gone for certain. */
+  readonly exited: Promise<ProcessExit>
+  kill(signal: 'SIGTERM' | 'SIGKILL'): void
+}
+
+export interface Processes {
+  /** Starts a Node program that outlives the agent; its output is appended to the log. Rejects when the system refuses. */
+  spawn(script: string, args: readonly string[], logFile: string): Promise<WatchedProcess>
+  /** Watches a process that another agent started, or undefined when it is gone. */
+  adopt(pid: number): WatchedProcess | undefined
+}
+
+const ADOPTED_POLL_MS = 50
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    // Gone already is what was wanted.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+export function realProcesses(clock: Clock): Processes {
+  return {
+    spawn(script, args, logFile) {
+      const log = openSync(logFile, 'a', 0o600)
+      const child = spawn(process.execPath, ['--enable-source-maps', script, ...args], {
+        detached: true,
+        stdio: ['ignore', log, log],
+      })
+      closeSync(log)
+      const exited = new Promise<ProcessExit>((resolve) => {
+        child.once('exit', (code, signal) => {
+          resolve({ code, signal })
+        })
+      })
+      return new Promise((resolve, reject) => {
+        child.once('error', reject)
+        child.once('spawn', () => {
+          const pid = child.pid as number
+          child.unref()
+          resolve({ pid, exited, kill: (signal) => kill(pid, signal) })
+        })
+      })
+    },
+    adopt(pid) {
+      if (!alive(pid)) return undefined
+      const exited = new Promise<ProcessExit>((resolve) => {
+        const look = () => {
+          if (alive(pid)) clock.setTimer(ADOPTED_POLL_MS, look)
+          else resolve({ code: null, signal: null })
+        }
+        clock.setTimer(ADOPTED_POLL_MS, look)
+      })
+      return { pid, exited, kill: (signal) => kill(pid, signal) }
+    },
+  }
+}

@@ -1,0 +1,454 @@
+/**
+ * What makes an instance of content -1 the acting coordinator: catalog, lanes, FTS, links, administration.
+ *
+ * Made by the coordinator actor when its instance has become primary (at start, or by an activation); ended when the instance stops,
+ * fails, or is superseded by a higher epoch. Promise: it dispatches nothing before the segments that can be reached have promised its
+ * epoch, and each lane opens only when the prepared transactions found there are resolved.
+ */
+import { createFtsProber, type FtsProber } from '@mirabelle/fts'
+import {
+  isMirabelleError,
+  MirabelleError,
+  type Content,
+  type Message,
+  type MessageOf,
+  type ReplicationRow,
+  type SegmentRow,
+} from '@mirabelle/messages'
+import type { Hello, Ports, Responder } from '@mirabelle/runtime'
+import { initialCatalogSql } from '../catalog/catalog-sql.ts'
+import type { CatalogStore, ClusterSnapshot } from '../catalog/cluster-catalog.ts'
+import { Dispatcher } from '../dispatcher.ts'
+import type { OpenBackend } from '../lanes/lane-backend.ts'
+import { openRemoteBackend } from '../lanes/remote-backend.ts'
+import { assignmentFor } from './assignments.ts'
+import {
+  markStandby,
+  recoverInstances,
+  startInstances,
+  stopInstances,
+  type AdminSources,
+} from './cluster-admin.ts'
+import { collectInstances, collectState, standbyState, type StateSources } from './cluster-state.ts'
+import { SegmentLinks } from './segment-links.ts'
+import { Topology } from './topology.ts'
+import type { LiveState, StandbySummary } from '../views/live-views.ts'
+
+const PROMISE_TIMEOUT_MS = 1_000
+const CONNECT_TIMEOUT_MS = 1_000
+const LANE_SILENCE_MS = 2_000
+
+export interface ServiceOptions {
+  readonly ports: Ports
+  readonly ownDbid: number
+  readonly version: string
+  readonly store: CatalogStore
+  /** The coordinator's own lane. */
+  readonly openLocal: OpenBackend
+  readonly ownStatus: () => MessageOf<'instance.statusIs'>
+  /** Highest epoch that this instance has promised, and a way to promise more (durable). */
+  readonly promisedEpoch: () => number
+  readonly promiseEpoch: (epoch: number) => Promise<void>
+  /** A coordinator of a higher epoch exists: this one must end. Called once. */
+  readonly onSuperseded: (reason: string) => void
+  /** A cluster without mirrors lost a segment and its policy is to shut down. */
+  readonly onShutdownNeeded: (reason: string) => void
+}
+
+export class CoordinatorService {
+  readonly dispatcher: Dispatcher
+  readonly topology: Topology
+  readonly fts: FtsProber
+  readonly links: SegmentLinks
+  readonly incarnation: string
+  readonly #options: ServiceOptions
+  #standbyChangedAt: number | null = null
+  #standbySummary = ''
+  #superseded = false
+  #closed = false
+
+  private constructor(options: ServiceOptions, topology: Topology) {
+    const { ports } = options
+    this.#options = options
+    this.topology = topology
+    this.incarnation = ports.random.hex(6)
+    this.links = new SegmentLinks({
+      ports,
+      topology,
+      hello: () => this.hello('control'),
+      onDeath: (certificate) => {
+        ports.log.info(
+          { dbid: certificate.dbid, content: certificate.content, pid: certificate.pid },
+          'death certificate',
+        )
+        this.fts.notify({ kind: 'death', dbid: certificate.dbid, pid: certificate.pid })
+      },
+      onInstanceLost: (dbid, reason) => {
+        this.fts.notify({
+          kind: reason.code === 'connection.silent' ? 'connection-silent' : 'connection-lost',
+          dbid,
+        })
+      },
+    })
+    this.dispatcher = new Dispatcher({
+      ports,
+      contents: [-1, ...topology.contents],
+      incarnation: this.incarnation,
+      failoverTimeoutMs: () => topology.settings.failover_timeout,
+      onLaneLost: (content, reason) => {
+        this.#laneLost(content, reason)
+      },
+    })
+    this.fts = createFtsProber({
+      ports: { clock: ports.clock, log: ports.log.child({ actor: 'fts' }) },
+      catalog: topology,
+      transport: this.links,
+      settings: () => topology.settings,
+      onTopologyChange: (content) => {
+        this.#aim(content)
+        this.#refreshStandbyTopology()
+      },
+      onHealthChange: (state) => {
+        if (state.health === 'double-fault' || state.health === 'down') {
+          this.dispatcher.setUnavailable(
+            state.content,
+            new MirabelleError(
+              'content.unavailable',
+              `content ${state.content} is unavailable: ${state.health === 'down' ? 'its segment is down and has no mirror' : 'its primary is down and its mirror cannot take over'}`,
+            ),
+          )
+        }
+      },
+      onShutdownNeeded: (content, reason) => {
+        options.onShutdownNeeded(`content ${content}: ${reason}`)
+      },
+      onSuperseded: (reason) => {
+        this.#supersede(reason)
+      },
+    })
+  }
+
+  /**
+   * Loads the catalog and takes up the role: as the coordinator that the catalog names, or, when the catalog still calls this instance the
+   * standby, as the one that takes over. `initial` fills the catalog of a new cluster. Rejects when this instance may not be coordinator.
+   */
+  static async begin(
+    options: ServiceOptions,
+    initial: ClusterSnapshot | undefined,
+    runSql: (sql: string) => Promise<unknown>,
+  ): Promise<CoordinatorService> {
+    const snapshot = await loadOrInitialise(options, initial, runSql)
+    const topology = new Topology(snapshot, options.store)
+    if (topology.row(options.ownDbid)?.role === 'm') await recordActivation(options, topology)
+    else if (options.promisedEpoch() > topology.epoch) {
+      throw new MirabelleError(
+        'epoch.stale',
+        `Standby activated, this node no more can act as coordinator (epoch ${topology.epoch}, promised ${options.promisedEpoch()})`,
+      )
+    } else await options.promiseEpoch(topology.epoch)
+    const service = new CoordinatorService(options, topology)
+    try {
+      await service.#takePromises()
+    } catch (error) {
+      await service.close(
+        isMirabelleError(error) ? error : new MirabelleError('internal', String(error), { cause: error }),
+      )
+      throw error
+    }
+    return service
+  }
+
+  hello(purpose: Hello['purpose']): Hello {
+    return {
+      clusterId: this.topology.clusterId,
+      kind: 'instance',
+      dbid: this.#options.ownDbid,
+      content: -1,
+      name: `coordinator dbid ${this.#options.ownDbid}`,
+      purpose,
+      epoch: this.topology.epoch,
+    }
+  }
+
+  /** All instances that can be reached promise the epoch; one that has promised a higher one ends this coordinator. */
+  async #takePromises(): Promise<void> {
+    const { ports } = this.#options
+    const rows = this.topology
+      .rows()
+      .filter((row) => row.dbid !== this.#options.ownDbid && row.status === 'u')
+    const answers = await Promise.allSettled(
+      rows.map((row) =>
+        this.links
+          .instance(row)
+          .request(
+            { type: 'epoch.promise', dbid: row.dbid, content: row.content, epoch: this.topology.epoch },
+            PROMISE_TIMEOUT_MS,
+          ),
+      ),
+    )
+    answers.forEach((answer, i) => {
+      const row = rows[i] as SegmentRow
+      if (answer.status === 'fulfilled') return
+      if (isMirabelleError(answer.reason, 'epoch.stale')) {
+        throw new MirabelleError(
+          'epoch.stale',
+          `Standby activated, this node no more can act as coordinator: dbid ${row.dbid} obeys a higher epoch than ${this.topology.epoch}`,
+        )
+      }
+      ports.log.info(
+        { dbid: row.dbid, content: row.content },
+        `no promise of epoch ${this.topology.epoch} yet: ${String(answer.reason)}`,
+      )
+    })
+  }
+
+  /** Opens the lanes: from here on statements run. Called once, when everything around it is plugged together. */
+  openLanes(): void {
+    this.dispatcher.setPrimary(-1, 'local', this.#options.openLocal)
+    for (const content of this.topology.contents) this.#aim(content)
+  }
+
+  /** Starts FTS: from here on roles change. At the start of a cluster only after the instances had time to come up. */
+  watch(): void {
+    this.links.watchAgents()
+    this.fts.start()
+    // Control links stand all the time: their heartbeats are what notices a process that hangs.
+    for (const row of this.topology.rows()) {
+      if (row.dbid !== this.#options.ownDbid) this.links.watch(row)
+    }
+  }
+
+  /** Points the lane of a content at its acting primary. */
+  #aim(content: Content): void {
+    const row = this.topology.primary(content)
+    if (row === undefined) return
+    this.dispatcher.setPrimary(content, `dbid ${row.dbid}`, (events, nextSeq) =>
+      openRemoteBackend(
+        row,
+        {
+          ports: this.#options.ports,
+          hello: () => this.hello('dispatch'),
+          epoch: () => this.topology.epoch,
+          incarnation: this.incarnation,
+          connectTimeoutMs: CONNECT_TIMEOUT_MS,
+          silenceTimeoutMs: LANE_SILENCE_MS,
+        },
+        events,
+        nextSeq,
+      ).catch((error: unknown) => {
+        if (isMirabelleError(error, 'epoch.stale')) this.#supersede(error.message)
+        throw error
+      }),
+    )
+  }
+
+  #laneLost(content: Content, reason: MirabelleError): void {
+    const row = this.topology.primary(content)
+    if (content >= 0 && row !== undefined) {
+      this.fts.notify({
+        kind: reason.code === 'connection.silent' ? 'connection-silent' : 'connection-lost',
+        dbid: row.dbid,
+      })
+    }
+  }
+
+  /** Ends processes that still act as primary although the catalog has them as failed: their host was out of reach when they lost the role. */
+  async #fenceLeftovers(hostname: string): Promise<void> {
+    const failed = this.topology
+      .rows()
+      .filter(
+        (row) => row.hostname === hostname && row.content >= 0 && row.role === 'm' && row.status === 'd',
+      )
+    for (const row of failed) {
+      try {
+        const status = await this.links.instance(row).request({ type: 'instance.status' }, PROMISE_TIMEOUT_MS)
+        if (status.roleState !== 'primary' || this.topology.row(row.dbid)?.status !== 'd') continue
+        await this.links.fence(row, 'its mirror was promoted while its host was out of reach')
+      } catch (error) {
+        this.#options.ports.log.debug(
+          { dbid: row.dbid, err: error },
+          'no process of a failed instance to fence',
+        )
+      }
+    }
+  }
+
+  #supersede(reason: string): void {
+    if (this.#superseded || this.#closed) return
+    this.#superseded = true
+    this.#options.onSuperseded(reason)
+  }
+
+  /** Tells the standby who is who, so that it can be activated when this process is gone. Best effort: it is told again at each change. */
+  #refreshStandbyTopology(): void {
+    const standby = this.topology.mirror(-1)
+    if (standby === undefined) return
+    this.links
+      .instance(standby)
+      .request(
+        { type: 'instance.assign', assignment: assignmentFor(this.topology, standby, 'm') },
+        PROMISE_TIMEOUT_MS,
+      )
+      .catch((error: unknown) => {
+        this.#options.ports.log.debug(
+          { dbid: standby.dbid, err: error },
+          'the standby could not be told the topology',
+        )
+      })
+  }
+
+  get #admin(): AdminSources {
+    return {
+      topology: this.topology,
+      links: this.links,
+      fts: () => this.fts,
+      clock: this.#options.ports.clock,
+      log: this.#options.ports.log,
+      ownDbid: this.#options.ownDbid,
+    }
+  }
+  get #stateSources(): StateSources {
+    const { ports, ownDbid, ownStatus, version } = this.#options
+    return {
+      topology: this.topology,
+      links: this.links,
+      fts: this.fts,
+      clock: ports.clock,
+      ownDbid,
+      ownStatus,
+      inDoubt: () => this.dispatcher.registry.inDoubt(),
+      version,
+    }
+  }
+
+  /** Starts every instance that should run. */
+  startInstances() {
+    return startInstances(this.#admin)
+  }
+  stopInstances(mode: 'smart' | 'fast' | 'immediate') {
+    return stopInstances(mode, this.#admin)
+  }
+  /** For the commit gate of content -1. */
+  markStandby(stale: boolean): Promise<void> {
+    return markStandby(stale, this.#admin)
+  }
+
+  /** Answers an administrative message; undefined when it is none. */
+  admin(message: Message): Promise<Message> | undefined {
+    switch (message.type) {
+      case 'cluster.state':
+        return collectState(this.#stateSources).then((state) => ({ type: 'cluster.stateIs', state }))
+      case 'cluster.start':
+        return this.startInstances().then((results) => {
+          void this.fts.requestScan().catch(() => undefined) // the prober may be stopping
+          return { type: 'cluster.done', results }
+        })
+      case 'cluster.recover':
+        return recoverInstances(message, this.#admin).then((results) => ({ type: 'cluster.done', results }))
+      case 'cluster.probe':
+        return this.fts.requestScan().then(() => ({ type: 'ok' }))
+      default:
+        return undefined
+    }
+  }
+
+  /** Handles a message of a control connection; false when it is not for the coordinator. */
+  control(message: Message, respond: Responder | undefined): boolean {
+    const answer = this.admin(message)
+    if (answer === undefined) return false
+    answer.then(
+      (reply) => {
+        ;(respond as Responder | undefined)?.reply(reply as never)
+      },
+      (error: unknown) => respond?.fail(error),
+    )
+    return true
+  }
+
+  /** What the live views are filled from. */
+  async liveState(): Promise<LiveState> {
+    const instances = await collectInstances(this.#stateSources)
+    const replication: { content: number; row: ReplicationRow }[] = []
+    for (const row of instances) {
+      if (row.role === 'p' && row.replication !== null)
+        replication.push({ content: row.content, row: row.replication })
+    }
+    return {
+      replication,
+      instances,
+      standby: this.#standby(standbyState(instances)),
+      laneDepth: (content) => {
+        const lane = this.dispatcher.lanes.get(content)
+        return lane === undefined ? 0 : lane.inFlight + lane.queue.waiting.length
+      },
+    }
+  }
+
+  #standby(state: ReturnType<typeof standbyState>): StandbySummary {
+    const summary = (
+      {
+        none: 'Not Configured',
+        streaming: 'Synchronized',
+        catchup: 'Synchronizing',
+        down: 'Not Synchronized',
+      } as const
+    )[state]
+    if (summary !== this.#standbySummary) {
+      this.#standbySummary = summary
+      this.#standbyChangedAt = this.#options.ports.clock.now()
+    }
+    const configured = state !== 'none'
+    return {
+      summary,
+      detail: state === 'down' ? 'Connection error' : null,
+      changedAt: configured ? this.#standbyChangedAt : null,
+      error: null,
+    }
+  }
+
+  async close(reason: MirabelleError): Promise<void> {
+    this.#closed = true
+    await this.fts.stop()
+    this.dispatcher.close(reason)
+    this.links.close()
+  }
+}
+
+async function loadOrInitialise(
+  options: ServiceOptions,
+  initial: ClusterSnapshot | undefined,
+  runSql: (sql: string) => Promise<unknown>,
+): Promise<ClusterSnapshot> {
+  try {
+    return await options.store.load()
+  } catch (error) {
+    if (!isMirabelleError(error, 'datadir.broken') || initial === undefined) throw error
+    await runSql(initialCatalogSql(initial))
+    return options.store.load()
+  }
+}
+
+/** The standby becomes the coordinator: its row takes the role, the old coordinator's row goes, the epoch rises. One durable change. */
+async function recordActivation(options: ServiceOptions, topology: Topology): Promise<void> {
+  const own = topology.row(options.ownDbid)
+  if (own === undefined) throw new MirabelleError('internal', `dbid ${options.ownDbid} is not in the catalog`)
+  const old = topology.primary(-1)
+  const epoch = Math.max(topology.epoch, options.promisedEpoch()) + 1
+  await options.promiseEpoch(epoch)
+  if (old === undefined || old.dbid === own.dbid) {
+    // An activation that was interrupted after the catalog had changed.
+    await topology.change({ epoch })
+    return
+  }
+  await topology.change({
+    epoch,
+    removeDbids: [old.dbid],
+    replaceRows: [{ ...own, role: 'p', preferredRole: 'p', mode: 's', status: 'u' }],
+    history: [
+      {
+        dbid: own.dbid,
+        description: `standby activate: dbid ${own.dbid} acts as coordinator, dbid ${old.dbid} was removed`,
+      },
+    ],
+  })
+}

@@ -1,0 +1,89 @@
+/** What a standby asks before it takes over: does the old coordinator still answer, and do the segments know that this standby is behind? */
+import {
+  isMirabelleError,
+  MirabelleError,
+  type Assignment,
+  type Endpoint,
+  type MessageOf,
+  type ReplyOf,
+  type RequestType,
+} from '@mirabelle/messages'
+import type { Hello, Ports } from '@mirabelle/runtime'
+import { TOPOLOGY_SETTING } from '../ha/assignments.ts'
+
+const ASK_TIMEOUT_MS = 700
+
+interface Known {
+  readonly dbid: number
+  readonly content: number
+  readonly endpoint: Endpoint
+}
+
+async function ask<K extends RequestType>(
+  ports: Ports,
+  hello: Hello,
+  endpoint: Endpoint,
+  message: MessageOf<K>,
+): Promise<ReplyOf<K>> {
+  const connection = await ports.network.connect(endpoint, hello, {
+    timeoutMs: ASK_TIMEOUT_MS,
+    silenceTimeoutMs: 0,
+  })
+  try {
+    return await connection.request(message, ASK_TIMEOUT_MS)
+  } finally {
+    connection.close()
+  }
+}
+
+/** The instances that the standby was told of. */
+function knownInstances(assignment: Assignment): Known[] {
+  const text = assignment.settings[TOPOLOGY_SETTING]
+  return text === undefined ? [] : (JSON.parse(text) as Known[])
+}
+
+/** Rejects with `coordinator.alive` when the old coordinator answers as primary. A hung or dead one, or a dead host, costs at most 0.7 s. */
+export async function refuseWhileCoordinatorLives(
+  ports: Ports,
+  hello: Hello,
+  assignment: Assignment,
+): Promise<void> {
+  if (assignment.peer === null) return
+  let status: MessageOf<'instance.statusIs'>
+  try {
+    status = await ask(ports, hello, assignment.peer.endpoint, { type: 'instance.status' })
+  } catch (error) {
+    ports.log.info({ dbid: assignment.peer.dbid, err: error }, 'the old coordinator does not answer')
+    return
+  }
+  if (status.roleState === 'primary' || status.roleState === 'starting') {
+    throw new MirabelleError(
+      'coordinator.alive',
+      `the coordinator dbid ${status.dbid} (pid ${status.pid}) is still active: stop it first, or use --force`,
+    )
+  }
+}
+
+/** Rejects with `standby.stale` when a segment has recorded that the old coordinator went on without this standby. */
+export async function refuseWhenStale(
+  ports: Ports,
+  hello: Hello,
+  assignment: Assignment,
+  epoch: number,
+): Promise<void> {
+  const others = knownInstances(assignment).filter((one) => one.content >= 0)
+  const answers = await Promise.allSettled(
+    others.map((one) =>
+      ask(ports, hello, one.endpoint, { type: 'epoch.promise', dbid: one.dbid, content: one.content, epoch }),
+    ),
+  )
+  for (const answer of answers) {
+    if (answer.status === 'fulfilled' && answer.value.standbyStale) {
+      throw new MirabelleError(
+        'standby.stale',
+        'the standby coordinator lacks changes that the old coordinator made without it: start the old coordinator again, or accept the loss with --force',
+      )
+    }
+    if (answer.status === 'rejected' && isMirabelleError(answer.reason, 'epoch.stale')) throw answer.reason
+  }
+}
