@@ -11,7 +11,7 @@ import type { OpenBackend } from './lane-backend.ts'
 import type { Lane } from './lane.ts'
 
 const FIRST_RETRY_MS = 5
-const LONGEST_RETRY_MS = 250
+const LONGEST_RETRY_MS = 25
 
 export interface LaneKeeperOptions {
   readonly lane: Lane
