@@ -45,7 +45,7 @@ export interface InstanceHooks {
   readonly onEnd: (error: MirabelleError | undefined) => void
   /** A connection of purpose `dispatch` while primary; sets its handlers. Without it such connections are refused. */
   readonly onDispatch?: (connection: Connection, hello: Hello) => void
-  /** A connection of purpose `copy`; sets its handlers. Without it such connections are refused. */
+  /** A connection of purpose `copy`; sets its handlers. Default: the sender of the block-wise copy, where the engine is PostgreSQL. */
   readonly onCopy?: (connection: Connection, hello: Hello) => void
   /** A control message that the instance does not know. Returns true when it was taken. */
   readonly onControl?: (connection: Connection, message: Message, respond: Responder | undefined) => boolean
@@ -62,7 +62,7 @@ export interface InstanceHooks {
   readonly markStandby?: (stale: boolean) => Promise<void>
   /** Where the instance's own SQL runs. Default: straight into the engine, right only when nobody else uses it. */
   readonly quietLane?: QuietLane
-  /** The block-wise copy. Without it a mirror that cannot follow becomes `unfit`. */
+  /** Copies the base. Default: the block-wise copy, where the engine is PostgreSQL. Without it a mirror that cannot follow becomes `unfit`. */
   readonly copyFromPeer?: CopyFromPeer
   /** More for `instance.statusIs.detail`. */
   readonly detail?: () => string
@@ -89,6 +89,6 @@ export interface InstanceOptions {
   readonly wal?: WalParts
   /** Process id and resident memory, for `instance.statusIs`. */
   readonly processInfo?: () => { readonly pid: number; readonly rssBytes: number }
-  /** Checkpoints, slot and vacuum. Off where the engine is no PostgreSQL. Default on. */
+  /** Checkpoints, slot, vacuum and block-wise copies. Off where the engine is no PostgreSQL. Default on. */
   readonly maintenance?: boolean
 }

@@ -38,8 +38,10 @@ export function acceptConnection(subject: ConnectionSubject, connection: Connect
     case 'copy': {
       const refused = refusal('copy.begin', subject.roleState, subject)
       if (refused !== undefined) throw refused
-      if (subject.hooks.onCopy === undefined) throw noSuchPurpose(subject, hello)
-      subject.hooks.onCopy(connection, hello)
+      const { copies } = subject.primary ?? {}
+      if (subject.hooks.onCopy !== undefined) subject.hooks.onCopy(connection, hello)
+      else if (copies === undefined) throw noSuchPurpose(subject, hello)
+      else copies.accept(connection, hello)
     }
   }
 }

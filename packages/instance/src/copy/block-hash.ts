@@ -24,10 +24,18 @@ export function hashBlocks(bytes: Uint8Array): Uint8Array {
   return hashes
 }
 
-/** Hashes of `blocks` blocks of a file from `firstBlock` on; fewer when the file ends. The event loop turns between slices. */
-export async function hashFile(file: FileHandle, firstBlock: number, blocks: number): Promise<Uint8Array> {
+/**
+ * Hashes of `blocks` blocks of a file from `firstBlock` on; fewer when the file ends, or is taken to end at `fileEnd`. The event loop
+ * turns between slices.
+ */
+export async function hashFile(
+  file: FileHandle,
+  firstBlock: number,
+  blocks: number,
+  fileEnd = Number.POSITIVE_INFINITY,
+): Promise<Uint8Array> {
   const hashes = new Uint8Array(blocks * HASH_BYTES)
-  const end = (firstBlock + blocks) * BLOCK_BYTES
+  const end = Math.min((firstBlock + blocks) * BLOCK_BYTES, fileEnd)
   let have = 0
   for (let at = firstBlock * BLOCK_BYTES; at < end; at += SLICE_BYTES) {
     const wanted = Math.min(SLICE_BYTES, end - at)

@@ -34,9 +34,12 @@ export interface CopyRequest {
 /** What a complete copy needs in order to be started as a mirror. */
 export interface CopyResult {
   readonly timeline: Timeline
-  /** WAL is needed from here on (a record boundary): where the walreceiver begins. */
+  /** End of the checked WAL that came with the copy (a record boundary): where the walreceiver goes on. */
   readonly startLsn: Lsn
   readonly history: readonly HistoryEntry[]
+  /** Size of the primary's files, and how much of that (and of WAL) had to be sent, for the log. */
+  readonly bytesTotal?: number
+  readonly bytesFetched?: number
 }
 
 /** Copies the base. Can be killed at any point; running it again completes it. Rejects with what went wrong, typed. */

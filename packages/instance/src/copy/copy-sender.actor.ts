@@ -15,7 +15,7 @@ import {
   type Lsn,
   type Timeline,
 } from '@mirabelle/messages'
-import type { Clock, Connection, Disk, Hello, Logger } from '@mirabelle/runtime'
+import type { Clock, Connection, Disk, Hello, Logger, Timer } from '@mirabelle/runtime'
 import { CopySession } from './copy-session.ts'
 import type { Quietly } from './online-backup.ts'
 
@@ -50,6 +50,7 @@ export class CopySender {
   readonly #sessions = new Set<CopySession>()
   /** WAL from here on is needed; the lowest counts. */
   readonly #pins = new Map<CopySession, Lsn>()
+  readonly #timers = new Set<Timer>()
   #busy: CopySession | undefined
   #closed = false
 
@@ -85,6 +86,8 @@ export class CopySender {
     this.#closed = true
     for (const session of this.#sessions) session.end(reason)
     this.#pins.clear()
+    for (const timer of this.#timers) timer.clear()
+    this.#timers.clear()
   }
 
   /** One at a time: throws `copy.busy`. */
@@ -111,7 +114,7 @@ export class CopySender {
   /** The session's connection is closed. */
   left(session: CopySession): void {
     this.#sessions.delete(session)
-    if (!session.complete) {
+    if (!session.complete || this.#closed) {
       this.#pins.delete(session)
       return
     }
@@ -119,6 +122,10 @@ export class CopySender {
       { dbid: session.hello.dbid, lsn: formatLsn(this.#pins.get(session) ?? 0) },
       'WAL is kept until the copy has had time to connect',
     )
-    this.options.clock.setTimer(PIN_AFTER_MS, () => this.#pins.delete(session))
+    const timer = this.options.clock.setTimer(PIN_AFTER_MS, () => {
+      this.#timers.delete(timer)
+      this.#pins.delete(session)
+    })
+    this.#timers.add(timer)
   }
 }

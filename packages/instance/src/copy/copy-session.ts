@@ -16,14 +16,13 @@ const MAX_READ_BYTES = 4 * 1024 * 1024
 const MAX_HASH_BLOCKS = 8192
 const MAX_REQUESTS = 64
 /** A copy that asks for nothing for so long is over, ms. */
-const IDLE_MS = 300_000
+const IDLE_MS = 600_000
 /** Not for the copy: our own file of the disk check. */
 const OWN_FILES = /(^|\/)fts_probe_file\.bak/
 const WAL_PATH = /^pg_wal\/([0-9A-F]{24}|([0-9A-F]{8})\.history)$/
 const FILE_MODE = 0o600
 const FOLDER_MODE = 0o700
 
-type CopyRequestType = 'copy.begin' | 'copy.hashes' | 'copy.read' | 'copy.end'
 let copies = 0
 
 export class CopySession {
@@ -67,7 +66,7 @@ export class CopySession {
     this.#requests++
     this.#answer(message)
       .then(
-        (reply) => (respond as Responder<CopyRequestType>).reply(reply),
+        (reply) => respond.reply(reply as never),
         (error: unknown) => respond.fail(error),
       )
       .finally(() => {
@@ -181,7 +180,8 @@ export class CopySession {
     try {
       end = await endBackup(this.#backup())
     } catch (error) {
-      this.#inBackup = true
+      if (this.#gone) this.#abandon()
+      else this.#inBackup = true
       throw error
     }
     this.#sender.vacate(this)

@@ -6,6 +6,8 @@ export const pgdataDir = (datadir: string): string => `${datadir}/pgdata`
 export const pgWalDir = (datadir: string): string => `${datadir}/pgdata/pg_wal`
 /** WAL files that a mirror received. */
 export const receivedWalDir = (datadir: string): string => `${datadir}/wal`
+/** WAL of an ex-primary that its successor does not have, kept until an administrator deletes it. */
+export const divergedDir = (datadir: string): string => `${datadir}/diverged`
 /** Small durable files of ours. */
 export const stateDir = (datadir: string): string => `${datadir}/state`
 /** Who this folder belongs to. */

@@ -1,0 +1,27 @@
+/**
+ * The mark of a copy that has begun to change the data directory, `D/state/copy-begun.json`. A full copy that was interrupted finds by it
+ * that what lies there is its own beginning, and goes on with that.
+ */
+import type { Disk } from '@mirabelle/runtime'
+import { readJson } from '../state/json-file.ts'
+import { stateDir } from '../state/layout.ts'
+import type { CopyMode } from './copy-from-peer.ts'
+
+const markFile = (datadir: string): string => `${stateDir(datadir)}/copy-begun.json`
+
+/** The mode of the copy that was begun and not completed; undefined when there is none. */
+export async function begunCopy(disk: Disk, datadir: string): Promise<CopyMode | undefined> {
+  const mark = (await readJson(disk, markFile(datadir))) as { readonly mode?: CopyMode } | undefined
+  return mark?.mode
+}
+
+/** Durable before the first byte of the data directory is changed. */
+export async function markBegun(disk: Disk, datadir: string, mode: CopyMode): Promise<void> {
+  await disk.makeDir(stateDir(datadir))
+  await disk.writeFileDurable(markFile(datadir), `${JSON.stringify({ mode })}\n`)
+}
+
+export async function markComplete(disk: Disk, datadir: string): Promise<void> {
+  await disk.remove(markFile(datadir))
+  await disk.syncDir(stateDir(datadir))
+}

@@ -1,0 +1,40 @@
+/** The local side of a copy: folders made, what the primary does not have deleted, folders made durable. */
+import type { Disk } from '@mirabelle/runtime'
+
+/** Paths below the data directory, without a slash at the end. */
+export interface WantedTree {
+  readonly folders: ReadonlySet<string>
+  readonly files: ReadonlySet<string>
+}
+
+/** The tree of a `copy.begun` list, in which folders end in a slash. */
+export function wantedTree(paths: Iterable<string>): WantedTree {
+  const folders = new Set<string>()
+  const files = new Set<string>()
+  for (const path of paths) {
+    if (path.endsWith('/')) folders.add(path.slice(0, -1))
+    else files.add(path)
+  }
+  return { folders, files }
+}
+
+/** Deletes what is not wanted and makes the folders. Files stay as they are. */
+export async function shapeTree(disk: Disk, root: string, wanted: WantedTree): Promise<void> {
+  await disk.makeDir(root)
+  await prune(disk, root, '', wanted)
+  for (const folder of wanted.folders) await disk.makeDir(`${root}/${folder}`)
+}
+
+/** Makes the entries of all wanted folders durable, inner ones first. */
+export async function syncTree(disk: Disk, root: string, wanted: WantedTree): Promise<void> {
+  for (const folder of [...wanted.folders].reverse()) await disk.syncDir(`${root}/${folder}`)
+  await disk.syncDir(root)
+}
+
+async function prune(disk: Disk, root: string, below: string, wanted: WantedTree): Promise<void> {
+  for (const entry of await disk.list(`${root}/${below}`)) {
+    const path = below === '' ? entry.name : `${below}/${entry.name}`
+    if (entry.isDirectory && wanted.folders.has(path)) await prune(disk, root, path, wanted)
+    else if (entry.isDirectory || !wanted.files.has(path)) await disk.remove(`${root}/${path}`)
+  }
+}
