@@ -3,6 +3,7 @@ import { fork } from 'node:child_process'
 import { assignmentOf, control, Dispatcher, makeFolders, until } from './support/cluster-of-one.ts'
 import type { Assignment } from '@mirabelle/messages'
 
+const say = (line: string) => void process.stdout.write(`${line}\n`)
 const folders = await makeFolders([2, 3])
 const children: ReturnType<typeof fork>[] = []
 const start = (assignment: Assignment): Promise<number> =>
@@ -18,7 +19,7 @@ const start = (assignment: Assignment): Promise<number> =>
     child.once('exit', (status) => reject(new Error(`child ended with ${status}`)))
   })
 const primary = await start(assignmentOf(folders.base, 2, 'p', { dbid: 3, port: 1 }))
-const mirror = await start(assignmentOf(folders.base, 3, 'm', { dbid: 2, port: primary }))
+await start(assignmentOf(folders.base, 3, 'm', { dbid: 2, port: primary }))
 const fts = await control(primary, 2)
 await until(fts.probe, (answer) => answer.isInSync, 'in sync')
 const coordinator = await Dispatcher.open(primary, 2)
@@ -64,12 +65,12 @@ for (const inFlight of [1, 4, 16, 64, 256]) {
     }),
   )
   const seconds = (performance.now() - startedAt) / 1000
-  console.error(
+  say(
     `${inFlight} in flight: ${Math.round((id - from) / seconds)} inserts/s, ${((id - from) / (coordinator.frames - frames)).toFixed(1)} answers a frame`,
   )
 }
 const after = await fts.status()
-console.error(`rss ${Math.round(status.rssBytes / 1e6)} → ${Math.round(after.rssBytes / 1e6)} MB`, mirror)
+say(`rss ${Math.round(status.rssBytes / 1e6)} → ${Math.round(after.rssBytes / 1e6)} MB`)
 for (const child of children)
   child.removeAllListeners('exit').kill(process.env['PROF'] === undefined ? 'SIGKILL' : 'SIGTERM')
 await folders.remove()

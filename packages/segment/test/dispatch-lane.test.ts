@@ -34,6 +34,7 @@ function setUp(syncRep = false) {
 async function newSession(lane: DispatchLane, epoch: number) {
   const sent: Message[] = []
   let closedBy: MirabelleError | undefined
+  // eslint-disable-next-line prefer-const -- the connection's handlers name the session before it exists
   let session: Session
   const connection = {
     send: (message: Message) => sent.push(message),
