@@ -1,0 +1,181 @@
+/**
+ * One PostgreSQL at a time, as the main thread knows it: starting it in a worker, waiting until it is open or recovering,
+ * ending it, and telling an expected end from a death.
+ *
+ * Owned by the engine. Each `start` makes a new worker; whoever waits for a start or a promotion gets an answer whatever happens.
+ */
+import { formatLsn, INVALID_LSN, type Lsn, type Timeline } from '@mirabelle/messages'
+import { EngineRefused, EngineStopped } from '../errors.ts'
+import type { EngineLogger } from '../options.ts'
+import { Field, SharedState } from '../shared/shared-state.ts'
+import type { FromWorker, Report } from '../shared/worker-protocol.ts'
+import { WorkerHost } from './worker-host.ts'
+
+/** Where received WAL ends. */
+export interface Received {
+  readonly timeline: Timeline
+  readonly receivedEnd: Lsn
+}
+
+/** What a start or a promotion led to. */
+export type BackendStarted =
+  | { readonly state: 'open'; readonly timeline: Timeline; readonly lsn: Lsn; readonly walWrites: number }
+  | { readonly state: 'recovering'; readonly replay: Lsn }
+
+export interface BackendOptions {
+  readonly root: string
+  readonly segmentBytes: number
+  readonly settings: readonly string[]
+  readonly logger: EngineLogger
+  readonly onReport: (report: Report) => void
+  readonly onOutput: (seq: number, chunk: Uint8Array) => void
+  /** It ended although nobody asked it to, and nobody waits for a start. */
+  readonly onDied: (reason: string, cause: Error | undefined) => void
+}
+
+interface Waiter {
+  resolve: (started: BackendStarted) => void
+  reject: (error: Error) => void
+}
+
+export class Backend {
+  readonly #options: BackendOptions
+  #host: WorkerHost | undefined
+  #waiter: Waiter | undefined
+  #deathNote: string | undefined
+
+  constructor(options: BackendOptions) {
+    this.#options = options
+  }
+
+  /** The numbers shared with the worker; undefined when there is none. */
+  get state(): SharedState | undefined {
+    return this.#host?.state
+  }
+
+  /** PostgreSQL's last log lines, oldest first. */
+  get log(): readonly string[] {
+    return this.#host?.log ?? []
+  }
+
+  get replayLsn(): Lsn {
+    return this.#host?.state.replay() ?? INVALID_LSN
+  }
+
+  /** Starts PostgreSQL. Rejects with EngineRefused when it ends before it is open (primary) or recovering (`received` given). */
+  start(received?: Received): Promise<BackendStarted> {
+    const { root, segmentBytes, settings, logger } = this.#options
+    const started = this.#expectStart()
+    this.#deathNote = undefined
+    const host = new WorkerHost({
+      root,
+      role: received === undefined ? 'primary' : 'mirror',
+      segmentBytes,
+      settings,
+      onMessage: (message) => this.#onMessage(message),
+      onExit: (error) => this.#onExit(host, error),
+    })
+    if (received !== undefined) {
+      host.state.setReceived(received.timeline, received.receivedEnd)
+      logger.info({ dataDir: root }, `recovery begins; WAL is here up to ${formatLsn(received.receivedEnd)}`)
+    }
+    this.#host = host
+    return started
+  }
+
+  /** Ends recovery where the received WAL ends. */
+  promote(): Promise<BackendStarted> {
+    const started = this.#expectStart()
+    this.#host?.state.set(Field.promote, 1)
+    this.#host?.state.addAndWake(Field.walSignal, 1)
+    return started
+  }
+
+  send(requests: Parameters<WorkerHost['send']>[0], transfer: readonly ArrayBuffer[] = []): void {
+    this.#host?.send(requests, transfer)
+  }
+
+  /** Shuts PostgreSQL down in order, shutdown checkpoint included. */
+  async shutDown(): Promise<void> {
+    const host = this.#host
+    host?.send({ type: 'stop' })
+    await host?.ended
+    this.#forget(host)
+  }
+
+  /** Ends it wherever it is. Resolves with what the worker leaves: its shared numbers and unreported results. */
+  async terminate(): Promise<WorkerHost | undefined> {
+    const host = this.#host
+    this.#forget(host)
+    await host?.terminate()
+    return host
+  }
+
+  #forget(host: WorkerHost | undefined): void {
+    if (this.#host === host) this.#host = undefined
+    const waiter = this.#waiter
+    this.#waiter = undefined
+    waiter?.reject(new EngineStopped('the engine was stopped while it started'))
+  }
+
+  #expectStart(): Promise<BackendStarted> {
+    return new Promise((resolve, reject) => {
+      this.#waiter = { resolve, reject }
+    })
+  }
+
+  #settleStart(started: BackendStarted): void {
+    const waiter = this.#waiter
+    this.#waiter = undefined
+    waiter?.resolve(started)
+  }
+
+  #onMessage(message: FromWorker): void {
+    switch (message.type) {
+      case 'report':
+        this.#options.onReport(message)
+        return
+      case 'output':
+        this.#options.onOutput(message.seq, message.chunk)
+        return
+      case 'recovering':
+        this.#settleStart({ state: 'recovering', replay: message.replay })
+        return
+      case 'ready':
+        this.#settleStart({
+          state: 'open',
+          timeline: message.timeline,
+          lsn: message.lsn,
+          walWrites: message.walWrites,
+        })
+        return
+      case 'log':
+        this.#options.logger.debug({ dataDir: this.#options.root }, message.line)
+        return
+      case 'stopped':
+        return
+      case 'refused':
+      case 'died':
+        this.#deathNote = message.message
+        return
+    }
+  }
+
+  #onExit(host: WorkerHost, thrown: Error | undefined): void {
+    // Whoever ends it on purpose has forgotten it before, or waits for the end of an orderly stop.
+    if (this.#host !== host) return
+    const reason = lastFatal(host.log) ?? this.#deathNote ?? thrown?.message
+    const waiter = this.#waiter
+    this.#waiter = undefined
+    if (waiter === undefined) this.#options.onDied(reason ?? 'the engine thread ended unexpectedly', thrown)
+    else {
+      const sentence = `PostgreSQL did not start on ${this.#options.root}: ${reason ?? 'the engine thread ended'}`
+      waiter.reject(new EngineRefused(sentence, { log: host.log, cause: thrown }))
+    }
+  }
+}
+
+/** The line in PostgreSQL's log that says why it ended. */
+function lastFatal(log: readonly string[]): string | undefined {
+  return log.findLast((line) => line.includes('FATAL:') || line.includes('PANIC:'))
+}
