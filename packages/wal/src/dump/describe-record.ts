@@ -1,6 +1,6 @@
 /** One line per WAL record, in pg_waldump's form. */
 import type { Lsn } from '@mirabelle/messages'
-import type { WalRecord } from '../format/wal-validator.ts'
+import type { WalRecord } from '../format/wal-record.ts'
 import { blockReferences } from './block-references.ts'
 import type { BlockReference } from './block-references.ts'
 import { operationName, rmgrName } from './rmgr-names.ts'

@@ -6,7 +6,7 @@ import { createWalFiles } from '../files/wal-files.ts'
 import { segmentStart } from '../format/constants.ts'
 import { timelineSpans } from '../format/history.ts'
 import { WalValidator } from '../format/wal-validator.ts'
-import type { WalProblem, WalRecord } from '../format/wal-validator.ts'
+import type { WalProblem, WalRecord } from '../format/wal-record.ts'
 import { describeRecord } from './describe-record.ts'
 import type { RecordDescription } from './describe-record.ts'
 

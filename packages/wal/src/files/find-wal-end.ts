@@ -12,7 +12,7 @@ import { fileTimeline, parseHistory, timelineSpans } from '../format/history.ts'
 import { readPageHeader } from '../format/page-header.ts'
 import type { PageHeader } from '../format/page-header.ts'
 import { WalValidator } from '../format/wal-validator.ts'
-import type { WalProblem } from '../format/wal-validator.ts'
+import type { WalProblem } from '../format/wal-record.ts'
 import { createWalFiles, namesIn, openIfThere, readHistoryFile } from './wal-files.ts'
 
 export interface WalEnd {

@@ -3,7 +3,7 @@ import type { Lsn } from '@mirabelle/messages'
 import * as c from './constants.ts'
 import { readU32 } from './little-endian.ts'
 import { WalValidator } from './wal-validator.ts'
-import type { WalProblem, WalRecord, WalValidatorOptions } from './wal-validator.ts'
+import type { WalProblem, WalRecord, WalValidatorOptions } from './wal-record.ts'
 
 /** Records and where they ended. */
 export interface WalRecords {

@@ -9,7 +9,8 @@ import type { HistoryEntry, Lsn, Timeline } from '@mirabelle/messages'
 import type { Disk } from '@mirabelle/runtime'
 import { fileTimeline, timelineSpans } from '../format/history.ts'
 import type { TimelineSpan } from '../format/history.ts'
-import { describeProblem, WalValidator } from '../format/wal-validator.ts'
+import { describeProblem } from '../format/wal-record.ts'
+import { WalValidator } from '../format/wal-validator.ts'
 import { WalWriter } from '../files/wal-writer.ts'
 
 /** A record boundary up to which everything is checked, and the record that ends there. */

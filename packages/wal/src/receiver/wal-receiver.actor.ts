@@ -6,7 +6,7 @@
  * (I5), and every wait ends (I10): requests time out, a silent sender is dropped after `wal_receiver_timeout`, attempts are repeated.
  */
 import { formatLsn, MirabelleError } from '@mirabelle/messages'
-import type { HistoryEntry, Lsn, Message, MessageOf, Timeline } from '@mirabelle/messages'
+import type { Lsn, Message, MessageOf, Timeline } from '@mirabelle/messages'
 import { createDecider } from '@mirabelle/runtime'
 import type { Connection, Decider, Timer } from '@mirabelle/runtime'
 import type {
@@ -18,12 +18,13 @@ import type {
   WalReceiverState,
   WalReceiverStopped,
 } from '../api.ts'
-import { DEFAULT_SEGMENT_SIZE, segmentStart } from '../format/constants.ts'
+import { DEFAULT_SEGMENT_SIZE } from '../format/constants.ts'
 import { judgeStart } from '../protocol/judge-start.ts'
+import { SilenceWatch } from '../protocol/silence-watch.ts'
 import { checkSender } from './check-sender.ts'
 import { fetchHistories } from './fetch-histories.ts'
+import { ReceivedEnd } from './received-end.ts'
 import { ReceivedWal } from './received-wal.ts'
-import type { Boundary } from './received-wal.ts'
 import { SettledStore } from './settled-store.ts'
 import { syncNewestSegments } from './sync-newest-segments.ts'
 import { walReceiverMachine } from './wal-receiver.machine.ts'
@@ -47,12 +48,7 @@ class Receiver implements WalReceiver {
   readonly #decider: Decider<typeof walReceiverMachine>
   readonly #settled = new SettledStore()
   #peer: WalReceiverOptions['peer']
-  #timeline: Timeline
-  #history: readonly HistoryEntry[] = []
-  #durable: Boundary
-  /** The timeline in whose files the durable end lies: older than #timeline until the first segment of that one was received again. */
-  #durableTimeline: Timeline
-  #flushLsn: Lsn
+  readonly #end: ReceivedEnd
   #senderEnd: Lsn = 0
   #senderTimeline: Timeline = 0
   #connection: Connection | undefined
@@ -62,8 +58,7 @@ class Receiver implements WalReceiver {
   #attempt = 0
   #early: MessageOf<'wal.data'>[] = []
   #newestSentAt = 0
-  #lastHeardMs = 0
-  #lastTickMs = 0
+  #watch: SilenceWatch | undefined
   #timer: Timer | undefined
   #synced = false
   #onStopped: ((stopped: WalReceiverStopped) => void) | undefined
@@ -73,16 +68,14 @@ class Receiver implements WalReceiver {
     this.#options = options
     this.#segmentSize = options.segmentSize ?? DEFAULT_SEGMENT_SIZE
     this.#peer = options.peer
-    this.#timeline = this.#durableTimeline = options.start.timeline
-    this.#durable = { end: options.start.receivedEnd, lastRecord: undefined }
-    this.#flushLsn = options.start.receivedEnd
+    this.#end = new ReceivedEnd(options.start)
     const { content, dbid } = options.identity
     this.#decider = createDecider(walReceiverMachine, {
       log: options.ports.log,
       subject: { actor: 'walreceiver', content, dbid },
       facts: ({ context }) => ({
-        lsn: formatLsn(this.#durable.end),
-        timeline: this.#timeline,
+        lsn: formatLsn(this.#end.durable.end),
+        timeline: this.#end.timeline,
         ...(context.reason === null ? {} : { error: context.reason.message }),
       }),
       ignorable: ['connected', 'identified', 'started', 'failed', 'retry', 'peerChanged', 'stop', 'closed'],
@@ -99,11 +92,11 @@ class Receiver implements WalReceiver {
   }
 
   positions(): WalPositions {
-    const end = this.#durable.end
+    const end = this.#end.durable.end
     return {
-      timeline: this.#timeline,
-      writeLsn: Math.max(this.#received?.writtenEnd ?? end, this.#flushLsn),
-      flushLsn: this.#flushLsn,
+      timeline: this.#end.timeline,
+      writeLsn: Math.max(this.#received?.writtenEnd ?? end, this.#end.flushLsn),
+      flushLsn: this.#end.flushLsn,
       validEnd: Math.max(this.#received?.validEnd ?? end, end),
       senderEnd: this.#senderEnd,
     }
@@ -206,7 +199,6 @@ class Receiver implements WalReceiver {
     }
     this.#connection = connection
     this.#early = []
-    this.#heard()
     this.#event({ type: 'connected' })
   }
 
@@ -221,19 +213,19 @@ class Receiver implements WalReceiver {
     if (attempt !== this.#attempt) return
     checkSender(sender, identity, this.#peer.dbid)
     const wish = {
-      timeline: this.#timeline,
-      receivedEnd: this.#durable.end,
-      startLsn: this.#startFor(sender.timeline).lsn,
+      timeline: this.#end.timeline,
+      receivedEnd: this.#end.durable.end,
+      startLsn: this.#end.beginOn(sender.timeline, this.#segmentSize).lsn,
     }
     const refusal = judgeStart(wish, { ...sender, endLsn: sender.flushLsn })
     if (refusal !== undefined) throw refusal
-    if (sender.timeline !== this.#timeline) {
+    if (sender.timeline !== this.#end.timeline) {
       await fetchHistories({
         disk: ports.disk,
         dir: walDir,
         connection,
         timeoutMs,
-        from: this.#timeline,
+        from: this.#end.timeline,
         sender,
       })
       if (attempt !== this.#attempt) return
@@ -242,18 +234,11 @@ class Receiver implements WalReceiver {
     this.#event({ type: 'identified' })
   }
 
-  /** Where to begin: at the checked end when its last record is known and the timeline is the same, else at the start of its segment. */
-  #startFor(timeline: Timeline): { lsn: Lsn; lastRecord: Lsn | undefined } {
-    const { end, lastRecord } = this.#durable
-    if (lastRecord !== undefined && timeline === this.#timeline) return { lsn: end, lastRecord }
-    return { lsn: segmentStart(end, this.#segmentSize), lastRecord: undefined }
-  }
-
   async #askToStart(attempt: number): Promise<void> {
     const { identity, settings, ports, walDir, slot, epoch } = this.#options
     const connection = this.#connection as Connection
-    const asked = this.#durable.end
-    const begin = this.#startFor(this.#senderTimeline)
+    const asked = this.#end.durable.end
+    const begin = this.#end.beginOn(this.#senderTimeline, this.#segmentSize)
     const started = await connection.request(
       {
         type: 'wal.start',
@@ -262,7 +247,7 @@ class Receiver implements WalReceiver {
         slot: slot ?? 'mirror',
         startLsn: begin.lsn,
         receivedEnd: asked,
-        timeline: this.#timeline,
+        timeline: this.#end.timeline,
         epoch: epoch(),
       },
       settings().wal_receiver_timeout,
@@ -273,11 +258,7 @@ class Receiver implements WalReceiver {
         'connection.lost',
         `the sender began at ${formatLsn(started.startLsn)} of timeline ${started.timeline}, asked was ${formatLsn(begin.lsn)} of ${this.#senderTimeline}`,
       )
-    const isNewTimeline = started.timeline !== this.#timeline
-    // The first segment of a timeline is written anew from its start, up to the end that was received before.
-    if (isNewTimeline) this.#durable = { end: this.#durable.end, lastRecord: undefined }
-    this.#timeline = started.timeline
-    this.#history = started.history
+    const isNewTimeline = this.#end.follow(started.timeline, started.history)
     this.#senderEnd = started.flushLsn
     this.#settled.begin(started.incarnation, started.settledFloor, started.settled)
     this.#received = new ReceivedWal({
@@ -288,26 +269,35 @@ class Receiver implements WalReceiver {
       history: started.history,
       start: begin.lsn,
       lastRecord: begin.lastRecord,
-      receivedEnd: this.#durable,
-      receivedTimeline: this.#durableTimeline,
+      receivedEnd: this.#end.durable,
+      receivedTimeline: this.#end.durableTimeline,
       onAcknowledged: (lsn) => this.#acknowledged(lsn),
       onProblem: (error, badLsn) => this.#failed(attempt, error, badLsn),
     })
-    if (isNewTimeline) this.#options.onTimeline?.(this.#timeline, this.#history)
+    if (isNewTimeline) this.#options.onTimeline?.(this.#end.timeline, this.#end.history)
     if (attempt === this.#attempt) this.#event({ type: 'started' })
   }
 
   #beginToStream(): void {
     this.#reply()
     const attempt = this.#attempt
-    this.#tickLater(attempt)
+    const { ports, settings } = this.#options
+    this.#watch = new SilenceWatch({
+      clock: ports.clock,
+      timeoutMs: () => settings().wal_receiver_timeout,
+      onSilent: (silentMs, timeoutMs) => {
+        const who = `walsender of dbid ${this.#peer.dbid}`
+        const text = `${who} was silent for ${Math.round(silentMs)} ms (wal_receiver_timeout ${timeoutMs} ms)`
+        this.#failed(attempt, new MirabelleError('connection.silent', text))
+      },
+    })
     for (const message of this.#early.splice(0)) {
       if (attempt === this.#attempt) this.#onData(message)
     }
   }
 
   #onMessage(attempt: number, message: Message): void {
-    this.#heard()
+    this.#watch?.heard()
     if (message.type === 'wal.data') {
       if (this.state === 'streaming') this.#onData(message)
       else if (this.#early.push(message) > MAX_EARLY)
@@ -333,19 +323,9 @@ class Receiver implements WalReceiver {
   }
 
   #acknowledged(lsn: Lsn): void {
-    if (this.#received !== undefined) this.#keepDurable(this.#received)
-    if (lsn > this.#flushLsn) {
-      this.#flushLsn = lsn
-      this.#options.onFlushed(this.#timeline, lsn)
-    }
+    if (this.#received !== undefined) this.#end.keep(this.#received.durable)
+    if (this.#end.acknowledge(lsn)) this.#options.onFlushed(this.#end.timeline, lsn)
     if (this.state === 'streaming') this.#reply()
-  }
-
-  /** The stream has made more durable; with a known last record it reaches (or is beyond) the end that was received before. */
-  #keepDurable(received: ReceivedWal): void {
-    if (received.durable.end < this.#durable.end || received.durable.lastRecord === undefined) return
-    this.#durable = received.durable
-    this.#durableTimeline = this.#timeline
   }
 
   #reply(): void {
@@ -359,36 +339,6 @@ class Receiver implements WalReceiver {
       replayLsn,
       sentAt: this.#newestSentAt,
     })
-  }
-
-  #heard(): void {
-    this.#lastHeardMs = this.#options.ports.clock.monotonic()
-  }
-
-  #tickLater(attempt: number): void {
-    const { ports, settings } = this.#options
-    this.#lastTickMs = ports.clock.monotonic()
-    this.#timer = ports.clock.setTimer(settings().wal_receiver_timeout / 4, () => {
-      if (attempt === this.#attempt && this.state === 'streaming') this.#tick(attempt)
-    })
-  }
-
-  #tick(attempt: number): void {
-    const { ports, settings } = this.#options
-    const timeoutMs = settings().wal_receiver_timeout
-    const now = ports.clock.monotonic()
-    // When this process itself was held up, what the sender said meanwhile has not been read yet.
-    const heldUp = now - this.#lastTickMs > timeoutMs / 2
-    const silentMs = now - this.#lastHeardMs
-    if (silentMs > timeoutMs && !heldUp)
-      this.#failed(
-        attempt,
-        new MirabelleError(
-          'connection.silent',
-          `walsender of dbid ${this.#peer.dbid} was silent for ${Math.round(silentMs)} ms (wal_receiver_timeout ${timeoutMs} ms)`,
-        ),
-      )
-    else this.#tickLater(attempt)
   }
 
   #waitForRetry(): void {
@@ -407,6 +357,7 @@ class Receiver implements WalReceiver {
   /** Ends connection and writer of the attempt; what was flushed in the end counts. */
   #disconnect(): Promise<void> {
     this.#timer?.clear()
+    this.#watch?.stop()
     const connection = this.#connection
     const received = this.#received
     this.#connection = undefined
@@ -415,7 +366,7 @@ class Receiver implements WalReceiver {
       this.#closing = this.#closing.then(async () => {
         await received.close()
         if (this.#received === received) this.#received = undefined
-        this.#keepDurable(received)
+        this.#end.keep(received.durable)
       })
     }
     return this.#closing
@@ -424,11 +375,11 @@ class Receiver implements WalReceiver {
   async #close(): Promise<void> {
     this.#attempt++
     await this.#disconnect()
-    const receivedEnd = this.#durable.end
+    const receivedEnd = this.#end.durable.end
     this.#event({ type: 'closed' })
     this.#onStopped?.({
-      timeline: this.#timeline,
-      history: this.#history,
+      timeline: this.#end.timeline,
+      history: this.#end.history,
       receivedEnd,
       settled: this.#settled.known(receivedEnd),
     })

@@ -9,11 +9,12 @@
 import { formatLsn, MirabelleError } from '@mirabelle/messages'
 import type { Lsn, MessageOf, Message, ReplicationRow, Timeline } from '@mirabelle/messages'
 import { createDecider } from '@mirabelle/runtime'
-import type { Connection, Decider, Hello, Responder, Timer } from '@mirabelle/runtime'
+import type { Connection, Decider, Hello, Responder } from '@mirabelle/runtime'
 import type { PublishedWal, WalSenderState } from '../api.ts'
 import { fileTimeline, timelineSpans } from '../format/history.ts'
 import type { TimelineSpan } from '../format/history.ts'
 import { MAX_WAL_CHUNK } from '../files/wal-files.ts'
+import { SilenceWatch } from '../protocol/silence-watch.ts'
 import { ReplayLag } from './replay-lag.ts'
 import type { HubInside, WalStream } from './hub-inside.ts'
 import { walSenderMachine } from './wal-sender.machine.ts'
@@ -47,13 +48,11 @@ export class WalSender implements WalStream {
   #flushPlanned = false
   #settledIndex = 0
   #settledGeneration = -1
-  #lastHeardMs: number
   #lastSentMs: number
-  #lastTickMs: number
   #replyTime = 0
   #lagMs: number | null = null
   readonly #replayLag = new ReplayLag()
-  #timer: Timer | undefined
+  readonly #watch: SilenceWatch
   #wakeUp: (() => void) | undefined
 
   constructor(hub: HubInside, connection: Connection, hello: Hello) {
@@ -63,7 +62,7 @@ export class WalSender implements WalStream {
     const { clock, log } = hub.options.ports
     this.connectedAtMs = clock.monotonic()
     this.#startedAtMs = clock.now()
-    this.#lastHeardMs = this.#lastSentMs = this.#lastTickMs = this.connectedAtMs
+    this.#lastSentMs = this.connectedAtMs
     this.#decider = createDecider(walSenderMachine, {
       log,
       subject: {
@@ -79,7 +78,12 @@ export class WalSender implements WalStream {
       onMessage: (message, respond) => this.#onMessage(message, respond),
       onClose: (reason) => this.#event({ type: 'closed', reason }),
     })
-    this.#tickLater()
+    this.#watch = new SilenceWatch({
+      clock,
+      timeoutMs: () => hub.options.settings().wal_sender_timeout,
+      onSilent: (silentMs, timeoutMs) => this.#giveUp(silentMs, timeoutMs),
+      onLook: (silentMs, timeoutMs) => this.#keepAlive(silentMs, timeoutMs),
+    })
   }
 
   get state(): WalSenderState {
@@ -164,7 +168,7 @@ export class WalSender implements WalStream {
   }
 
   #onMessage(message: Message, respond: Responder | undefined): void {
-    this.#lastHeardMs = this.#hub.options.ports.clock.monotonic()
+    this.#watch.heard()
     if (message.type === 'wal.flushed') this.#onFlushed(message)
     else if (message.type === 'wal.keepalive') {
       if (message.replyRequested) this.#sendKeepalive(false)
@@ -284,31 +288,18 @@ export class WalSender implements WalStream {
     this.connection.send({ type: 'wal.keepalive', endLsn: this.#hub.endLsn, sentAt: now, replyRequested })
   }
 
-  #tickLater(): void {
-    const { ports, settings } = this.#hub.options
-    this.#timer = ports.clock.setTimer(settings().wal_sender_timeout / 4, () => this.#tick())
+  #giveUp(silentMs: number, timeoutMs: number): void {
+    const who = `walreceiver of dbid ${this.hello.dbid}`
+    const text = `${who} was silent for ${Math.round(silentMs)} ms (wal_sender_timeout ${timeoutMs} ms)`
+    const reason = new MirabelleError('connection.silent', text)
+    this.#event({ type: 'closed', reason })
+    this.connection.close(reason)
   }
 
-  #tick(): void {
-    const { ports, settings } = this.#hub.options
-    const timeoutMs = settings().wal_sender_timeout
-    const now = ports.clock.monotonic()
-    // When this process itself was held up, what the mirror said meanwhile has not been read yet.
-    const heldUp = now - this.#lastTickMs > timeoutMs / 2
-    this.#lastTickMs = now
-    const silentMs = now - this.#lastHeardMs
-    if (silentMs > timeoutMs && !heldUp) {
-      const reason = new MirabelleError(
-        'connection.silent',
-        `walreceiver of dbid ${this.hello.dbid} was silent for ${Math.round(silentMs)} ms (wal_sender_timeout ${timeoutMs} ms)`,
-      )
-      this.#event({ type: 'closed', reason })
-      this.connection.close(reason)
-      return
-    }
-    if (this.state !== 'startup' && (now - this.#lastSentMs >= timeoutMs / 4 || silentMs >= timeoutMs / 4))
-      this.#sendKeepalive(true)
-    if (this.state !== 'ended') this.#tickLater()
+  #keepAlive(silentMs: number, timeoutMs: number): void {
+    if (this.state === 'startup') return
+    const quietMs = this.#hub.options.ports.clock.monotonic() - this.#lastSentMs
+    if (Math.max(quietMs, silentMs) >= timeoutMs / 4) this.#sendKeepalive(true)
   }
 
   async #drainAndClose(): Promise<void> {
@@ -327,7 +318,7 @@ export class WalSender implements WalStream {
   }
 
   #release(): void {
-    this.#timer?.clear()
+    this.#watch.stop()
     this.#pending = []
     this.#pendingBytes = 0
     this.#wake()
