@@ -1,0 +1,36 @@
+/** The clock port of a simulated process. Monotonic time is the world's; the wall clock of a host can be set wrong. */
+import type { Clock, Timer } from '@mirabelle/runtime'
+import type { SimProcess } from './sim-process.ts'
+
+/** Wall clock of the beginning of every simulation. */
+export const SIM_EPOCH_MS = Date.UTC(2031, 0, 1)
+
+export class SimClock implements Clock {
+  readonly #process: SimProcess
+
+  constructor(process: SimProcess) {
+    this.#process = process
+  }
+
+  now(): number {
+    const { world, host } = this.#process
+    return SIM_EPOCH_MS + world.nowMs + host.wallSkewMs
+  }
+
+  monotonic(): number {
+    return this.#process.world.nowMs
+  }
+
+  setTimer(ms: number, fn: () => void): Timer {
+    const event = this.#process.schedule(ms, fn)
+    return {
+      clear() {
+        event.cancelled = true
+      },
+    }
+  }
+
+  soon(fn: () => void): void {
+    this.#process.schedule(0, fn)
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * The files of one simulated host: what programs see (the page cache) and what would be there after the power went. Lives as long as the host;
+ * a process that is killed loses nothing here, a host that loses its power loses what was not made durable, or a part of it.
+ */
+import type { SimRandom } from './sim-random.ts'
+
+/** A disk writes whole sectors: of an unsynced change each sector is either there or not after the power went. */
+const SECTOR = 512
+
+export class SimFile {
+  /** What is read. */
+  content: Uint8Array
+  /** What is durable; undefined = not even the name is. */
+  durable: Uint8Array | undefined
+
+  constructor(content: Uint8Array = new Uint8Array(0)) {
+    this.content = content
+  }
+
+  resize(length: number): void {
+    if (length === this.content.length) return
+    const grown = new Uint8Array(length)
+    grown.set(this.content.subarray(0, length))
+    this.content = grown
+  }
+
+  write(position: number, bytes: Uint8Array): void {
+    if (position + bytes.length > this.content.length) this.resize(position + bytes.length)
+    this.content.set(bytes, position)
+  }
+}
+
+export class SimFiles {
+  readonly #files = new Map<string, SimFile>()
+  readonly #folders = new Set<string>(['/'])
+
+  file(path: string): SimFile | undefined {
+    return this.#files.get(path)
+  }
+
+  /** The file, made when it is missing. The folder must exist. */
+  make(path: string): SimFile {
+    let file = this.#files.get(path)
+    if (file !== undefined) return file
+    if (this.#folders.has(path)) throw diskError('EISDIR', path)
+    if (!this.#folders.has(parentOf(path))) throw diskError('ENOENT', path)
+    file = new SimFile()
+    this.#files.set(path, file)
+    return file
+  }
+
+  /** Writes a file that is durable at once, with its folders: how the world lays out a host. */
+  place(path: string, content: Uint8Array): void {
+    this.makeFolder(parentOf(path))
+    const file = this.make(path)
+    file.content = content
+    file.durable = content.slice()
+  }
+
+  isFolder(path: string): boolean {
+    return this.#folders.has(path)
+  }
+
+  makeFolder(path: string): void {
+    for (let at = path; !this.#folders.has(at); at = parentOf(at)) {
+      if (this.#files.has(at)) throw diskError('EEXIST', at)
+      this.#folders.add(at)
+    }
+  }
+
+  /** Names in a folder with what they are, sorted. */
+  list(path: string): { name: string; isDirectory: boolean; size: number }[] {
+    if (!this.#folders.has(path)) throw diskError('ENOENT', path)
+    const prefix = path === '/' ? '/' : `${path}/`
+    const inside = (one: string): boolean =>
+      one !== '/' && one.startsWith(prefix) && !one.includes('/', prefix.length)
+    const entries: { name: string; isDirectory: boolean; size: number }[] = []
+    for (const [one, file] of this.#files)
+      if (inside(one))
+        entries.push({ name: one.slice(prefix.length), isDirectory: false, size: file.content.length })
+    for (const one of this.#folders)
+      if (inside(one)) entries.push({ name: one.slice(prefix.length), isDirectory: true, size: 0 })
+    return entries.sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  rename(from: string, to: string): void {
+    if (!this.#folders.has(parentOf(to))) throw diskError('ENOENT', to)
+    const file = this.#files.get(from)
+    if (file !== undefined) {
+      this.#files.delete(from)
+      this.#files.set(to, file)
+      return
+    }
+    if (!this.#folders.has(from)) throw diskError('ENOENT', from)
+    const moved = (one: string): string => to + one.slice(from.length)
+    const below = (one: string): boolean => one === from || one.startsWith(`${from}/`)
+    for (const one of [...this.#folders].filter(below)) {
+      this.#folders.delete(one)
+      this.#folders.add(moved(one))
+    }
+    for (const [one, each] of [...this.#files].filter(([path]) => below(path))) {
+      this.#files.delete(one)
+      this.#files.set(moved(one), each)
+    }
+  }
+
+  remove(path: string): void {
+    this.#files.delete(path)
+    const below = (one: string): boolean => one === path || one.startsWith(`${path}/`)
+    for (const one of [...this.#folders].filter(below)) this.#folders.delete(one)
+    for (const one of [...this.#files.keys()].filter(below)) this.#files.delete(one)
+  }
+
+  /** The names of a folder are durable from now on. */
+  syncFolder(path: string): void {
+    if (!this.#folders.has(path)) throw diskError('ENOENT', path)
+    const prefix = `${path}/`
+    for (const [one, file] of this.#files)
+      if (one.startsWith(prefix) && !one.includes('/', prefix.length)) file.durable ??= new Uint8Array(0)
+  }
+
+  /** The power goes: of what was not durable, chance decides sector by sector. */
+  losePower(random: SimRandom): void {
+    for (const [path, file] of this.#files) {
+      const { content, durable } = file
+      if (durable === undefined) {
+        if (random.chance(0.5)) {
+          this.#files.delete(path)
+          continue
+        }
+        file.durable = new Uint8Array(0)
+      }
+      file.content = tear(file.durable ?? new Uint8Array(0), content, random)
+      file.durable = file.content.slice()
+    }
+  }
+}
+
+function tear(durable: Uint8Array, content: Uint8Array, random: SimRandom): Uint8Array {
+  if (Buffer.compare(durable, content) === 0) return content
+  // All of it, nothing of it, or any mixture of sectors.
+  const keep = random.pick([0, 0, 1, 0.5])
+  if (keep === 1) return content
+  const length = keep === 0 || random.chance(0.5) ? durable.length : content.length
+  const torn = new Uint8Array(length)
+  torn.set(durable.subarray(0, length))
+  if (keep === 0) return torn
+  for (let at = 0; at < Math.min(length, content.length); at += SECTOR) {
+    if (random.chance(keep))
+      torn.set(content.subarray(at, Math.min(at + SECTOR, length, content.length)), at)
+  }
+  return torn
+}
+
+export function parentOf(path: string): string {
+  const at = path.lastIndexOf('/')
+  return at <= 0 ? '/' : path.slice(0, at)
+}
+
+/** An error as Node's file system throws it. */
+export function diskError(code: string, path: string): Error {
+  return Object.assign(new Error(`${code}: ${path}`), { code, path })
+}

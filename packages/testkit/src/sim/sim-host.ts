@@ -1,0 +1,71 @@
+/** A simulated machine: a disk, addresses, processes. Lives as long as its world; can lose its power and come back. */
+import { healthyDisk, SimDisk, type DiskFaults } from './sim-disk.ts'
+import { SimClock } from './sim-clock.ts'
+import { SimFiles } from './sim-files.ts'
+import { SimNetwork, type SimFabric } from './sim-network.ts'
+import { SimProcess } from './sim-process.ts'
+import type { SimRandom } from './sim-random.ts'
+import type { SimWorld } from './sim-world.ts'
+import type { Ports } from '@mirabelle/runtime'
+
+export class SimHost {
+  readonly world: SimWorld
+  readonly fabric: SimFabric
+  readonly name: string
+  readonly files = new SimFiles()
+  /** The wall clock is wrong by so much. */
+  wallSkewMs = 0
+  disk: DiskFaults = healthyDisk()
+  /** It has power. */
+  up = true
+  readonly processes = new Set<SimProcess>()
+  readonly #random: SimRandom
+  /** Folders of instances and who holds them (I7). */
+  readonly locks = new Map<string, SimProcess>()
+
+  constructor(fabric: SimFabric, name: string) {
+    this.world = fabric.world
+    this.fabric = fabric
+    this.name = name
+    this.#random = fabric.world.random.fork()
+    fabric.addHost(this)
+  }
+
+  /** A new process. */
+  spawn(name: string): SimProcess {
+    const process = new SimProcess(this, name, this.fabric.nextPid())
+    this.processes.add(process)
+    process.onExit(() => this.processes.delete(process))
+    return process
+  }
+
+  /** The ports of one of its processes. */
+  portsOf(process: SimProcess): Ports {
+    return {
+      clock: new SimClock(process),
+      network: new SimNetwork(this.fabric, process),
+      disk: new SimDisk(process),
+      random: this.#random.fork(),
+      log: this.world.trace.logger(process.name),
+    }
+  }
+
+  /** The power goes: every process ends, nobody is told, what was not durable is lost. */
+  losePower(): void {
+    if (!this.up) return
+    this.up = false
+    this.world.trace.add(this.name, 'loses its power')
+    for (const process of [...this.processes]) process.exit({ code: null, signal: 'POWER' }, true)
+    this.files.losePower(this.#random)
+    this.disk = healthyDisk()
+    this.fabric.refresh()
+  }
+
+  /** The power is back; nothing runs yet. */
+  powerOn(): void {
+    if (this.up) return
+    this.up = true
+    this.world.trace.add(this.name, 'has power again')
+    this.fabric.hostBack(this)
+  }
+}
