@@ -4,6 +4,8 @@ import { errorCatalog as protocolErrors, isMirabelleError, type MirabelleError }
 export interface SqlErrorFields {
   readonly detail?: string
   readonly hint?: string
+  /** Character of the statement, from 1. */
+  readonly position?: number
 }
 
 /** An error that goes to a client: SQLSTATE, sentence, detail, hint; or a whole ErrorResponse that a segment wrote. */
@@ -12,6 +14,7 @@ export class SqlError extends Error {
   readonly sqlstate: string
   readonly detail: string | undefined
   readonly hint: string | undefined
+  readonly position: number | undefined
   /** The ErrorResponse message to pass on untouched, when a PostgreSQL engine wrote it. */
   readonly wire: Uint8Array | undefined
 
@@ -24,6 +27,7 @@ export class SqlError extends Error {
     this.sqlstate = sqlstate
     this.detail = fields.detail
     this.hint = fields.hint
+    this.position = fields.position
     this.wire = fields.wire
   }
 

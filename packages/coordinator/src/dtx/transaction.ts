@@ -93,6 +93,21 @@ export class DistributedTransaction implements LaneUser {
     this.#victim?.()
   }
 
+  /**
+   * Gives back a content that it holds and where nothing of the transaction itself has begun: what ran there beside it (a gathered query on
+   * the coordinator) has been sent, whoever enters next runs after it. Does nothing where the transaction has begun.
+   */
+  giveBack(content: Content): void {
+    const participant = this.#participants.get(content)
+    if (participant === undefined || participant.began || this.#ended) return
+    this.#leave(content, true)
+  }
+
+  /** True when the transaction has run something on the content. */
+  hasBegunOn(content: Content): boolean {
+    return this.#participants.get(content)?.began === true
+  }
+
   /** Enters all lanes that it does not hold yet, at one moment, and waits until it holds all. Rejects with 40P01, 55P03, 57P01 or what `cancel` gives. */
   async touch(
     contents: readonly Content[],
@@ -305,7 +320,7 @@ export class DistributedTransaction implements LaneUser {
       const result = await lane.send({
         bytes: Buffer.concat([
           queryMessage(
-            `SET LOCAL ROLE NONE; INSERT INTO pg_catalog.dtx_committed VALUES ('${gid}')${cleanup}`,
+            `SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; INSERT INTO pg_catalog.dtx_committed VALUES ('${gid}')${cleanup}`,
           ),
           queryMessage(`PREPARE TRANSACTION '${gid}'`),
         ]),

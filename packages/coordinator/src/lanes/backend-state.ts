@@ -80,5 +80,5 @@ export class BackendState {
 }
 
 function settingsScript(settings: SessionSettings): string {
-  return `RESET ROLE; RESET ALL${settings.sql === '' ? '' : `; ${settings.sql}`}`
+  return `RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL${settings.sql === '' ? '' : `; ${settings.sql}`}`
 }

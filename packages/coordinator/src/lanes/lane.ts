@@ -244,8 +244,9 @@ export class Lane {
           this.#state?.prepared(sent.prepares, cut.prepared)
           output = cut.output
         }
-        // A SET that was part of a failed or rolled back transaction is undone on the backend.
-        if (result.txStatus === 'E' || (sent.item.whenLost === 'fail' && result.txStatus === 'I'))
+        // A SET that was part of a failed or rolled back (sub)transaction is undone on the backend. Items without settings of their own are
+        // the control statements of transactions.
+        if (result.txStatus === 'E' || (sent.item.whenLost === 'fail' && sent.item.settings === undefined))
           this.#state?.forgetSettings()
         else if (
           sent.item.settings !== undefined &&

@@ -1,0 +1,54 @@
+/** Taking lanes for a transaction, with the session's lock_timeout and cancel requests. */
+import type { Content } from '@mirabelle/messages'
+import type { DistributedTransaction } from '../dtx/transaction.ts'
+import { LaneLost } from '../lanes/lane-item.ts'
+import { SqlError } from '../errors.ts'
+import type { Scope } from './scope.ts'
+
+/** Resolves when the transaction holds all these lanes. Rejects with 55P03, 57014, 40P01, 40001 or what the lane says. */
+export async function hold(
+  scope: Scope,
+  transaction: DistributedTransaction,
+  contents: readonly Content[],
+): Promise<void> {
+  const lost = transaction.lost
+  if (lost !== undefined) throw lostInTransaction(lost)
+  if (contents.every((content) => transaction.holds(content))) return
+  const { slot, lockTimeoutMs, services } = scope
+  let timer: { clear(): void } | undefined
+  try {
+    await transaction.touch(contents, {
+      onWait: (fail) => {
+        slot.set(() => fail(slot.error()))
+        if (lockTimeoutMs <= 0) return
+        timer = services.ports.clock.setTimer(lockTimeoutMs, () => {
+          fail(
+            new SqlError('55P03', 'canceling statement due to lock timeout', {
+              detail: `Waited ${lockTimeoutMs} ms for content ${contents.join(', ')}.`,
+            }),
+          )
+        })
+      },
+    })
+  } finally {
+    timer?.clear()
+    slot.set(undefined)
+  }
+}
+
+/** What the client of an open transaction is told when a segment failed over. */
+export function lostInTransaction(lost: LaneLost): SqlError {
+  return new SqlError('40001', `could not complete the transaction: content ${lost.content} failed over`, {
+    hint: 'Nothing was changed. Run the transaction again.',
+    cause: lost,
+  })
+}
+
+/** What the client of an autocommit statement is told. */
+export function lostInAutocommit(lost: LaneLost): SqlError {
+  if (lost.tookEffect === 'no') return lostInTransaction(lost)
+  return new SqlError('08007', `transaction resolution unknown: ${lost.message}`, {
+    hint: 'Look whether the change is there before running the statement again.',
+    cause: lost,
+  })
+}

@@ -1,0 +1,63 @@
+/** Kind 4 of sql §5: the tables are gathered, then the statement runs on the coordinator's PostgreSQL. Always right, never fast. */
+import { isMirabelleError } from '@mirabelle/messages'
+import type { GatheredPlan } from '@mirabelle/sql'
+import { firstErrorCode } from '../lanes/backend-bytes.ts'
+import { LaneLost } from '../lanes/lane-item.ts'
+import { SqlError } from '../errors.ts'
+import { AnswerRelay } from '../execute/answer-relay.ts'
+import { translate } from '../execute/run-on.ts'
+import type { Scope } from '../execute/scope.ts'
+import { messagesFor, type Bound } from '../execute/statement.ts'
+import { gatheredName, withGathered } from './gather.ts'
+import type { LocalBracket } from './local-bracket.ts'
+
+export async function gathered(scope: Scope, plan: GatheredPlan, bound: Bound | undefined): Promise<void> {
+  const relay = await readGathered(scope, plan.steps, bound, plan.sql)
+  relay.finish()
+}
+
+/** Gathers, runs `sql` over it and relays its answer. Outside transactions it begins anew when a failover or a role change got in its way. */
+export async function readGathered(
+  scope: Scope,
+  steps: GatheredPlan['steps'],
+  bound: Bound | undefined,
+  sql: string,
+): Promise<AnswerRelay> {
+  for (;;) {
+    const relay = new AnswerRelay(scope.sink, { describe: scope.describe })
+    const own = scope.transaction === undefined ? scope.services.dispatcher.begin() : undefined
+    const transaction = scope.transaction ?? own
+    if (transaction === undefined) throw new Error('no transaction')
+    try {
+      await withGathered(scope, transaction, { steps, bound, apart: own !== undefined }, (bracket) =>
+        finalQuery(bracket, relay, messagesFor(gatheredName(sql, bracket), bound)),
+      )
+      return relay
+    } catch (error) {
+      if (own === undefined || relay.started || !mayRunAgain(scope, error)) throw translate(scope, error)
+      scope.slot.reset()
+    } finally {
+      await own?.rollback()
+    }
+  }
+}
+
+async function finalQuery(bracket: LocalBracket, relay: AnswerRelay, bytes: Uint8Array): Promise<void> {
+  const result = await bracket.run({
+    bytes,
+    syncs: 1,
+    write: true,
+    onOutput: (chunk) => relay.take(-1, chunk),
+  })
+  void relay.take(-1, result.output)
+}
+
+function mayRunAgain(scope: Scope, error: unknown): boolean {
+  if (error instanceof LaneLost) return scope.slot.reason === undefined
+  if (scope.slot.reason !== 'preempted') return false
+  if (isMirabelleError(error, 'cancelled')) return true
+  return (
+    error instanceof SqlError &&
+    (error.wire === undefined ? error.sqlstate === '40001' : firstErrorCode(error.wire) === '57014')
+  )
+}

@@ -1,0 +1,100 @@
+/**
+ * The schema as the planner sees it, and the gate in front of it (sql §5).
+ *
+ * Made with the SQL front end; `load` reads it from the coordinator's PostgreSQL at start and after each change. While a transaction changes
+ * the schema it holds every lane, and the gate is closed: a statement that holds no lane waits for the new schema instead of planning with
+ * the old one. So a statement never runs with a plan for tables that have changed since.
+ */
+import { MirabelleError } from '@mirabelle/messages'
+import { firstColumn, firstErrorCode } from '../lanes/backend-bytes.ts'
+import { queryMessage } from '../lanes/frontend-bytes.ts'
+import type { LaneItem, LaneResult } from '../lanes/lane-item.ts'
+import { SchemaSnapshot } from './schema-snapshot.ts'
+import {
+  SCHEMA_SETTINGS,
+  systemSchemaSql,
+  userSchemaSql,
+  type SystemSchemaJson,
+  type UserSchemaJson,
+} from './schema-sql.ts'
+
+/** Runs one item on the coordinator's engine: by itself, or inside the transaction that holds its lane. */
+export type RunOnCoordinator = (
+  item: Pick<LaneItem, 'bytes' | 'syncs' | 'settings' | 'write'>,
+) => Promise<LaneResult>
+
+export class SchemaCache {
+  readonly #segmentCount: number
+  #snapshot: SchemaSnapshot | undefined
+  #system: SystemSchemaJson | undefined
+  #version = 0
+  readonly #changing = new Set<object>()
+  #waiting: (() => void)[] = []
+
+  constructor(segmentCount: number) {
+    this.#segmentCount = segmentCount
+  }
+
+  get snapshot(): SchemaSnapshot {
+    if (this.#snapshot === undefined)
+      throw new MirabelleError('not.ready', 'the schema has not been loaded yet')
+    return this.#snapshot
+  }
+
+  /** Value of a setting of the coordinator's PostgreSQL at start. */
+  serverSetting(name: string): string | undefined {
+    return this.#system?.settings[name]
+  }
+
+  get serverSettings(): Readonly<Record<string, string>> {
+    return this.#system?.settings ?? {}
+  }
+
+  /** Reads the schema; plans made from now on use it. */
+  async load(run: RunOnCoordinator): Promise<void> {
+    this.#system ??= (await readJson(run, systemSchemaSql)) as SystemSchemaJson
+    const user = (await readJson(run, userSchemaSql)) as UserSchemaJson
+    this.#snapshot = new SchemaSnapshot(++this.#version, this.#segmentCount, this.#system, user)
+  }
+
+  /** True while nobody changes the schema. */
+  get open(): boolean {
+    return this.#changing.size === 0
+  }
+
+  /** A change begins: `by` holds the gate until `release`. */
+  hold(by: object): void {
+    this.#changing.add(by)
+  }
+
+  release(by: object): void {
+    if (!this.#changing.delete(by) || this.#changing.size > 0) return
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const go of waiting) go()
+  }
+
+  holds(by: object): boolean {
+    return this.#changing.has(by)
+  }
+
+  /** Calls back when the gate opens; the returned function gives up the wait. */
+  whenOpen(go: () => void): () => void {
+    this.#waiting.push(go)
+    return () => {
+      this.#waiting = this.#waiting.filter((other) => other !== go)
+    }
+  }
+}
+
+async function readJson(run: RunOnCoordinator, sql: string): Promise<unknown> {
+  const result = await run({ bytes: queryMessage(sql), syncs: 1, settings: SCHEMA_SETTINGS, write: false })
+  const code = firstErrorCode(result.output)
+  const [text] = firstColumn(result.output)
+  if (code !== undefined || text === undefined)
+    throw new MirabelleError(
+      'internal',
+      `the schema of the coordinator could not be read: SQLSTATE ${code ?? 'none, no row'}`,
+    )
+  return JSON.parse(text)
+}

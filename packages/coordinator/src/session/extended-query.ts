@@ -1,0 +1,329 @@
+/**
+ * The extended protocol of one session: Parse, Bind, Describe, Execute, Close are kept until Sync or Flush, then carried out in order. What
+ * is executed between two Syncs is one transaction, as in PostgreSQL; after an error everything up to the Sync is skipped.
+ */
+import {
+  BIND_COMPLETE,
+  CLOSE_COMPLETE,
+  commandComplete,
+  Frontend,
+  NO_DATA,
+  parameterDescription,
+  PARSE_COMPLETE,
+  PORTAL_SUSPENDED,
+  readBind,
+  readClose,
+  readDescribe,
+  readExecute,
+  readParse,
+  toPgError,
+  PgError,
+  type FrontendMessage,
+} from '@mirabelle/pgwire'
+import { SqlError } from '../errors.ts'
+import { CollectingSink } from '../execute/sink.ts'
+import { paramsOf, type Bound } from '../execute/statement.ts'
+import { currentDescription, describeText } from './session-actions.ts'
+import { describedRows, describeKey, type Described } from './describe.ts'
+import { runPrepared } from './hot-path.ts'
+import type { Prepared, SessionState } from './session-state.ts'
+import { runStatement } from './run-statement.ts'
+import { endImplicit, failTransaction } from './transaction-actions.ts'
+import { SessionTransaction } from './session-transaction.ts'
+
+interface Portal {
+  readonly described: Described
+  readonly bound: Bound
+  /** Rows that an Execute with a limit has left. */
+  rest?: { readonly rows: Buffer[]; readonly tail: readonly Buffer[]; at: number }
+  done?: boolean
+}
+
+/** So many messages, or bytes, are kept before they are carried out without waiting for Sync. */
+const MAX_KEPT = 1_000
+const MAX_KEPT_BYTES = 4 * 1024 * 1024
+
+export class ExtendedQuery {
+  readonly #state: SessionState
+  readonly #portals = new Map<string, Portal>()
+  #kept: FrontendMessage[] = []
+  #keptBytes = 0
+  /** An error came: nothing runs until Sync. */
+  #skipping = false
+  /** The Sync of this round belongs to a COPY that has begun: it is not answered. */
+  #swallowSync = false
+
+  constructor(state: SessionState) {
+    this.#state = state
+  }
+
+  /** Keeps a message; true when it is time to carry out what is kept. */
+  keep(message: FrontendMessage): boolean {
+    this.#kept.push(message)
+    this.#keptBytes += message.bytes.length
+    return this.#kept.length >= MAX_KEPT || this.#keptBytes >= MAX_KEPT_BYTES
+  }
+
+  /** A COPY FROM STDIN has begun in this round. */
+  copyBegan(): void {
+    this.#swallowSync = true
+  }
+
+  /** One statement for one content and nothing else: the whole round in one item. Undefined: take the general way. */
+  hotPath(): Promise<void> | undefined {
+    const state = this.#state
+    const kept = this.#kept
+    if (this.#skipping || !state.plain || kept.length < 2 || kept.length > 4) return undefined
+    let at = 0
+    let described: Described | undefined
+    let parsed = false
+    if (kept[0]?.type === Frontend.parse) {
+      const fields = readParse(kept[0])
+      if (fields.statement !== '') return undefined
+      described = state.describeCache.find(
+        describeKey(
+          fields.query,
+          fields.parameterTypes,
+          state.view().version,
+          state.settings.forStatements.key,
+        ),
+      )
+      if (described === undefined) return undefined
+      state.prepared.set('', { text: fields.query, types: fields.parameterTypes, described })
+      parsed = true
+      at++
+    }
+    const bind = kept[at++]
+    if (bind?.type !== Frontend.bind) return undefined
+    let describePortal = false
+    if (kept[at]?.type === Frontend.describe) {
+      const target = readDescribe(kept[at] as FrontendMessage)
+      if (target.kind !== 'P' || target.name !== '') return undefined
+      describePortal = true
+      at++
+    }
+    const execute = kept[at++]
+    if (execute?.type !== Frontend.execute || at !== kept.length) return undefined
+    const { portal, maxRows } = readExecute(execute)
+    if (portal !== '' || maxRows !== 0) return undefined
+    const fields = readBind(bind)
+    if (fields.portal !== '') return undefined
+    if (!parsed) {
+      const prepared = state.prepared.get(fields.statement)
+      described = prepared?.described
+      if (
+        described === undefined ||
+        described.version !== state.view().version ||
+        described.settingsKey !== state.settings.forStatements.key
+      )
+        return undefined
+    } else if (fields.statement !== '') return undefined
+    if (described === undefined || fields.parameters.length !== described.types.length) return undefined
+    const bound: Bound = {
+      types: described.types,
+      params: paramsOf(fields),
+      resultFormats: fields.resultFormats,
+    }
+    const running = runPrepared(state, described, bound, bind.bytes, { parsed, describePortal })
+    if (running !== undefined) {
+      this.#clear()
+      this.#portals.clear()
+    }
+    return running
+  }
+
+  /** Carries out what is kept. */
+  async process(end: 'sync' | 'flush'): Promise<void> {
+    const state = this.#state
+    const round = this.#kept
+    this.#clear()
+    this.#swallowSync = false
+    const executes = round.filter((message) => message.type === Frontend.execute).length
+    for (const message of round) {
+      if (this.#skipping) break
+      try {
+        await this.#one(message, executes > 1 || end === 'flush')
+      } catch (error) {
+        await this.#fail(error)
+      }
+    }
+    if (end === 'sync' && !this.#swallowSync) await this.#sync()
+    else if (end === 'flush') state.slot.end()
+  }
+
+  async #sync(): Promise<void> {
+    const state = this.#state
+    this.#skipping = false
+    try {
+      await endImplicit(state)
+    } catch (error) {
+      await this.#fail(error)
+      this.#skipping = false
+    }
+    if (state.transaction === undefined) this.#portals.clear()
+    state.ready()
+  }
+
+  async #fail(thrown: unknown): Promise<void> {
+    const error = errorOf(thrown)
+    this.#state.tell(error)
+    this.#skipping = true
+    await failTransaction(this.#state, error)
+  }
+
+  async #one(message: FrontendMessage, several: boolean): Promise<void> {
+    const state = this.#state
+    switch (message.type) {
+      case Frontend.parse:
+        return this.#parse(message)
+      case Frontend.bind:
+        return this.#bind(message)
+      case Frontend.describe:
+        return this.#describe(message)
+      case Frontend.execute:
+        return this.#execute(message, several)
+      case Frontend.close: {
+        const target = readClose(message)
+        if (target.kind === 'S') state.prepared.delete(target.name)
+        else this.#portals.delete(target.name)
+        return state.connection.send(CLOSE_COMPLETE)
+      }
+      default:
+        throw new SqlError('08P01', `message type ${message.type} is not expected here`)
+    }
+  }
+
+  async #parse(message: FrontendMessage): Promise<void> {
+    const state = this.#state
+    const { statement, query, parameterTypes } = readParse(message)
+    if (statement !== '' && state.prepared.has(statement))
+      throw new SqlError('42P05', `prepared statement "${statement}" already exists`)
+    state.slot.begin()
+    try {
+      await state.passGate()
+      const scope = state.scope(state.sink, false)
+      const described = await describeText(state, scope, query, parameterTypes)
+      state.prepared.set(statement, { text: query, types: parameterTypes, described })
+    } finally {
+      state.slot.end()
+    }
+    state.connection.send(PARSE_COMPLETE)
+  }
+
+  #prepared(name: string): Prepared {
+    const prepared = this.#state.prepared.get(name)
+    if (prepared !== undefined) return prepared
+    throw new SqlError(
+      '26000',
+      name === ''
+        ? 'unnamed prepared statement does not exist'
+        : `prepared statement "${name}" does not exist`,
+    )
+  }
+
+  async #bind(message: FrontendMessage): Promise<void> {
+    const state = this.#state
+    const fields = readBind(message)
+    const prepared = this.#prepared(fields.statement)
+    const described = await currentDescription(state, state.scope(state.sink, false), prepared)
+    if (fields.parameters.length !== described.types.length) {
+      throw new SqlError(
+        '08P01',
+        `bind message supplies ${fields.parameters.length} parameters, but prepared statement "${fields.statement}" requires ${described.types.length}`,
+      )
+    }
+    if (fields.portal !== '' && this.#portals.has(fields.portal))
+      throw new SqlError('42P03', `cursor "${fields.portal}" already exists`)
+    this.#portals.set(fields.portal, {
+      described,
+      bound: { types: described.types, params: paramsOf(fields), resultFormats: fields.resultFormats },
+    })
+    state.connection.send(BIND_COMPLETE)
+  }
+
+  async #describe(message: FrontendMessage): Promise<void> {
+    const state = this.#state
+    const { connection } = state
+    const target = readDescribe(message)
+    if (target.kind === 'S') {
+      const prepared = this.#prepared(target.name)
+      const described = await currentDescription(state, state.scope(state.sink, false), prepared)
+      connection.send(parameterDescription(described.types))
+      return connection.send(describedRows(described, []) ?? NO_DATA)
+    }
+    const { described, bound } = this.#portal(target.name)
+    connection.send(describedRows(described, bound.resultFormats) ?? NO_DATA)
+  }
+
+  #portal(name: string): Portal {
+    const portal = this.#portals.get(name)
+    if (portal === undefined) throw new SqlError('34000', `portal "${name}" does not exist`)
+    return portal
+  }
+
+  async #execute(message: FrontendMessage, several: boolean): Promise<void> {
+    const state = this.#state
+    const { portal: name, maxRows } = readExecute(message)
+    const portal = this.#portal(name)
+    if (portal.rest !== undefined) return this.#more(portal, maxRows)
+    if (portal.done === true) return state.connection.send(commandComplete('SELECT 0'))
+    const { described, bound } = portal
+    const { planned } = described
+    if (several && state.transaction === undefined && planned.plan.kind !== 'session') {
+      state.transaction = new SessionTransaction(state.services, state.settings, false, {})
+    }
+    const statement = {
+      planned,
+      bound:
+        bound.types.length === 0 && !wantsBinary(bound) ? unboundIfPlain(planned.plan.kind, bound) : bound,
+    }
+    if (maxRows === 0 || described.fields === undefined) {
+      await runStatement(state, statement, state.sink, false)
+      portal.done = described.fields !== undefined
+      return
+    }
+    const collected = new CollectingSink(state.own('gather_limit'), 'the result of a portal')
+    await runStatement(state, statement, collected, false)
+    portal.rest = { rows: collected.rows, tail: collected.others, at: 0 }
+    this.#more(portal, maxRows)
+  }
+
+  #more(portal: Portal, maxRows: number): void {
+    const { connection } = this.#state
+    const rest = portal.rest as NonNullable<Portal['rest']>
+    const until = maxRows === 0 ? rest.rows.length : Math.min(rest.rows.length, rest.at + maxRows)
+    const count = until - rest.at
+    for (; rest.at < until; rest.at++) connection.send(rest.rows[rest.at] as Buffer)
+    if (maxRows > 0 && count === maxRows) return connection.send(PORTAL_SUSPENDED)
+    delete portal.rest
+    portal.done = true
+    connection.send(commandComplete(`SELECT ${count}`))
+  }
+
+  #clear(): void {
+    this.#kept = []
+    this.#keptBytes = 0
+  }
+}
+
+function wantsBinary(bound: Bound): boolean {
+  return bound.resultFormats.some((format) => format === 1)
+}
+
+/** Without parameters and with text results a statement may go as a simple Query; plans whose rows are relayed stay as they are. */
+function unboundIfPlain(kind: string, bound: Bound): Bound | undefined {
+  return kind === 'explain' || kind === 'copyOut' ? undefined : bound
+}
+
+/** Anything thrown as an error for the client; protocol errors of single messages stay errors of the statement. */
+export function errorOf(thrown: unknown): SqlError {
+  if (thrown instanceof PgError) {
+    if (thrown.severity === 'FATAL') throw thrown
+    const { code, message, detail, hint } = toPgError(thrown).fields
+    return new SqlError(code, message, {
+      ...(detail === undefined ? {} : { detail }),
+      ...(hint === undefined ? {} : { hint }),
+    })
+  }
+  return SqlError.wrap(thrown)
+}

@@ -1,0 +1,30 @@
+/** What sessions need from the coordinator around them. The coordinator actor plugs these in. */
+import type { Settings } from '@mirabelle/messages'
+import type { LaneUser } from '../lanes/lane-queue.ts'
+import type { Dispatcher } from '../dispatcher.ts'
+import type { Ports } from '@mirabelle/runtime'
+
+export interface FrontendHooks {
+  /** The cluster's settings now. */
+  settings(): Settings
+  /** The value of a setting of ours as SHOW prints it; undefined when the name is not ours. */
+  showSetting(name: string): string | undefined
+  /**
+   * SQL that brings the live views (`gp_stat_replication`, `gp_segment_status`, `gp_master_mirroring`) up to date, run as superuser in front of a
+   * query of the coordinator that names one of `relations`; undefined when there is nothing to do.
+   */
+  refreshLiveViews(relations: readonly string[]): Promise<string | undefined>
+  /** Runs an FTS cycle; resolves when its results are recorded. Awaited in front of a statement that calls gp_request_fts_probe_scan(). */
+  requestFtsScan(): Promise<void>
+}
+
+export interface FrontendOptions {
+  readonly dispatcher: Dispatcher
+  readonly ports: Ports
+  readonly hooks: FrontendHooks
+  /** Name of the superuser that initdb made: its sessions need no role switch. */
+  readonly superuser: string
+}
+
+/** Who holds the coordinator's lane, as `Dispatcher.runUrgent` tells it. */
+export type Preemptible = LaneUser | undefined

@@ -1,0 +1,66 @@
+/** What a session has at login: the settings of its role, then those of the startup packet, each proved by the coordinator's PostgreSQL. */
+import { rowsOf, type ClientConnection } from '@mirabelle/pgwire'
+import { settingsCatalog } from '@mirabelle/messages'
+import { literal } from '../catalog/catalog-sql.ts'
+import type { Services } from '../execute/scope.ts'
+import { SqlError } from '../errors.ts'
+import { firstErrorMessage } from '../lanes/backend-bytes.ts'
+import { queryMessage } from '../lanes/frontend-bytes.ts'
+import { NO_SETTINGS } from '../lanes/lane-item.ts'
+import type { DescribeCache } from './describe.ts'
+import { AUTHORIZATION, OWN_SETTINGS, SettingsOfSession } from './session-settings.ts'
+import { SessionState } from './session-state.ts'
+import { encoding } from './set-actions.ts'
+
+/** They need no proof by an engine. */
+const TAKEN_AS_THEY_ARE = new Set(['application_name', ...OWN_SETTINGS])
+
+export async function openSessionState(options: {
+  readonly services: Services
+  readonly connection: ClientConnection
+  readonly superuser: string
+  readonly describeCache: DescribeCache
+}): Promise<SessionState> {
+  const { services, connection, superuser } = options
+  const role = services.schema.snapshot.roles.get(connection.user)
+  if (role === undefined) throw new SqlError('28000', `role "${connection.user}" does not exist`)
+  if (!role.canLogin) throw new SqlError('28000', `role "${connection.user}" is not permitted to log in`)
+  const wanted = new Map<string, string>(role.settings)
+  for (const [name, value] of connection.settings) wanted.set(name.toLowerCase(), value)
+  const defaults = new Map<string, string>()
+  if (connection.user !== superuser) defaults.set(AUTHORIZATION, connection.user)
+  const toProve: [string, string][] = []
+  for (const [name, value] of wanted) {
+    if (name === 'client_encoding') {
+      if (encoding(value) !== 'UTF8') defaults.set(name, encoding(value))
+    } else if (TAKEN_AS_THEY_ARE.has(name)) defaults.set(name, value)
+    else if (Object.hasOwn(settingsCatalog, name) || name === 'is_superuser' || name === AUTHORIZATION) {
+      throw new SqlError('55P02', `parameter "${name}" cannot be set at the start of a connection`)
+    } else toProve.push([name, value])
+  }
+  for (const [name, value] of await proved(services, toProve)) {
+    if (services.schema.serverSetting(name) !== value) defaults.set(name, value)
+  }
+  return new SessionState({ ...options, settings: new SettingsOfSession(defaults) })
+}
+
+/** The values as PostgreSQL spells them. */
+async function proved(
+  services: Services,
+  settings: readonly (readonly [string, string])[],
+): Promise<(readonly [string, string])[]> {
+  if (settings.length === 0) return []
+  const calls = settings.map(
+    ([name, value]) => `pg_catalog.set_config(${literal(name)}, ${literal(value)}, true)`,
+  )
+  const result = await services.dispatcher.runOne(-1, {
+    bytes: queryMessage(`SELECT ${calls.join(', ')}`),
+    syncs: 1,
+    settings: NO_SETTINGS,
+    write: false,
+  }).promise
+  const error = firstErrorMessage(result.output)
+  if (error !== undefined) throw SqlError.fromBytes(error)
+  const row = rowsOf(result.output)[0] ?? []
+  return settings.map(([name, value], i) => [name, row[i] ?? value] as const)
+}

@@ -1,0 +1,229 @@
+/** Statements that concern the session only: settings, prepared statements, cursors, and the control of transactions. */
+import {
+  commandComplete,
+  dataRow,
+  resultsOf,
+  rowDescription,
+  textField,
+  type FieldDescription,
+} from '@mirabelle/pgwire'
+import type { SessionAction } from '@mirabelle/sql'
+import { literal } from '../catalog/catalog-sql.ts'
+import { queryMessage } from '../lanes/frontend-bytes.ts'
+import { SqlError } from '../errors.ts'
+import { execute } from '../execute/executor.ts'
+import { runLocal } from '../execute/run-on.ts'
+import type { Scope } from '../execute/scope.ts'
+import { CollectingSink } from '../execute/sink.ts'
+import type { Bound } from '../execute/statement.ts'
+import { describe, describedRows, describeKey, oneTextColumn, type Described } from './describe.ts'
+import { report, setSetting, show } from './set-actions.ts'
+import type { Prepared, SessionState } from './session-state.ts'
+import { controlTransaction, isTransactionControl } from './transaction-actions.ts'
+
+/** Carries out a session action; the answer goes to the scope's sink. `sql` is the statement as written. */
+export async function sessionAction(
+  state: SessionState,
+  scope: Scope,
+  sql: string,
+  action: SessionAction,
+): Promise<void> {
+  const done = (tag: string) => scope.sink.send(commandComplete(tag))
+  if (isTransactionControl(action)) return done(await controlTransaction(state, scope, action))
+  switch (action.type) {
+    case 'set':
+      await setSetting(state, scope, sql, action)
+      return done('SET')
+    case 'setConfig': {
+      const { name, value, local } = action
+      const text = `SET ${name.includes('.') ? name : `"${name}"`} TO ${literal(value)}`
+      const statement =
+        name === 'search_path' ? `SELECT set_config('search_path', ${literal(value)}, false)` : text
+      const effective = await setSetting(state, scope, statement, { name, value, local })
+      if (scope.describe) scope.sink.send(rowDescription([textField('set_config')]))
+      scope.sink.send(dataRow([effective]))
+      return done('SELECT 1')
+    }
+    case 'reset':
+      if (action.name === undefined) state.settings.resetAll()
+      else state.settings.reset(action.name)
+      report(state)
+      return done('RESET')
+    case 'show':
+      return show(state, scope, sql, action.name)
+    case 'discard':
+      discard(state, action.target)
+      return done(action.target === 'all' ? 'DISCARD ALL' : `DISCARD ${action.target.toUpperCase()}`)
+    case 'prepare':
+      await prepare(state, scope, action)
+      return done('PREPARE')
+    case 'execute':
+      return executePrepared(state, scope, action)
+    case 'deallocate':
+      if (action.name === undefined) state.prepared.clear()
+      else if (!state.prepared.delete(action.name)) throw noStatement(action.name)
+      return done(action.name === undefined ? 'DEALLOCATE ALL' : 'DEALLOCATE')
+    case 'declareCursor':
+      await declareCursor(state, scope, action)
+      return done('DECLARE CURSOR')
+    case 'fetch':
+      return state.cursors.fetch(action, scope.sink, scope.describe)
+    case 'closeCursor':
+      state.cursors.close(action.name)
+      return done(action.name === undefined ? 'CLOSE CURSOR ALL' : 'CLOSE CURSOR')
+    case 'unlisten':
+      return done('UNLISTEN')
+  }
+}
+
+/** Columns that Describe tells of an action. */
+export function actionFields(
+  state: SessionState,
+  action: SessionAction,
+): readonly FieldDescription[] | undefined {
+  switch (action.type) {
+    case 'show':
+      if (action.name === undefined) return ['name', 'setting', 'description'].map((name) => textField(name))
+      return oneTextColumn(action.name)
+    case 'setConfig':
+      return oneTextColumn('set_config')
+    case 'execute':
+      return state.prepared.get(action.name)?.described.fields
+    case 'fetch': {
+      if (action.move) return undefined
+      const bytes = state.cursors.fields(action.name)
+      return bytes === undefined ? undefined : fieldsOfDescription(bytes)
+    }
+    default:
+      return undefined
+  }
+}
+
+function fieldsOfDescription(bytes: Buffer): readonly FieldDescription[] | undefined {
+  return resultsOf(bytes)[0]?.fields
+}
+
+function discard(state: SessionState, target: Extract<SessionAction, { type: 'discard' }>['target']): void {
+  if (target === 'all') {
+    if (state.transaction !== undefined)
+      throw new SqlError('25001', 'DISCARD ALL cannot run inside a transaction block')
+    state.prepared.clear()
+    state.cursors.close(undefined)
+    state.settings.discard()
+    report(state)
+  }
+}
+
+/** The description of a text, from the cache that all sessions share. */
+export async function describeText(
+  state: SessionState,
+  scope: Scope,
+  text: string,
+  types: readonly number[],
+): Promise<Described> {
+  const key = describeKey(text, types, scope.view().version, scope.settings.key)
+  const known = state.describeCache.find(key)
+  if (known !== undefined) return known
+  const described = await describe(scope, text, types, (action) => actionFields(state, action))
+  if (described.planned.plan.kind !== 'session') state.describeCache.keep(key, described)
+  return described
+}
+
+/** The description as it is now: made anew when the schema or the settings have changed since. */
+export async function currentDescription(
+  state: SessionState,
+  scope: Scope,
+  prepared: Prepared,
+): Promise<Described> {
+  const { described } = prepared
+  if (described.version === scope.view().version && described.settingsKey === scope.settings.key)
+    return described
+  prepared.described = await describeText(state, scope, prepared.text, prepared.types)
+  return prepared.described
+}
+
+async function prepare(
+  state: SessionState,
+  scope: Scope,
+  action: Extract<SessionAction, { type: 'prepare' }>,
+): Promise<void> {
+  if (state.prepared.has(action.name))
+    throw new SqlError('42P05', `prepared statement "${action.name}" already exists`)
+  const types = action.argTypes.length === 0 ? [] : await typeOids(scope, action.argTypes)
+  const described = await describeText(state, scope, action.sql, types)
+  state.prepared.set(action.name, { text: action.sql, types, described })
+}
+
+/** OIDs of types as written in SQL. */
+async function typeOids(scope: Scope, names: readonly string[]): Promise<number[]> {
+  const list = names.map((name) => `${literal(name)}::pg_catalog.regtype::pg_catalog.oid`).join(', ')
+  const result = await runLocal(scope, { bytes: queryMessage(`SELECT ${list}`), syncs: 1, write: false })
+  return (resultsOf(result.output)[0]?.rows[0] ?? []).map(Number)
+}
+
+async function executePrepared(
+  state: SessionState,
+  scope: Scope,
+  action: Extract<SessionAction, { type: 'execute' }>,
+): Promise<void> {
+  const prepared = state.prepared.get(action.name)
+  if (prepared === undefined) throw noStatement(action.name)
+  const described = await currentDescription(state, scope, prepared)
+  const { planned, types } = described
+  if (planned.plan.kind === 'session') {
+    throw new SqlError('0A000', `EXECUTE of a ${planned.plan.action.type} statement is not supported`, {
+      hint: 'Run the statement itself.',
+    })
+  }
+  if (action.args.length !== types.length) {
+    throw new SqlError('42601', `wrong number of parameters for prepared statement "${action.name}"`, {
+      detail: `Expected ${types.length} parameters but got ${action.args.length}.`,
+    })
+  }
+  const values = action.constants ?? (await evaluate(scope, action.args, types))
+  const bound: Bound | undefined =
+    types.length === 0
+      ? undefined
+      : { types, params: values.map((value) => ({ value, format: 0 })), resultFormats: [] }
+  const rows = bound === undefined ? undefined : describedRows(described, [])
+  if (scope.describe && rows !== undefined) scope.sink.send(rows)
+  await execute(bound === undefined ? scope : { ...scope, describe: false, transaction: scope.transaction }, {
+    planned,
+    bound,
+  })
+}
+
+/** Arguments that are no plain constants are computed by the coordinator's engine. */
+async function evaluate(
+  scope: Scope,
+  args: readonly string[],
+  types: readonly number[],
+): Promise<(string | null)[]> {
+  const { snapshot } = scope.services.schema
+  const list = args.map((arg, i) => `(${arg})::${snapshot.typeName(types[i] ?? 0) ?? 'text'}`).join(', ')
+  const result = await runLocal(scope, { bytes: queryMessage(`SELECT ${list}`), syncs: 1, write: true })
+  return [...(resultsOf(result.output)[0]?.rows[0] ?? [])]
+}
+
+async function declareCursor(
+  state: SessionState,
+  scope: Scope,
+  action: Extract<SessionAction, { type: 'declareCursor' }>,
+): Promise<void> {
+  if (action.binary)
+    throw new SqlError('0A000', 'binary cursors are not supported', {
+      hint: 'Use the extended protocol with binary results.',
+    })
+  if (!action.hold && state.transaction?.explicit !== true)
+    throw new SqlError('25P01', 'DECLARE CURSOR can only be used in transaction blocks')
+  if (state.cursors.exists(action.name)) throw new SqlError('42P03', `cursor "${action.name}" already exists`)
+  const planned = scope.services.planner.planOne(action.sql, scope.view())
+  const sink = new CollectingSink(scope.gatherLimitBytes, `the result of cursor "${action.name}"`)
+  const { transaction } = scope
+  await execute({ ...scope, transaction, sink, describe: true }, { planned, bound: undefined })
+  state.cursors.declare(action.name, sink, action)
+}
+
+function noStatement(name: string): SqlError {
+  return new SqlError('26000', `prepared statement "${name}" does not exist`)
+}

@@ -1,0 +1,219 @@
+/** SET, RESET, SHOW, set_config, roles: validated by the coordinator's PostgreSQL, kept by the session, told to the client. */
+import { commandComplete, dataRow, rowDescription, rowsOf, splitAtReady, textField } from '@mirabelle/pgwire'
+import { parseSetting, settingsCatalog, type SettingName } from '@mirabelle/messages'
+import { literal } from '../catalog/catalog-sql.ts'
+import { firstErrorMessage } from '../lanes/backend-bytes.ts'
+import { queryMessage } from '../lanes/frontend-bytes.ts'
+import { SqlError } from '../errors.ts'
+import { asBuffer } from '../execute/answer-stream.ts'
+import { AnswerRelay } from '../execute/answer-relay.ts'
+import { runLocal, runOn } from '../execute/run-on.ts'
+import type { Scope } from '../execute/scope.ts'
+import { quoteName } from './quote.ts'
+import { AUTHORIZATION, OWN_SETTINGS, ROLE } from './session-settings.ts'
+import type { SessionState } from './session-state.ts'
+
+/** What PostgreSQL reports by itself when it changes. */
+export const REPORTED: Readonly<Record<string, string>> = {
+  application_name: 'application_name',
+  client_encoding: 'client_encoding',
+  datestyle: 'DateStyle',
+  default_transaction_read_only: 'default_transaction_read_only',
+  in_hot_standby: 'in_hot_standby',
+  integer_datetimes: 'integer_datetimes',
+  intervalstyle: 'IntervalStyle',
+  is_superuser: 'is_superuser',
+  scram_iterations: 'scram_iterations',
+  search_path: 'search_path',
+  server_encoding: 'server_encoding',
+  server_version: 'server_version',
+  session_authorization: 'session_authorization',
+  standard_conforming_strings: 'standard_conforming_strings',
+  timezone: 'TimeZone',
+}
+
+const SAVEPOINT = 'mirabelle_set'
+const TRANSACTION_SETTINGS = new Set([
+  'transaction_isolation',
+  'transaction_read_only',
+  'transaction_deferrable',
+])
+
+/** SET name = value; `sql` is the statement as written. */
+export async function setSetting(
+  state: SessionState,
+  scope: Scope,
+  sql: string,
+  action: { readonly name: string; readonly value: string | undefined; readonly local: boolean },
+): Promise<string> {
+  const { name, value, local } = action
+  if (TRANSACTION_SETTINGS.has(name)) {
+    throw new SqlError('0A000', `${name} is set with SET TRANSACTION or BEGIN`, {
+      hint: 'Write BEGIN ISOLATION LEVEL … or SET TRANSACTION ….',
+    })
+  }
+  if (local && state.transaction === undefined) {
+    scope.notice({
+      severity: 'WARNING',
+      code: '25P01',
+      message: 'SET LOCAL can only be used in transaction blocks',
+    })
+    return ''
+  }
+  const effective = value === undefined ? undefined : await validate(state, scope, sql, name, value)
+  if (effective === undefined && !local) state.settings.reset(name)
+  else state.settings.set(name, effective ?? (await serverDefault(state, name)), local)
+  report(state)
+  return state.settings.get(name) ?? ''
+}
+
+/** A local reset has to name the value. */
+async function serverDefault(state: SessionState, name: string): Promise<string> {
+  if (name === ROLE) return 'none'
+  return state.services.schema.serverSetting(name) ?? ''
+}
+
+/** The value as PostgreSQL spells it. Throws what is wrong with it. */
+async function validate(
+  state: SessionState,
+  scope: Scope,
+  sql: string,
+  name: string,
+  value: string,
+): Promise<string> {
+  if (OWN_SETTINGS.has(name)) return ownValue(name as SettingName, value)
+  if (Object.hasOwn(settingsCatalog, name)) {
+    throw new SqlError('55P02', `parameter "${name}" cannot be changed by a session`, {
+      hint: 'It belongs to the cluster: use "mirabelle config".',
+    })
+  }
+  if (name === 'client_encoding') return encoding(value)
+  if (name === ROLE || name === AUTHORIZATION) return role(state, scope, sql, name, value)
+  const [answer] = await bracketed(scope, [sql, `SELECT pg_catalog.current_setting(${literal(name)})`])
+  return answer ?? value
+}
+
+function ownValue(name: SettingName, value: string): string {
+  try {
+    parseSetting(name, value)
+  } catch (error) {
+    throw new SqlError('22023', (error as Error).message)
+  }
+  return value
+}
+
+/** All bytes are UTF-8 here; SQL_ASCII promises nothing, so it is true too. */
+export function encoding(value: string): string {
+  const plain = value.replace(/[^A-Za-z0-9]/g, '').toLowerCase()
+  if (plain === 'utf8' || plain === 'unicode') return 'UTF8'
+  if (plain === 'sqlascii') return 'SQL_ASCII'
+  throw new SqlError('0A000', `conversion between ${value} and UTF8 is not supported`, {
+    hint: 'Set client_encoding to UTF8.',
+  })
+}
+
+async function role(
+  state: SessionState,
+  scope: Scope,
+  sql: string,
+  name: string,
+  value: string,
+): Promise<string> {
+  const login = state.services.schema.snapshot.roles.get(state.connection.user)
+  if (name === AUTHORIZATION) {
+    if (value !== state.connection.user && login?.superuser !== true) {
+      throw new SqlError('42501', `permission denied to set session authorization "${value}"`)
+    }
+  } else if (value === 'none') return 'none'
+  const target = name === ROLE ? `SET ROLE ${quoteName(value)}` : sql
+  await bracketed(scope, [target, 'SELECT 1'])
+  return value
+}
+
+/** Runs statements on the coordinator's engine and undoes them; answers the first column of the last one. */
+async function bracketed(scope: Scope, [sql, question]: readonly [string, string]): Promise<string[]> {
+  const inside = scope.transaction?.hasBegunOn(-1) === true
+  const begin = inside ? `SAVEPOINT ${SAVEPOINT}` : 'BEGIN'
+  const end = inside ? `ROLLBACK TO SAVEPOINT ${SAVEPOINT}; RELEASE SAVEPOINT ${SAVEPOINT}` : 'ROLLBACK'
+  const result = await runLocal(scope, {
+    bytes: Buffer.concat([begin, sql, question, end].map(queryMessage)),
+    syncs: 4,
+    write: false,
+    settings: scope.fullSettings,
+  })
+  const error = firstErrorMessage(result.output)
+  if (error !== undefined) throw SqlError.fromBytes(error)
+  const pieces = splitAtReady(asBuffer(result.output))
+  return rowsOf(pieces[2] ?? Buffer.alloc(0)).map((row) => row[0] ?? '')
+}
+
+/** Sends what has changed among the reported settings. */
+export function report(state: SessionState): void {
+  for (const [name, spelled] of Object.entries(REPORTED)) {
+    const value = reportedValue(state, name)
+    if (value !== undefined) state.connection.parameterStatus(spelled, value)
+  }
+}
+
+export function reportedValue(state: SessionState, name: string): string | undefined {
+  if (name === AUTHORIZATION) return state.sessionUser
+  if (name === 'is_superuser') {
+    return state.services.schema.snapshot.roles.get(state.currentUser)?.superuser === true ? 'on' : 'off'
+  }
+  if (name === 'client_encoding') return state.settings.get(name) ?? 'UTF8'
+  return state.settings.get(name) ?? state.services.schema.serverSetting(name)
+}
+
+/** SHOW name. */
+export async function show(
+  state: SessionState,
+  scope: Scope,
+  sql: string,
+  name: string | undefined,
+): Promise<void> {
+  const value = name === undefined ? undefined : knownValue(state, name)
+  if (value !== undefined) {
+    if (scope.describe)
+      scope.sink.send(rowDescription([textField(REPORTED[name as string] ?? (name as string))]))
+    scope.sink.send(dataRow([value]))
+    return scope.sink.send(commandComplete('SHOW'))
+  }
+  const relay = await runOn({ ...scope, transaction: undefined, settings: scope.fullSettings }, [-1], {
+    write: false,
+    part: () => ({ bytes: queryMessage(sql) }),
+    relay: () => new AnswerRelay(scope.sink, { describe: scope.describe }),
+  })
+  relay.finish()
+}
+
+/** What the session or the cluster knows better than an engine. */
+function knownValue(state: SessionState, name: string): string | undefined {
+  const { modes } = state.transaction ?? { modes: undefined }
+  if (name === 'transaction_isolation' && modes?.isolation !== undefined) return modes.isolation
+  if (name === 'transaction_read_only' && modes?.readOnly !== undefined) return modes.readOnly ? 'on' : 'off'
+  if (name === 'transaction_deferrable' && modes?.deferrable !== undefined)
+    return modes.deferrable ? 'on' : 'off'
+  if (name === AUTHORIZATION) return state.sessionUser
+  if (name === ROLE) return state.settings.get(ROLE) ?? 'none'
+  if (name === 'is_superuser' || name === 'client_encoding') return reportedValue(state, name)
+  if (OWN_SETTINGS.has(name)) {
+    const own = state.settings.get(name)
+    if (own !== undefined) return durationText(name as SettingName, own)
+  }
+  return state.services.hooks.showSetting(name)
+}
+
+/** As PostgreSQL prints durations: 1500 → 1500ms, 60000 → 1min. */
+function durationText(name: SettingName, text: string): string {
+  const value = parseSetting(name, text) as number
+  if (settingsCatalog[name].kind !== 'ms') return String(value)
+  for (const [unit, ms] of [
+    ['d', 86_400_000],
+    ['h', 3_600_000],
+    ['min', 60_000],
+    ['s', 1_000],
+  ] as const) {
+    if (value > 0 && value % ms === 0) return `${value / ms}${unit}`
+  }
+  return value === 0 ? '0' : `${value}ms`
+}

@@ -1,0 +1,103 @@
+/**
+ * The SQL side of the coordinator: schema, planner, sessions. Started with the coordinator role (`start` loads the schema); it ends when the
+ * front door has closed its sessions.
+ */
+import { PgError, type ClientConnection, type OpenedSession, type SessionFactory } from '@mirabelle/pgwire'
+import { MirabelleError } from '@mirabelle/messages'
+import { Planner } from '@mirabelle/sql'
+import { LocalUsers } from '../execute/local-users.ts'
+import type { Services } from '../execute/scope.ts'
+import { SqlError } from '../errors.ts'
+import type { LaneUser } from '../lanes/lane-queue.ts'
+import { SchemaCache } from '../schema/schema-cache.ts'
+import type { RoleInfo } from '../schema/schema-snapshot.ts'
+import { DescribeCache } from './describe.ts'
+import type { FrontendOptions } from './frontend-hooks.ts'
+import { openSessionState } from './open-session.ts'
+import { REPORTED, reportedValue } from './set-actions.ts'
+import { SqlSession } from './sql-session.ts'
+
+export interface SqlFrontend {
+  /** Loads the schema; sessions can be opened afterwards. Rejects when the coordinator's engine cannot be asked. */
+  start(): Promise<void>
+  /** For the front door. */
+  readonly sessionFactory: SessionFactory
+  /** Makes room on the coordinator's own lane at once: see `Dispatcher.runUrgent`. */
+  preemptLocal(holder: LaneUser | undefined): void
+  /** A role of the database, for authentication; undefined when there is none. */
+  role(name: string): RoleInfo | undefined
+  /** Reads the schema again, after something else than a session changed it. */
+  reloadSchema(): Promise<void>
+  /** Numbers for metrics. */
+  stats(): { readonly sessions: number; readonly shapeHits: number; readonly shapeMisses: number }
+}
+
+export function createSqlFrontend(options: FrontendOptions): SqlFrontend {
+  const { dispatcher, ports, hooks, superuser } = options
+  let planner: Planner | undefined
+  const services: Services = {
+    dispatcher,
+    ports,
+    hooks,
+    get planner() {
+      if (planner === undefined)
+        throw new MirabelleError('not.ready', 'the SQL front end has not been started')
+      return planner
+    },
+    schema: new SchemaCache(dispatcher.dataContents.length),
+    localUsers: new LocalUsers(ports.clock),
+  }
+  const describeCache = new DescribeCache()
+  const sessions = new Set<SqlSession>()
+  const load = () => services.schema.load((item) => dispatcher.runOne(-1, item).promise)
+
+  const open = async (connection: ClientConnection): Promise<OpenedSession> => {
+    const state = await openSessionState({ services, connection, superuser, describeCache })
+    const session = new SqlSession(state, () => sessions.delete(session))
+    sessions.add(session)
+    const parameters: Record<string, string> = {}
+    for (const [name, spelled] of Object.entries(REPORTED)) {
+      const value = reportedValue(state, name)
+      if (value !== undefined) parameters[spelled] = value
+    }
+    return { session, parameters }
+  }
+
+  return {
+    async start() {
+      planner ??= await Planner.create()
+      await load()
+    },
+    reloadSchema: load,
+    role: (name) => services.schema.snapshot.roles.get(name),
+    sessionFactory: async (connection) => {
+      try {
+        return await open(connection)
+      } catch (error) {
+        throw error instanceof SqlError ? fatal(error) : error
+      }
+    },
+    preemptLocal(holder) {
+      const owner = holder === undefined ? undefined : [...sessions].find((session) => session.owns(holder))
+      if (owner !== undefined) void owner.preempt()
+      else services.localUsers.preempt(holder)
+    },
+    stats: () => ({
+      sessions: sessions.size,
+      shapeHits: planner?.cacheCounts.hits ?? 0,
+      shapeMisses: planner?.cacheCounts.misses ?? 0,
+    }),
+  }
+}
+
+function fatal(error: SqlError): PgError {
+  return new PgError(
+    {
+      severity: 'FATAL',
+      code: error.sqlstate,
+      message: error.message,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    },
+    { cause: error },
+  )
+}

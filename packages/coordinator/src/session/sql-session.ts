@@ -1,0 +1,238 @@
+/**
+ * One client session behind the front door (sql §6). Made by the SQL front end for each client; ends with the connection. It takes the
+ * client's messages one by one, keeps what belongs to the session, and has its statements carried out.
+ *
+ * Promises: an answer for each message in order, then ReadyForQuery; nothing of the session outlives it: its transaction is rolled back and
+ * what it runs is cancelled when the client goes.
+ */
+import {
+  copyInResponse,
+  Frontend,
+  PgError,
+  readCopyData,
+  readCopyFail,
+  readQuery,
+  type CloseReason,
+  type FrontendMessage,
+  type FrontSession,
+} from '@mirabelle/pgwire'
+import type { PlannedStatement } from '@mirabelle/sql'
+import { CopyChannel } from '../copy/copy-channel.ts'
+import { SqlError } from '../errors.ts'
+import type { LaneUser } from '../lanes/lane-queue.ts'
+import { errorOf, ExtendedQuery } from './extended-query.ts'
+import { runQuery } from './hot-path.ts'
+import { runStatement } from './run-statement.ts'
+import type { SessionState } from './session-state.ts'
+import { SessionTransaction } from './session-transaction.ts'
+import { endImplicit, failTransaction } from './transaction-actions.ts'
+
+export class SqlSession implements FrontSession {
+  readonly #state: SessionState
+  readonly #extended: ExtendedQuery
+  readonly #onClosed: () => void
+  /** What runs now; further messages wait for it. */
+  #running: Promise<void> | undefined
+  /** Lets the next message come although the work goes on: the client sends COPY data now. */
+  #letIn: (() => void) | undefined
+  #channel: CopyChannel | undefined
+  #extendedCopy = false
+  #idleTimer: { clear(): void } | undefined
+  #closed = false
+
+  constructor(state: SessionState, onClosed: () => void) {
+    this.#state = state
+    this.#extended = new ExtendedQuery(state)
+    this.#onClosed = onClosed
+    state.openCopyIn = (columns) => this.#openCopyIn(columns)
+  }
+
+  handle(message: FrontendMessage): void | Promise<void> {
+    this.#idleTimer?.clear()
+    this.#idleTimer = undefined
+    switch (message.type) {
+      case Frontend.copyData:
+        return this.#channel?.push(readCopyData(message))
+      case Frontend.copyDone:
+        return this.#endCopy((channel) => channel.done())
+      case Frontend.copyFail:
+        return this.#endCopy((channel) => channel.fail(readCopyFail(message)))
+      default:
+    }
+    if (this.#channel !== undefined && !this.#channel.ended && this.#running !== undefined) {
+      if (message.type === Frontend.sync || message.type === Frontend.flush) return undefined
+      this.#channel.fail('another message came instead of COPY data')
+    }
+    if (this.#running !== undefined) return this.#running.then(() => this.handle(message))
+    return this.#statement(message)
+  }
+
+  #statement(message: FrontendMessage): void | Promise<void> {
+    switch (message.type) {
+      case Frontend.query:
+        return this.#query(message)
+      case Frontend.sync:
+        return this.#run(() => this.#extended.hotPath() ?? this.#extended.process('sync'))
+      case Frontend.flush:
+        return this.#run(() => this.#extended.process('flush'))
+      case Frontend.functionCall:
+        this.#state.tell(
+          new SqlError('0A000', 'the function call protocol is not supported', {
+            hint: 'Use SELECT function(…).',
+          }),
+        )
+        return this.#state.ready()
+      default:
+        return this.#extended.keep(message) ? this.#run(() => this.#extended.process('flush')) : undefined
+    }
+  }
+
+  #query(message: FrontendMessage): Promise<void> {
+    const state = this.#state
+    const text = readQuery(message)
+    if (state.plain && state.own('statement_timeout') === 0) {
+      const planned = state.services.planner.plan(text, state.view())
+      const only = planned.length === 1 ? planned[0] : undefined
+      if (only !== undefined) {
+        const running = runQuery(state, only, message.bytes)
+        if (running !== undefined) return this.#run(() => running)
+      }
+      return this.#run(() => this.#statements(planned))
+    }
+    return this.#run(() => this.#simple(text))
+  }
+
+  async #simple(text: string): Promise<void> {
+    const state = this.#state
+    try {
+      state.slot.begin()
+      await state.passGate()
+    } catch (error) {
+      return this.#failed(error)
+    }
+    await this.#statements(state.services.planner.plan(text, state.view()))
+  }
+
+  /** The statements of one Query message: one transaction unless they say otherwise. */
+  async #statements(planned: readonly PlannedStatement[]): Promise<void> {
+    const state = this.#state
+    const version = state.services.schema.snapshot.version
+    try {
+      for (const statement of planned) {
+        const current = this.#planNow(statement, version)
+        if (planned.length > 1 && state.transaction === undefined && current.plan.kind !== 'session') {
+          state.transaction = new SessionTransaction(state.services, state.settings, false, {})
+        }
+        await runStatement(state, { planned: current, bound: undefined }, state.sink, true)
+      }
+      await endImplicit(state)
+    } catch (error) {
+      return this.#failed(error)
+    }
+    state.ready()
+  }
+
+  /** Statements behind a schema change in the same message are planned with the new schema. */
+  #planNow(statement: PlannedStatement, version: number): PlannedStatement {
+    const { planner, schema } = this.#state.services
+    const { kind } = statement.plan
+    if (schema.snapshot.version === version || kind === 'ddl' || kind === 'session') return statement
+    return planner.planOne(statement.sql, this.#state.view())
+  }
+
+  async #failed(thrown: unknown): Promise<void> {
+    const error = errorOf(thrown)
+    this.#state.tell(error)
+    await failTransaction(this.#state, error)
+    this.#state.ready()
+  }
+
+  /** Runs work that ends with its own answer. The promise lets the next message in: at the end, or when COPY data is wanted. */
+  #run(work: () => Promise<void>): Promise<void> {
+    const running = work().finally(() => {
+      this.#running = undefined
+      this.#channel = undefined
+      this.#armIdleTimer()
+    })
+    this.#running = running
+    return this.#untilNext(running)
+  }
+
+  #untilNext(running: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#letIn = resolve
+      running.then(resolve, reject)
+    })
+  }
+
+  #openCopyIn(columns: number): CopyChannel {
+    const channel = new CopyChannel()
+    this.#channel = channel
+    this.#extended.copyBegan()
+    this.#state.connection.send(copyInResponse(0, columns))
+    this.#letIn?.()
+    return channel
+  }
+
+  #endCopy(end: (channel: CopyChannel) => void): Promise<void> | undefined {
+    const channel = this.#channel
+    // The COPY has ended with an error already: what is left of it is dropped.
+    if (channel === undefined || this.#running === undefined) return this.#running
+    end(channel)
+    return this.#untilNext(this.#running)
+  }
+
+  #armIdleTimer(): void {
+    const state = this.#state
+    if (this.#closed || state.transaction?.explicit !== true) return
+    const timeout = state.own('idle_in_transaction_session_timeout')
+    if (timeout <= 0) return
+    this.#idleTimer = state.services.ports.clock.setTimer(timeout, () => {
+      state.connection.fatal(
+        new PgError({
+          severity: 'FATAL',
+          code: '25P03',
+          message: 'terminating connection due to idle-in-transaction timeout',
+        }),
+      )
+    })
+  }
+
+  cancel(): void {
+    this.#state.slot.fire('user')
+  }
+
+  /** True when this user of lanes is the open transaction of this session. */
+  owns(user: LaneUser): boolean {
+    return this.#state.transaction?.started === true && this.#state.transaction.is(user)
+  }
+
+  /** The open transaction makes way for a role change: it is rolled back, the client learns it with its next statement. */
+  async preempt(): Promise<void> {
+    const { transaction, slot } = this.#state
+    if (transaction === undefined || transaction.dtx.ended) return
+    if (this.#running !== undefined) return slot.fire('preempted')
+    transaction.failed = true
+    await transaction.giveUp(
+      new SqlError('40001', 'the transaction made way for a change of roles of the cluster', {
+        hint: 'Nothing was changed. Run the transaction again.',
+      }),
+    )
+  }
+
+  async close(_reason: CloseReason): Promise<void> {
+    this.#closed = true
+    this.#idleTimer?.clear()
+    this.#state.slot.fire('closed')
+    this.#channel?.fail('the client is gone')
+    this.#onClosed()
+    try {
+      await this.#running
+    } catch {
+      // The connection has been told; here only the end of the work matters.
+    }
+    const { transaction } = this.#state
+    this.#state.transaction = undefined
+    await transaction?.rollback()
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * A cluster for SQL tests: real PGlite engines for the coordinator and the contents, the real dispatcher, sessions and front door; no network
+ * between them, no mirrors. One process.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { cloneTemplate, createEngine, createTemplate, type EnginePort } from '@mirabelle/engine'
+import { defaultSettings, type Settings } from '@mirabelle/messages'
+import { createFrontDoor, type FrontDoor } from '@mirabelle/pgwire'
+import { openLogger, realClock, realDisk, realRandom, type Ports } from '@mirabelle/runtime'
+import pg from 'pg'
+import { bootstrapSql } from '../../src/catalog/bootstrap-sql.ts'
+import { Dispatcher } from '../../src/dispatcher.ts'
+import { openLocalBackend } from '../../src/lanes/local-backend.ts'
+import { createSqlFrontend, type SqlFrontend } from '../../src/session/sql-frontend.ts'
+import type { FrontendHooks } from '../../src/session/frontend-hooks.ts'
+
+export interface LocalCluster {
+  readonly port: number
+  readonly dispatcher: Dispatcher
+  readonly frontend: SqlFrontend
+  readonly door: FrontDoor
+  readonly engines: ReadonlyMap<number, EnginePort>
+  /** A connected client, closed with the cluster. */
+  client(options?: pg.ClientConfig): Promise<pg.Client>
+  stop(): Promise<void>
+}
+
+export interface LocalClusterOptions {
+  readonly contents?: number
+  readonly settings?: Partial<Settings>
+  readonly hooks?: Partial<FrontendHooks>
+}
+
+export function testPorts(name: string): Ports {
+  const { log } = openLogger({ name, level: (process.env['TEST_LOG'] as 'info' | undefined) ?? 'silent' })
+  const network = {
+    connect: () => Promise.reject(new Error('no network here')),
+    listen: () => Promise.reject(new Error('no network here')),
+  } as unknown as Ports['network']
+  return { clock: realClock, disk: realDisk, random: realRandom, network, log }
+}
+
+export async function startLocalCluster(options: LocalClusterOptions = {}): Promise<LocalCluster> {
+  const ports = testPorts('local-cluster')
+  const base = await mkdtemp(join(tmpdir(), 'mirabelle-sql-'))
+  const template = await createTemplate({
+    cacheDir: join(tmpdir(), 'mirabelle-test-templates'),
+    bootstrapSql,
+  })
+  const contents = [-1, ...Array.from({ length: options.contents ?? 2 }, (_, i) => i)]
+  const settings: Settings = { ...defaultSettings, ...options.settings } as Settings
+  const dispatcher = new Dispatcher({
+    ports,
+    contents,
+    incarnation: ports.random.hex(4),
+    failoverTimeoutMs: () => settings.failover_timeout,
+    onLaneLost: () => undefined,
+  })
+  const engines = new Map<number, EnginePort>()
+  for (const content of contents) {
+    const dataDir = join(base, `content${content}`)
+    await cloneTemplate(template, dataDir)
+    const engine = createEngine({
+      dataDir,
+      logger: ports.log,
+      setTimer: (ms, fn) => ports.clock.setTimer(ms, fn),
+    })
+    const { generation } = await engine.startPrimary()
+    engines.set(content, engine)
+    dispatcher.setPrimary(content, `content${content}`, (events) =>
+      Promise.resolve(
+        openLocalBackend(
+          {
+            engine,
+            whenDurable: (_lsn, then) => then(),
+            cancelGraceMs: 500,
+            generation,
+          },
+          events,
+        ),
+      ),
+    )
+  }
+  await dispatcher.whenOpen(ports.clock, 10_000)
+  const frontend = createSqlFrontend({
+    dispatcher,
+    ports,
+    superuser: 'postgres',
+    hooks: {
+      settings: () => settings,
+      showSetting: (name) =>
+        Object.hasOwn(settings, name) ? String(settings[name as keyof Settings]) : undefined,
+      refreshLiveViews: () => Promise.resolve(undefined),
+      requestFtsScan: () => Promise.resolve(),
+      ...options.hooks,
+    },
+  })
+  await frontend.start()
+  const door = await createFrontDoor({
+    listen: { host: '127.0.0.1', port: 0 },
+    authenticate: () => ({ method: 'trust' }),
+    logger: ports.log,
+    sessionFactory: frontend.sessionFactory,
+  })
+  const clients: pg.Client[] = []
+  return {
+    port: door.address.port,
+    dispatcher,
+    frontend,
+    door,
+    engines,
+    async client(config = {}) {
+      const client = new pg.Client({
+        host: '127.0.0.1',
+        port: door.address.port,
+        user: 'postgres',
+        database: 'postgres',
+        ...config,
+      })
+      client.on('error', () => undefined)
+      await client.connect()
+      clients.push(client)
+      return client
+    },
+    async stop() {
+      for (const client of clients) await client.end().catch(() => undefined)
+      await door.shutdown('fast')
+      for (const engine of engines.values()) await engine.stop('immediate')
+      await rm(base, { recursive: true, force: true })
+    },
+  }
+}
