@@ -1,0 +1,83 @@
+/** Lets the standby coordinator take over. Works when the old coordinator's process or host is dead; run again, it finishes what was begun. */
+import type { MessageOf } from '@mirabelle/messages'
+import { CliError, sentenceOf } from '../errors.ts'
+import { askAgent, ensureAgents, requireAgents } from './agents.ts'
+import { assignmentOf } from './assignments.ts'
+import type { Cluster } from './cluster.ts'
+import { askInstance, remember } from './coordinators.ts'
+import { poll } from './poll.ts'
+
+const ACTIVATE_MS = 120_000
+const START_MS = 15_000
+const UP_MS = 60_000
+const LOOK_EVERY_MS = 25
+
+export interface ActivationReport {
+  readonly dbid: number
+  readonly host: string
+  readonly port: number
+  readonly epoch: number
+  readonly timeline: number
+  /** From the request to the first client that is let in, ms. */
+  readonly elapsedMs: number
+  /** It was the coordinator already. */
+  readonly wasActive: boolean
+}
+
+/** Activates the standby. Throws CliError when there is none, when the coordinator still answers, or when it could not take over. */
+export async function activateStandby(cluster: Cluster, force: boolean): Promise<ActivationReport> {
+  const { folder, control, reporter, clock } = cluster
+  const { file } = folder
+  const wanted = file.activatingDbid ?? file.standbyDbid
+  if (wanted === null)
+    throw new CliError(
+      `the cluster has no standby coordinator: dbid ${file.coordinatorDbid} acts as coordinator; start it with "mirabelle start"`,
+    )
+  const row = folder.row(wanted)
+  const begun = clock.monotonic()
+  let answer = await askInstance(cluster, row)
+  const wasActive = answer.status?.roleState === 'primary' && file.activatingDbid !== row.dbid
+  if (answer.status === undefined) {
+    reporter.say(`The standby coordinator (dbid ${row.dbid}) does not run: starting it`)
+    await startStandby(cluster, row.dbid)
+    answer = await askInstance(cluster, row)
+  }
+  await folder.update({ activatingDbid: row.dbid })
+  let done: MessageOf<'standby.activated'>
+  try {
+    done = await control.ask(row.endpoint, { type: 'standby.activate', force }, ACTIVATE_MS)
+  } catch (error) {
+    // Refused before anything was changed: it is a mirror as before.
+    const after = await askInstance(cluster, row)
+    if (after.status?.roleState === 'mirror') await folder.update({ activatingDbid: null })
+    throw new CliError(`the standby coordinator was not activated: ${sentenceOf(error)}`, { cause: error })
+  }
+  await remember(cluster, row, done.epoch)
+  return {
+    dbid: row.dbid,
+    host: row.address,
+    port: done.port,
+    epoch: done.epoch,
+    timeline: done.timeline,
+    elapsedMs: Math.round(clock.monotonic() - begun),
+    wasActive,
+  }
+}
+
+async function startStandby(cluster: Cluster, dbid: number): Promise<void> {
+  const { folder } = cluster
+  const row = folder.row(dbid)
+  // Agents of other hosts may be dead with them; only this one is needed.
+  const { answers } = await ensureAgents(cluster)
+  requireAgents(answers.filter(({ host }) => host.name === row.hostname))
+  const assignment = assignmentOf(folder, row, 'm')
+  await askAgent(cluster, folder.host(row.hostname), { type: 'agent.start', assignment }, START_MS)
+  const up = await poll(cluster.clock, UP_MS, LOOK_EVERY_MS, async () => {
+    const { status } = await askInstance(cluster, row)
+    return status !== undefined && status.roleState !== 'starting' ? status.roleState : undefined
+  })
+  if (up === undefined)
+    throw new CliError(
+      `the standby coordinator (dbid ${dbid}) is not up after ${UP_MS / 1000} s; its log is in ${row.datadir}/log`,
+    )
+}

@@ -1,0 +1,50 @@
+/** Asks agents and instances: one connection a question, closed afterwards, so that nothing of a command outlives it. */
+import type { Endpoint, MessageOf, ReplyOf, RequestType } from '@mirabelle/messages'
+import { realNetwork, type Hello, type Network } from '@mirabelle/runtime'
+import type { ClusterFolder } from '../folder/cluster-folder.ts'
+import { quietLogger } from './quiet-logger.ts'
+
+const CONNECT_MS = 2_000
+
+export class Control {
+  readonly #network: Network
+  readonly #clusterId: string
+
+  constructor(network: Network, clusterId: string) {
+    this.#network = network
+    this.#clusterId = clusterId
+  }
+
+  /** For the cluster of this folder. */
+  static async of(folder: ClusterFolder): Promise<Control> {
+    const network = realNetwork({ clusterKey: await folder.key(), log: quietLogger })
+    return new Control(network, folder.file.clusterId)
+  }
+
+  /** Sends a request and resolves with its answer. Rejects with MirabelleError (`connection.refused`, `timeout`, the peer's own error, …). */
+  async ask<K extends RequestType>(
+    endpoint: Endpoint,
+    message: MessageOf<K>,
+    timeoutMs: number,
+  ): Promise<ReplyOf<K>> {
+    const hello: Hello = {
+      clusterId: this.#clusterId,
+      kind: 'cli',
+      dbid: 0,
+      content: -1,
+      name: 'mirabelle',
+      purpose: 'control',
+      epoch: 0,
+    }
+    const connection = await this.#network.connect(endpoint, hello, {
+      timeoutMs: Math.min(CONNECT_MS, timeoutMs),
+      silenceTimeoutMs: 0,
+    })
+    connection.setHandlers({ onMessage: () => undefined, onClose: () => undefined })
+    try {
+      return await connection.request(message, timeoutMs)
+    } finally {
+      connection.close()
+    }
+  }
+}

@@ -1,0 +1,22 @@
+/** `mirabelle fts-probe`: an FTS cycle now. */
+import type { Command } from 'commander'
+import { openCluster } from '../cluster/cluster.ts'
+import { requireCoordinator } from '../cluster/coordinators.ts'
+import { terminalReporter } from '../terminal/reporter.ts'
+import { dirOf, dirOption, type DirOption } from './options.ts'
+
+const PROBE_MS = 60_000
+
+export function addFtsProbe(program: Command): void {
+  program
+    .command('fts-probe')
+    .description('probe all segments now and wait for the end of the cycle')
+    .addOption(dirOption())
+    .action(async (options: DirOption) => {
+      const reporter = terminalReporter()
+      const cluster = await openCluster(dirOf(options), reporter)
+      const { row } = await requireCoordinator(cluster)
+      await cluster.control.ask(row.endpoint, { type: 'cluster.probe' }, PROBE_MS)
+      reporter.print('All segments were probed')
+    })
+}

@@ -1,0 +1,46 @@
+/** Options that several commands share, and how their values are checked. */
+import { InvalidArgumentError, Option } from 'commander'
+import { clusterDir } from '../folder/cluster-folder.ts'
+
+export interface DirOption {
+  readonly dir?: string
+}
+export interface JsonOption {
+  readonly json?: boolean
+}
+
+export const dirOption = (): Option =>
+  new Option('--dir <folder>', 'folder of the cluster (default: $MIRABELLE_DIR or .mirabelle)')
+export const jsonOption = (): Option => new Option('--json', 'print one JSON object instead of text')
+
+export const dirOf = (options: DirOption): string => clusterDir(options.dir)
+
+/** A whole number in a range. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (!/^\d+$/.test(text) || value < min || value > max)
+      throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`)
+    return value
+  }
+}
+
+/** Seconds, fractions allowed, as ms. */
+export function seconds(text: string): number {
+  const value = Number(text)
+  if (!/^\d+(\.\d+)?$/.test(text) || value > 86_400)
+    throw new InvalidArgumentError('It must be a number of seconds.')
+  return value * 1000
+}
+
+/** dbids, separated by commas. */
+export function dbids(text: string): number[] {
+  return text.split(',').map(wholeNumber(1, 32_767))
+}
+
+/** name=value, may be given several times. */
+export function setting(text: string, before: Record<string, string>): Record<string, string> {
+  const at = text.indexOf('=')
+  if (at < 1) throw new InvalidArgumentError('It must look like name=value.')
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) }
+}

@@ -1,0 +1,179 @@
+/**
+ * Clusters from a program: `createCluster()` makes (or opens) one on this machine and starts it. What it does are the same steps as
+ * the commands'. Made for tests, examples and the demo; nothing of it ends by itself when the program does, so `stop` or `destroy` it.
+ */
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { ActionResult, ClusterState } from '@mirabelle/messages'
+import { activateStandby, type ActivationReport } from './cluster/activate-standby.ts'
+import { agentAnswers } from './cluster/agents.ts'
+import { withFolder, type Cluster as Operated } from './cluster/cluster.ts'
+import { connectionString, multiHostConnectionString } from './cluster/connect.ts'
+import { findCoordinator } from './cluster/coordinators.ts'
+import { startCluster, startOne, type StartReport } from './cluster/start-cluster.ts'
+import { headlessState, stateFromCoordinator, type HeadlessState } from './cluster/state-of.ts'
+import { stopCluster, type StopMode } from './cluster/stop-cluster.ts'
+import { destroyCluster } from './commands/destroy.ts'
+import { init } from './commands/init.ts'
+import { DEFAULT_RECOVER_MS, recover, type RecoverMode } from './commands/recover.ts'
+import { DEFAULT_START_MS, DEFAULT_SYNC_MS } from './commands/start.ts'
+import { DEFAULT_STOP_MS } from './commands/stop.ts'
+import { CliError } from './errors.ts'
+import { ClusterFolder } from './folder/cluster-folder.ts'
+import type { Mirroring } from './placement/placement.ts'
+import { silentReporter, type Reporter } from './terminal/reporter.ts'
+
+export interface CreateClusterOptions {
+  /** Default: a new folder below the system's temporary one. */
+  readonly dir?: string
+  /** Simulated hosts. Default 3. */
+  readonly hosts?: number
+  /** Primaries in all. Default 2. */
+  readonly segments?: number
+  /** Default `group`. */
+  readonly mirroring?: Mirroring
+  /** A standby coordinator. Default true. */
+  readonly standby?: boolean
+  /** The coordinator's port for clients. Default 0: any free one. */
+  readonly port?: number
+  readonly settings?: Readonly<Record<string, string>>
+  /** Start it, too. Default true. */
+  readonly start?: boolean
+  /** Told of progress. Default: nobody. */
+  readonly reporter?: Reporter
+}
+
+/** Where a process of the cluster is. `pid` is null while it does not run. */
+export interface RunningInstance {
+  readonly dbid: number
+  readonly content: number
+  readonly host: string
+  readonly port: number
+  readonly pid: number | null
+}
+
+export class Cluster {
+  readonly #operated: Operated
+
+  /** Used by createCluster and openCluster. */
+  constructor(operated: Operated) {
+    this.#operated = operated
+  }
+
+  get dir(): string {
+    return this.#operated.folder.dir
+  }
+  /** The acting coordinator, for node-postgres and others; changes with an activation. */
+  get connectionString(): string {
+    return connectionString(this.#operated.folder)
+  }
+  /** Coordinator and standby, for libpq. */
+  get multiHostConnectionString(): string {
+    return multiHostConnectionString(this.#operated.folder)
+  }
+  /** The acting coordinator. */
+  get coordinator(): { readonly dbid: number; readonly host: string; readonly port: number } {
+    const { folder } = this.#operated
+    const { dbid, address, port } = folder.row(folder.file.coordinatorDbid)
+    return { dbid, host: address, port }
+  }
+  /** The standby coordinator; null when there is none. */
+  get standby(): { readonly dbid: number; readonly host: string; readonly port: number } | null {
+    const { folder } = this.#operated
+    if (folder.file.standbyDbid === null) return null
+    const { dbid, address, port } = folder.row(folder.file.standbyDbid)
+    return { dbid, host: address, port }
+  }
+
+  /** The state as the coordinator tells it. Rejects with CliError when none answers; `headless` works then. */
+  async state(): Promise<ClusterState> {
+    const state = await stateFromCoordinator(this.#operated)
+    if (state === undefined) throw new CliError('no coordinator answers')
+    return state
+  }
+  /** What agents and instances say of themselves, without a coordinator. */
+  headless(): Promise<HeadlessState> {
+    return headlessState(this.#operated)
+  }
+
+  start(
+    options: { readonly timeoutMs?: number; readonly syncTimeoutMs?: number } = {},
+  ): Promise<StartReport> {
+    const { timeoutMs = DEFAULT_START_MS, syncTimeoutMs = DEFAULT_SYNC_MS } = options
+    return startCluster(this.#operated, { timeoutMs, syncTimeoutMs })
+  }
+  /** Starts one instance through its agent. Rejects with what it said when it ended. */
+  async startInstance(dbid: number, timeoutMs = DEFAULT_START_MS): Promise<void> {
+    const failure = await startOne(this.#operated, dbid, timeoutMs)
+    if (failure !== undefined) throw new CliError(failure)
+  }
+  /** Stops everything, agents too. Rejects when something could not be stopped. */
+  async stop(mode: StopMode = 'fast'): Promise<void> {
+    const { failures } = await stopCluster(this.#operated, mode, DEFAULT_STOP_MS)
+    if (failures.length > 0) throw new CliError(failures.join('\n'), { exitStatus: 1 })
+  }
+  recover(
+    options: {
+      readonly mode?: RecoverMode
+      readonly dbids?: readonly number[]
+      readonly timeoutMs?: number
+    } = {},
+  ): Promise<readonly ActionResult[]> {
+    const { mode = 'auto', dbids = null, timeoutMs = DEFAULT_RECOVER_MS } = options
+    return recover(this.#operated, mode, dbids, timeoutMs)
+  }
+  activateStandby(options: { readonly force?: boolean } = {}): Promise<ActivationReport> {
+    return activateStandby(this.#operated, options.force === true)
+  }
+  /** An FTS cycle now. */
+  async probe(): Promise<void> {
+    const acting = await findCoordinator(this.#operated)
+    if (acting === undefined) throw new CliError('no coordinator answers')
+    await this.#operated.control.ask(acting.row.endpoint, { type: 'cluster.probe' }, 60_000)
+  }
+
+  /** Every instance and its process, as the agents see them. */
+  async instances(): Promise<RunningInstance[]> {
+    const answers = await agentAnswers(this.#operated)
+    const seen = answers.flatMap(({ status }) => status?.instances ?? [])
+    return this.#operated.folder.file.rows.map((row) => ({
+      dbid: row.dbid,
+      content: row.content,
+      host: row.hostname,
+      port: row.port,
+      pid: seen.find(({ dbid }) => dbid === row.dbid)?.pid ?? null,
+    }))
+  }
+  /** Sends a signal to the process of an instance; resolves with its pid. Rejects when it does not run. */
+  async kill(dbid: number, signal: NodeJS.Signals = 'SIGKILL'): Promise<number> {
+    const instance = (await this.instances()).find((one) => one.dbid === dbid)
+    if (instance?.pid === null || instance === undefined) throw new CliError(`dbid ${dbid} does not run`)
+    process.kill(instance.pid, signal)
+    return instance.pid
+  }
+
+  /** Ends everything at once and deletes all of it. */
+  destroy(): Promise<void> {
+    return destroyCluster(this.#operated)
+  }
+}
+
+/** Makes a cluster on this machine (or opens the one in `dir`) and starts it. */
+export async function createCluster(options: CreateClusterOptions = {}): Promise<Cluster> {
+  const reporter = options.reporter ?? silentReporter
+  const dir = options.dir === undefined ? await mkdtemp(join(tmpdir(), 'mirabelle-')) : resolve(options.dir)
+  let folder = await ClusterFolder.find(dir)
+  if (folder?.file.progress !== 'ready') {
+    const { hosts = 3, segments = 2, mirroring = 'group', standby = true, port = 0, settings = {} } = options
+    folder = await init(dir, { hosts, segments, mirroring, standby, port, set: { ...settings } }, reporter)
+  }
+  const cluster = new Cluster(await withFolder(folder, reporter))
+  if (options.start !== false) await cluster.start()
+  return cluster
+}
+
+/** Opens the cluster in a folder without starting anything. Rejects with CliError when there is none. */
+export async function openCluster(dir: string, reporter: Reporter = silentReporter): Promise<Cluster> {
+  return new Cluster(await withFolder(await ClusterFolder.openReady(resolve(dir)), reporter))
+}

@@ -1,0 +1,37 @@
+/** The `mirabelle` command: its subcommands, in the order of `--help`. */
+import { Command } from 'commander'
+import { VERSION } from '@mirabelle/agent'
+import { addAgent, addAgentConfig } from './commands/agent.ts'
+import { addDemo } from './commands/demo.ts'
+import { addDestroy } from './commands/destroy.ts'
+import { addFtsProbe } from './commands/fts-probe.ts'
+import { addInit } from './commands/init.ts'
+import { addQuickstart } from './commands/quickstart.ts'
+import { addRecover } from './commands/recover.ts'
+import { addStandby } from './commands/standby.ts'
+import { addStart } from './commands/start.ts'
+import { addState } from './commands/state.ts'
+import { addStop } from './commands/stop.ts'
+import { addWaldump } from './commands/waldump.ts'
+
+export function createProgram(): Command {
+  const program = new Command('mirabelle')
+    .description("Mirabelle: a sharded PostgreSQL with Greenplum's high availability")
+    .version(VERSION)
+    .showHelpAfterError('(mirabelle --help shows what there is)')
+    .addHelpText('after', '\nExit status: 0 done or nothing to do, 1 partly, 2 could not.')
+  addInit(program)
+  addStart(program)
+  addState(program)
+  addRecover(program)
+  addStandby(program)
+  addStop(program)
+  addDestroy(program)
+  addQuickstart(program)
+  addDemo(program)
+  addFtsProbe(program)
+  addWaldump(program)
+  addAgent(program)
+  addAgentConfig(program)
+  return program
+}

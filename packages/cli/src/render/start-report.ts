@@ -1,0 +1,55 @@
+/** What `mirabelle start` and `recover` print in the end. */
+import type { ActionResult, ClusterState } from '@mirabelle/messages'
+import { columns, RULER, type Report } from './lines.ts'
+
+/** Like gpstart's table. */
+export function renderStart(results: readonly ActionResult[]): Report {
+  const segments = results.filter(({ content }) => content >= 0)
+  const count = (outcome: ActionResult['outcome']): number =>
+    segments.filter((one) => one.outcome === outcome).length
+  const [done, failed, skipped] = [count('done'), count('failed'), count('skipped')]
+  const line = (name: string, number: number, bad: boolean): string =>
+    `   ${name.padEnd(69)}= ${number}${bad ? '   <<<<<<<<' : ''}`
+  const lines = [
+    RULER,
+    line('Successful segment starts', done, false),
+    line('Failed segment starts', failed, failed > 0),
+    line('Skipped segment starts (segments are marked down in configuration)', skipped, skipped > 0),
+    RULER,
+    `Successfully started ${done} of ${segments.length} segment instances`,
+    RULER,
+    ...results
+      .filter(({ outcome }) => outcome === 'failed')
+      .map((one) => `   dbid ${one.dbid} (content ${one.content}): ${one.message}`),
+  ]
+  return { lines, exitStatus: results.some(({ outcome }) => outcome === 'failed') ? 1 : 0 }
+}
+
+/** A row per instance that was recovered. */
+export function renderRecover(results: readonly ActionResult[], state: ClusterState | undefined): Report {
+  const failed = results.filter(({ outcome }) => outcome === 'failed').length
+  const done = results.filter(({ outcome }) => outcome === 'done').length
+  const where = (dbid: number): string => {
+    const row = state?.instances.find((one) => one.dbid === dbid)
+    return row === undefined ? '' : `${row.host}:${row.port}`
+  }
+  const lines = [
+    RULER,
+    ...columns(
+      ['Segment', 'Dbid', 'Content', 'Outcome', 'Message'],
+      results.map((one) => [
+        where(one.dbid),
+        String(one.dbid),
+        String(one.content),
+        one.outcome,
+        one.message,
+      ]),
+      (i) => results[i]?.outcome === 'failed',
+    ),
+    RULER,
+    failed === 0
+      ? `Segments successfully recovered: ${done} of ${results.length}`
+      : `${failed} of ${results.length} segments could not be recovered; the others are up. Run "mirabelle state -e" and try again`,
+  ]
+  return { lines, exitStatus: failed === 0 ? 0 : done > 0 ? 1 : 2 }
+}

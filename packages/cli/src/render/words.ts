@@ -1,0 +1,52 @@
+/** Greenplum's words for what the rows say. */
+import { formatLsn, type ClusterState, type InstanceStateRow } from '@mirabelle/messages'
+
+export type State = Pick<ClusterState, 'instances'> & { readonly cluster: ClusterState['cluster'] }
+
+export const segmentsOf = (state: ClusterState): InstanceStateRow[] =>
+  state.instances.filter(({ content }) => content >= 0)
+
+export const coordinatorOf = (state: ClusterState): InstanceStateRow | undefined =>
+  state.instances.find(({ content, role }) => content === -1 && role === 'p')
+
+export const standbyOf = (state: ClusterState): InstanceStateRow | undefined =>
+  state.instances.find(({ content, role }) => content === -1 && role === 'm')
+
+export const peerOf = (state: ClusterState, row: InstanceStateRow): InstanceStateRow | undefined =>
+  state.instances.find(({ content, dbid }) => content === row.content && dbid !== row.dbid)
+
+/** Its process answers. */
+export const found = (row: InstanceStateRow): boolean => row.pid !== null
+
+/** Bytes of WAL that the mirror of an acting primary has not flushed yet; `Unknown` when nothing streams. */
+export function bytesBehind(primary: InstanceStateRow): string {
+  const stream = primary.replication
+  return stream === null ? 'Unknown' : String(Math.max(0, stream.sentLsn - stream.flushLsn))
+}
+
+export function standbyWords(state: ClusterState): string {
+  switch (state.cluster.standby) {
+    case 'none':
+      return 'No coordinator standby configured'
+    case 'streaming':
+      return 'Standby host passive'
+    case 'catchup':
+      return 'Standby host catching up'
+    case 'down':
+      return standbyOf(state)?.pid === null ? 'Standby process not running' : 'Standby not streaming'
+  }
+}
+
+export const lsnOr = (lsn: number | undefined): string => (lsn === undefined ? 'Unknown' : formatLsn(lsn))
+
+/** What is known of a process of the row. */
+export function processWords(row: InstanceStateRow): string {
+  if (row.status === 'd') return 'Down in configuration'
+  if (row.pid === null) return 'Process error -- database process may be down'
+  return serves(row) ? 'Up' : `Not serving: ${row.state ?? 'unknown'}`
+}
+
+/** Its process does what its row says. */
+export function serves(row: InstanceStateRow): boolean {
+  return row.state === (row.role === 'p' ? 'primary' : 'mirror')
+}

@@ -1,0 +1,40 @@
+/** Ctrl-C: what a command has to undo or end before the process does. Installed once by main; commands register what is theirs. */
+
+type Undo = () => Promise<void>
+
+const undos: Undo[] = []
+let interrupted = false
+
+/** Runs `undo` when the command is interrupted; the returned function takes it back. The last one registered runs first. */
+export function onInterrupt(undo: Undo): () => void {
+  undos.push(undo)
+  return () => {
+    const at = undos.indexOf(undo)
+    if (at >= 0) undos.splice(at, 1)
+  }
+}
+
+const STATUS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
+
+/** Watches the signals of the terminal. A second one ends the process at once. */
+export function installInterrupts(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (interrupted) process.exit(STATUS[signal])
+      interrupted = true
+      void unwind().then(() => process.exit(STATUS[signal]))
+    })
+  }
+}
+
+async function unwind(): Promise<void> {
+  for (const undo of undos.splice(0).reverse()) {
+    try {
+      await undo()
+    } catch (error) {
+      process.stderr.write(
+        `mirabelle: while cleaning up: ${error instanceof Error ? error.message : String(error)}\n`,
+      )
+    }
+  }
+}
