@@ -18,11 +18,14 @@ import { RequestQueue, type Pending } from './host/request-queue.ts'
 import { WalSync } from './host/wal-sync.ts'
 import { instancePaths, WAL_SEGMENT_BYTES, type InstancePaths } from './layout.ts'
 import { lockFolder, type FolderLock } from './lock.ts'
-import type { EngineLogger, EngineOptions } from './options.ts'
+import type { EngineLogger, EngineOptions, SetTimer } from './options.ts'
 import { Field } from './shared/shared-state.ts'
 import type { Report } from './shared/worker-protocol.ts'
 
 type Phase = 'stopped' | 'starting' | 'primary' | 'restarting' | 'mirror' | 'promoting' | 'stopping' | 'dead'
+
+/** How long a fast stop waits for the running request to end after it was interrupted, in ms. */
+const STOP_GRACE_MS = 3000
 
 export class PgliteEngine implements EnginePort {
   onWal: (chunk: WalChunk) => void = () => undefined
@@ -31,6 +34,7 @@ export class PgliteEngine implements EnginePort {
   readonly #paths: InstancePaths
   readonly #segmentBytes: number
   readonly #logger: EngineLogger
+  readonly #setTimer: SetTimer
   readonly #backend: Backend
   readonly #queue = new RequestQueue()
   readonly #completions: Completions
@@ -49,6 +53,7 @@ export class PgliteEngine implements EnginePort {
     this.#paths = instancePaths(options.dataDir)
     this.#segmentBytes = options.walSegmentBytes ?? WAL_SEGMENT_BYTES
     this.#logger = options.logger
+    this.#setTimer = options.setTimer
     this.#backend = new Backend({
       root: this.#paths.root,
       segmentBytes: this.#segmentBytes,
@@ -66,27 +71,30 @@ export class PgliteEngine implements EnginePort {
   }
 
   startPrimary(): Promise<EngineStarted> {
-    return this.#start(async () => {
-      checkMayBePrimary(this.#paths)
-      return this.#opened(await this.#backend.start())
-    })
+    return this.#start(
+      async () => checkMayBePrimary(this.#paths),
+      async () => this.#opened(await this.#backend.start()),
+    )
   }
 
   startMirror(received: Received): Promise<EngineStarted> {
-    return this.#start(async () => {
-      await mkdir(this.#paths.receivedWal, { recursive: true })
-      await checkMayFollow(this.#paths, received.timeline)
-      this.#received = received
-      return this.#recovering(await this.#backend.start(received))
-    })
+    if (this.#phase === 'stopped') this.#received = received
+    return this.#start(
+      async () => {
+        await mkdir(this.#paths.receivedWal, { recursive: true })
+        await checkMayFollow(this.#paths, received.timeline)
+      },
+      async () => this.#recovering(await this.#backend.start(this.#received)),
+    )
   }
 
   walArrived(timeline: Timeline, end: Lsn): void {
-    if (this.#phase !== 'mirror' && this.#phase !== 'restarting') return
+    if (!['starting', 'mirror', 'restarting'].includes(this.#phase)) return
     const known = this.#received
     this.#received = { timeline, receivedEnd: end }
     // Recovery looks for new timelines only when it starts.
-    if (timeline > known.timeline) this.#restartBackend(() => this.#followTimeline())
+    if (timeline > known.timeline && this.#phase !== 'starting')
+      this.#restartBackend(() => this.#followTimeline())
     else this.#backend.state?.setReceived(timeline, end)
   }
 
@@ -140,19 +148,19 @@ export class PgliteEngine implements EnginePort {
     const inOrder = mode === 'fast' && this.#phase === 'primary'
     this.#phase = 'stopping'
     await this.#restart
-    if (inOrder) await this.#backend.shutDown()
+    this.#canceller.cancelAll(this.#backend.state)
+    if (inOrder) await this.#backend.shutDown(STOP_GRACE_MS, this.#setTimer)
     else await this.#backend.terminate()
     for (const pending of this.#queue.drain()) {
       pending.reject(new EngineStopped(`request ${pending.request.tag}: the engine was stopped`))
     }
     this.#canceller.clear()
     await this.#walSync.close()
-    await this.#lock?.release()
-    this.#lock = undefined
+    await this.#releaseLock()
     this.#phase = 'stopped'
   }
 
-  async #start(begin: () => Promise<EngineStarted>): Promise<EngineStarted> {
+  async #start(check: () => Promise<void>, begin: () => Promise<EngineStarted>): Promise<EngineStarted> {
     if (this.#phase !== 'stopped') {
       throw new EngineStopped(`cannot start ${this.#paths.root}: the engine is ${this.#phase}`)
     }
@@ -161,17 +169,23 @@ export class PgliteEngine implements EnginePort {
     try {
       await checkDataDirectory(this.#paths, this.#segmentBytes)
       this.#lock = await lockFolder(this.#paths.root)
+      await check()
+      // It may have been stopped while it waited for the disk.
+      if (this.#phase !== 'starting')
+        throw new EngineStopped(`${this.#paths.root} was stopped while it started`)
       return await begin()
     } catch (error) {
-      // Whoever stopped it meanwhile cleans up as well.
-      if (this.#phase === 'starting') {
-        await this.#backend.terminate()
-        await this.#lock?.release()
-        this.#lock = undefined
-        this.#phase = 'stopped'
-      }
+      await this.#backend.terminate()
+      await this.#releaseLock()
+      if (this.#phase === 'starting') this.#phase = 'stopped'
       throw error
     }
+  }
+
+  async #releaseLock(): Promise<void> {
+    const lock = this.#lock
+    this.#lock = undefined
+    await lock?.release()
   }
 
   #opened(started: BackendStarted): EngineStarted {

@@ -6,8 +6,8 @@
  */
 import { formatLsn, INVALID_LSN, type Lsn, type Timeline } from '@mirabelle/messages'
 import { EngineRefused, EngineStopped } from '../errors.ts'
-import type { EngineLogger } from '../options.ts'
-import { Field, SharedState } from '../shared/shared-state.ts'
+import type { EngineLogger, SetTimer } from '../options.ts'
+import { Field, type SharedState } from '../shared/shared-state.ts'
 import type { FromWorker, Report } from '../shared/worker-protocol.ts'
 import { WorkerHost } from './worker-host.ts'
 
@@ -41,8 +41,11 @@ interface Waiter {
 export class Backend {
   readonly #options: BackendOptions
   #host: WorkerHost | undefined
+  /** A worker that is being ended on purpose. It stays `#host` until it has ended, because its last reports count. */
+  #ending: WorkerHost | undefined
   #waiter: Waiter | undefined
   #deathNote: string | undefined
+  #shutDownBegun: () => void = () => undefined
 
   constructor(options: BackendOptions) {
     this.#options = options
@@ -95,24 +98,41 @@ export class Backend {
     this.#host?.send(requests, transfer)
   }
 
-  /** Shuts PostgreSQL down in order, shutdown checkpoint included. */
-  async shutDown(): Promise<void> {
+  /**
+   * Shuts PostgreSQL down in order, shutdown checkpoint included; without one when it has not begun to after `graceMs` (a request
+   * that cannot be interrupted).
+   */
+  async shutDown(graceMs: number, setTimer: SetTimer): Promise<void> {
     const host = this.#host
-    host?.send({ type: 'stop' })
-    await host?.ended
-    this.#forget(host)
+    if (host === undefined) return
+    this.#ending = host
+    const timer = setTimer(graceMs, () => {
+      this.#options.logger.warn(
+        { dataDir: this.#options.root },
+        'a request cannot be interrupted: stopping without a checkpoint',
+      )
+      void host.terminate()
+    })
+    this.#shutDownBegun = () => timer.clear()
+    host.send({ type: 'stop' })
+    await host.ended
+    timer.clear()
+    this.#forget()
   }
 
-  /** Ends it wherever it is. Resolves with what the worker leaves: its shared numbers and unreported results. */
+  /** Ends it wherever it is. Resolves, after its last report came, with what it leaves: shared numbers, unreported results. */
   async terminate(): Promise<WorkerHost | undefined> {
     const host = this.#host
-    this.#forget(host)
-    await host?.terminate()
+    if (host === undefined) return undefined
+    this.#ending = host
+    await host.terminate()
+    if (this.#host === host) this.#forget()
     return host
   }
 
-  #forget(host: WorkerHost | undefined): void {
-    if (this.#host === host) this.#host = undefined
+  #forget(): void {
+    this.#host = undefined
+    this.#ending = undefined
     const waiter = this.#waiter
     this.#waiter = undefined
     waiter?.reject(new EngineStopped('the engine was stopped while it started'))
@@ -152,6 +172,9 @@ export class Backend {
       case 'log':
         this.#options.logger.debug({ dataDir: this.#options.root }, message.line)
         return
+      case 'stopping':
+        this.#shutDownBegun()
+        return
       case 'stopped':
         return
       case 'refused':
@@ -162,8 +185,8 @@ export class Backend {
   }
 
   #onExit(host: WorkerHost, thrown: Error | undefined): void {
-    // Whoever ends it on purpose has forgotten it before, or waits for the end of an orderly stop.
-    if (this.#host !== host) return
+    // Whoever ends it on purpose goes on by himself.
+    if (this.#host !== host || this.#ending === host) return
     const reason = lastFatal(host.log) ?? this.#deathNote ?? thrown?.message
     const waiter = this.#waiter
     this.#waiter = undefined

@@ -3,7 +3,7 @@
  *
  * One request at a time can be flagged in shared memory (the one that the worker shall interrupt); the others wait their turn here.
  */
-import { EngineCancelled, EngineDied } from '../errors.ts'
+import { EngineCancelled, EngineDied, EngineStopped } from '../errors.ts'
 import type { SetTimer } from '../options.ts'
 import { Field, type SharedState } from '../shared/shared-state.ts'
 import type { Pending, RequestQueue } from './request-queue.ts'
@@ -35,6 +35,17 @@ export class Canceller {
     this.#wanted.set(found.pending, undefined)
     this.refresh(state)
     if (Number.isFinite(graceMs)) this.#waitGrace(found.pending, graceMs, state)
+  }
+
+  /** The engine stops: rejects what was not sent, and has the worker interrupt the rest. */
+  cancelAll(state: SharedState | undefined): void {
+    for (const { request, reject } of this.#queue.takeWaiting()) {
+      reject(new EngineStopped(`request ${request.tag}: the engine is being stopped`))
+    }
+    if (state === undefined) return
+    for (const pending of this.#queue.sent())
+      if (!this.#wanted.has(pending)) this.#wanted.set(pending, undefined)
+    this.refresh(state)
   }
 
   /** Something finished: flags the oldest cancelled request that is not over. */

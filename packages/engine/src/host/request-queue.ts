@@ -128,11 +128,21 @@ export class RequestQueue {
     this.#waiting = [...requests, ...this.#waiting]
   }
 
+  /** What the worker has and has not finished, in order. */
+  sent(): Iterable<Pending> {
+    return this.#bySeq.values()
+  }
+
+  /** Takes out what was not sent. */
+  takeWaiting(): Pending[] {
+    const waiting = this.#waiting
+    this.#waiting = []
+    return waiting
+  }
+
   /** Takes out everything. */
   drain(): Pending[] {
-    const all = [...this.unfinished(new Set()), ...this.#waiting]
-    this.#waiting = []
-    return all
+    return [...this.unfinished(new Set()), ...this.takeWaiting()]
   }
 
   #takeSeq(): number {

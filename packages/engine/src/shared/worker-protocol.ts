@@ -65,6 +65,8 @@ export type FromWorker =
   | { readonly type: 'ready'; readonly timeline: Timeline; readonly lsn: Lsn; readonly walWrites: number }
   | { readonly type: 'output'; readonly seq: number; readonly chunk: Uint8Array }
   | { readonly type: 'log'; readonly line: string }
+  /** The backend begins to shut down. */
+  | { readonly type: 'stopping' }
   /** The backend is shut down; the worker ends next. */
   | { readonly type: 'stopped' }
   /** PostgreSQL did not start. */

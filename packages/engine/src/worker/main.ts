@@ -110,6 +110,7 @@ async function open(pg: PGlite, fs: DurableFs, guard: WalGuard): Promise<void> {
 
 async function stop(pg: PGlite): Promise<void> {
   // PGlite's own close runs PostgreSQL's exit functions: the shutdown checkpoint among them.
+  post({ type: 'stopping' })
   const mod = moduleOf(pg)
   await pg.close()
   reporter?.reportLast(Number(mod._GetFlushRecPtr(0)))

@@ -1,8 +1,18 @@
 /** Cancelling: by PostgreSQL's own interrupt where it calls out, else by a restart of the backend. */
 import t from 'tap'
+import type { EngineRequest } from '@mirabelle/engine'
 import { newPrimary, parse, query, run, value } from '../support/kit.ts'
 
-const SPIN = query('DO $$ BEGIN LOOP END LOOP; END $$')
+/** A request that never ends and never calls out, and a promise that it has come that far: a notice too big for buffers. */
+function spinning(): { request: EngineRequest; spins: Promise<void> } {
+  let tell: () => void = () => undefined
+  const spins = new Promise<void>((resolve) => {
+    tell = resolve
+  }).then(() => pause(50))
+  const sql = "DO $$ BEGIN RAISE NOTICE '%', repeat('x', 200000); LOOP END LOOP; END $$"
+  return { request: query(sql, { onOutput: () => tell() }), spins }
+}
+
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 t.test('a statement that does file I/O is interrupted with 57014 and leaves nothing behind', async (t) => {
@@ -29,13 +39,14 @@ t.test(
     }
     await run(engine, 'CREATE TABLE a(i int)')
     const before = engine.submit(query('INSERT INTO a VALUES (1)'))
-    const spin = engine.submit(SPIN)
+    const { request, spins } = spinning()
+    const spin = engine.submit(request)
     const after = engine.submit(query('INSERT INTO a VALUES (2)'))
     const stale = engine.submit(query('INSERT INTO a VALUES (3)', { generation: 1 }))
     const spun = t.rejects(spin, { code: 'ENGINE_CANCELLED', sqlState: '57014', mayHaveCommitted: false })
     const refused = t.rejects(stale, { code: 'ENGINE_STALE_GENERATION' })
-    await pause(300)
-    engine.cancel(SPIN.tag, 100)
+    await spins
+    engine.cancel(request.tag, 100)
     await spun
     t.equal((await before).generation, 1, 'it had finished before the restart, and its answer was kept')
     t.same(parse((await before).output).types, 'CZ')
@@ -49,10 +60,10 @@ t.test(
 
 t.test('a request that has not begun is cancelled at once', async (t) => {
   const { engine } = await newPrimary(t)
-  const spin = { ...SPIN, tag: 900_001 }
+  const { request: spin, spins } = spinning()
   const running = engine.submit(spin)
   const spun = t.rejects(running, { code: 'ENGINE_CANCELLED' })
-  await pause(100)
+  await spins
   const second = engine.submit(query('SELECT 1'))
   await pause(20)
   const waiting = query('SELECT 2')
@@ -74,8 +85,41 @@ t.test('cancelling what is over does nothing to what runs', async (t) => {
 
 t.test('stop ends a statement that never ends', async (t) => {
   const { engine } = await newPrimary(t)
-  const spun = t.rejects(engine.submit({ ...SPIN, tag: 900_002 }), { code: 'ENGINE_STOPPED' })
-  await pause(100)
+  const { request, spins } = spinning()
+  const spun = t.rejects(engine.submit(request), { code: 'ENGINE_STOPPED' })
+  await spins
   await engine.stop('immediate')
   await spun
+})
+
+t.test(
+  'a fast stop interrupts what runs, and does without a checkpoint what it cannot interrupt',
+  async (t) => {
+    const { engine } = await newPrimary(t)
+    await run(engine, 'CREATE TABLE a(i int, b text)')
+    const long = engine.submit(
+      query("INSERT INTO a SELECT g, repeat('y', 300) FROM generate_series(1, 5000000) g"),
+    )
+    await pause(200)
+    await engine.stop('fast')
+    t.same(parse((await long).output).errors, ['57014'])
+    await engine.startPrimary()
+    const { request, spins } = spinning()
+    const spun = t.rejects(engine.submit(request), { code: 'ENGINE_STOPPED' })
+    await pause(200)
+    await engine.stop('fast')
+    await spun
+    await engine.startPrimary()
+    t.equal(await value(engine, 'SELECT count(*) FROM a'), '0')
+  },
+)
+
+t.test('an engine that is stopped while it starts does not start', async (t) => {
+  const { engine } = await newPrimary(t)
+  await engine.stop('fast')
+  const start = t.rejects(engine.startPrimary(), { code: 'ENGINE_STOPPED' })
+  await engine.stop('immediate')
+  await start
+  await engine.startPrimary()
+  t.equal(await value(engine, 'SELECT 1'), '1')
 })
