@@ -6,7 +6,7 @@
  */
 import { cloneTemplate, createTemplate } from '@mirabelle/engine'
 import { writeIdentity } from '@mirabelle/instance'
-import { bootstrapSql } from '@mirabelle/coordinator'
+import { bootstrapSql } from '@mirabelle/coordinator/ha'
 import { MirabelleError, type Assignment, type Dbid, type Message, type MessageOf } from '@mirabelle/messages'
 import type { Connection, Hello, Listener, Party, Ports, Responder } from '@mirabelle/runtime'
 import { instancesFile, readJsonFile, type AgentConfig, type KnownInstance } from './agent-config.ts'

@@ -1,0 +1,13 @@
+/** The coordinator without clients: what rules the cluster, for the agent and for the simulation (package export `./ha`). */
+export { CoordinatorService, type ServiceOptions } from './coordinator-service.ts'
+export { Topology } from './topology.ts'
+export { SegmentLinks } from './segment-links.ts'
+export { assignmentFor } from './assignments.ts'
+export { quietLocalLane } from './quiet-local.ts'
+export { openLocalBackend } from '../lanes/local-backend.ts'
+export { NO_SETTINGS, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'
+export { Dispatcher } from '../dispatcher.ts'
+export { SqlError } from '../errors.ts'
+export { refuseWhenStale, refuseWhileCoordinatorLives } from '../standby/activation-checks.ts'
+export { bootstrapSql } from '../catalog/bootstrap-sql.ts'
+export type { CatalogChange, CatalogStore, ClusterSnapshot } from '../catalog/cluster-catalog.ts'

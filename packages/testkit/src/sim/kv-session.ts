@@ -1,0 +1,190 @@
+/**
+ * The one backend session of the stand-in engine: understands the few SQL texts that lanes and distributed transactions send, and a tiny language of
+ * its own (`put K V`, `get K`, `append LIST ID`, `list LIST`). Made at each start of a primary. No I/O: what it writes it returns as records.
+ */
+import { frontendQueries, answerBuilder, type AnswerBuilder } from './pg-bytes.ts'
+import type { KvChange, KvRecord, KvStore } from './kv-store.ts'
+
+export interface KvRun {
+  readonly output: Uint8Array
+  readonly records: readonly KvRecord[]
+  readonly txStatus: 'I' | 'T' | 'E'
+}
+
+/** An SQL error of one statement. */
+class KvError extends Error {
+  readonly sqlstate: string
+  constructor(sqlstate: string, message: string) {
+    super(message)
+    this.sqlstate = sqlstate
+  }
+}
+
+export class KvSession {
+  readonly #store: KvStore
+  /** Called when a statement that is not the resolver's runs while something is prepared (I6): PostgreSQL would hang for ever. */
+  readonly #onBesidePrepared: (sql: string) => void
+  #txStatus: 'I' | 'T' | 'E' = 'I'
+  #x: number
+  #wrote = false
+  /** The open transaction has been opened by BEGIN (not by one Query of several statements). */
+  #block = false
+  #records: KvRecord[] = []
+
+  constructor(store: KvStore, firstXid: number, onBesidePrepared: (sql: string) => void) {
+    this.#store = store
+    this.#x = firstXid
+    this.#onBesidePrepared = onBesidePrepared
+  }
+
+  get txStatus(): 'I' | 'T' | 'E' {
+    return this.#txStatus
+  }
+
+  /** Runs the messages of one request. */
+  run(bytes: Uint8Array, preambleSyncs: number): KvRun {
+    this.#records = []
+    const answers: Uint8Array[] = []
+    const queries = frontendQueries(bytes)
+    for (const [i, sql] of queries.entries()) {
+      const answer = answerBuilder()
+      const failed = this.#query(sql, answer)
+      const whole = answer.ready(this.#txStatus)
+      if (i >= preambleSyncs) answers.push(whole)
+      else if (failed) {
+        answers.push(whole)
+        break
+      }
+    }
+    return { output: Buffer.concat(answers), records: this.#records, txStatus: this.#txStatus }
+  }
+
+  /** One Query message: its statements are one transaction unless they say otherwise. True when it failed. */
+  #query(sql: string, answer: AnswerBuilder): boolean {
+    try {
+      for (const statement of sql.split(';').map((one) => one.trim())) {
+        if (statement !== '') this.#statement(statement, answer)
+      }
+      if (!this.#block) this.#commit()
+      return false
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      answer.error(error.sqlstate, error.message)
+      this.#rollback()
+      if (this.#block) this.#txStatus = 'E'
+      return true
+    }
+  }
+
+  #statement(sql: string, answer: AnswerBuilder): void {
+    const upper = sql.toUpperCase()
+    if (upper === 'ROLLBACK' || upper === 'ABORT') {
+      this.#rollback()
+      this.#end()
+      answer.complete('ROLLBACK')
+    } else if (upper === 'COMMIT') {
+      const failed = this.#txStatus === 'E'
+      if (failed) this.#rollback()
+      else this.#commit()
+      this.#end()
+      answer.complete(failed ? 'ROLLBACK' : 'COMMIT')
+    } else if (/^PREPARE TRANSACTION /.test(upper)) this.#prepare(quoted(sql), answer)
+    else if (this.#txStatus === 'E')
+      throw new KvError('25P02', 'current transaction is aborted, commands ignored until end of block')
+    else if (/^BEGIN\b/.test(upper)) {
+      this.#block = true
+      this.#txStatus = 'T'
+      answer.complete('BEGIN')
+    } else if (/^(COMMIT|ROLLBACK) PREPARED /.test(upper))
+      this.#endPrepared(upper.startsWith('COMMIT'), quoted(sql), answer)
+    else if (/^(SET|RESET|DISCARD|DEALLOCATE)\b/.test(upper)) answer.complete('SET')
+    else if (/^SELECT GID FROM PG_PREPARED_XACTS/.test(upper)) answer.rows([...this.#store.prepared.keys()])
+    else if (/^SELECT GID FROM PG_CATALOG\.DTX_COMMITTED/.test(upper))
+      answer.rows([...this.#store.dtxCommitted])
+    else if (/^INSERT INTO PG_CATALOG\.DTX_COMMITTED/.test(upper)) {
+      this.#change({ op: 'dtx', gid: quoted(sql) })
+      answer.complete('INSERT 0 1')
+    } else if (/^DELETE FROM PG_CATALOG\.DTX_COMMITTED/.test(upper)) {
+      for (const [, gid] of sql.matchAll(/'([^']*)'/g)) this.#change({ op: 'undtx', gid: gid ?? '' })
+      answer.complete('DELETE 1')
+    } else this.#own(sql, answer)
+  }
+
+  #own(sql: string, answer: AnswerBuilder): void {
+    if (this.#store.prepared.size > 0) this.#onBesidePrepared(sql)
+    const [verb, key, rest] = words(sql)
+    if (verb === 'append') {
+      this.#change({ op: 'append', key, id: rest })
+      answer.complete('INSERT 0 1')
+    } else if (verb === 'put') {
+      this.#change({ op: 'put', key, value: rest })
+      answer.complete('UPDATE 1')
+    } else if (verb === 'list') answer.rows([(this.#store.lists.get(key) ?? []).join(' ')])
+    else if (verb === 'get') {
+      const value = this.#store.values.get(key)
+      answer.rows(value === undefined ? [] : [value])
+    } else if (verb === 'fail') throw new KvError('22012', 'division by zero')
+    else throw new KvError('42601', `the stand-in engine does not know: ${sql.slice(0, 80)}`)
+  }
+
+  #prepare(gid: string, answer: AnswerBuilder): void {
+    if (this.#txStatus !== 'T') {
+      this.#rollback()
+      this.#end()
+      answer.complete('ROLLBACK')
+      return
+    }
+    if (this.#store.prepared.has(gid)) throw new KvError('42710', `transaction identifier "${gid}" is in use`)
+    this.#write({ t: 'prepare', x: this.#x, gid })
+    this.#wrote = false
+    this.#x++
+    this.#end()
+    answer.complete('PREPARE TRANSACTION')
+  }
+
+  #endPrepared(commit: boolean, gid: string, answer: AnswerBuilder): void {
+    const tag = `${commit ? 'COMMIT' : 'ROLLBACK'} PREPARED`
+    if (this.#block) throw new KvError('25001', `${tag} cannot run inside a transaction block`)
+    if (!this.#store.prepared.has(gid))
+      throw new KvError('42704', `prepared transaction with identifier "${gid}" does not exist`)
+    this.#write({ t: commit ? 'commitPrepared' : 'rollbackPrepared', gid })
+    answer.complete(tag)
+  }
+
+  #change(change: KvChange): void {
+    this.#wrote = true
+    this.#write({ t: 'change', x: this.#x, change })
+  }
+
+  #write(record: KvRecord): void {
+    this.#records.push(record)
+    this.#store.apply(record)
+  }
+
+  #commit(): void {
+    if (this.#wrote) this.#write({ t: 'commit', x: this.#x })
+    this.#wrote = false
+    this.#x++
+  }
+
+  #rollback(): void {
+    this.#store.endRecovery()
+    this.#wrote = false
+    this.#x++
+  }
+
+  #end(): void {
+    this.#block = false
+    this.#txStatus = 'I'
+  }
+}
+
+/** The first text in quotes. */
+function quoted(sql: string): string {
+  return /'([^']*)'/.exec(sql)?.[1] ?? ''
+}
+
+function words(sql: string): [string, string, string] {
+  const match = /^(\S+)(?:\s+(\S+))?(?:\s+([\s\S]*))?$/.exec(sql)
+  return [match?.[1] ?? '', match?.[2] ?? '', match?.[3] ?? '']
+}

@@ -1,0 +1,387 @@
+/**
+ * The stand-in engine: the engine port over a small database whose WAL is real PostgreSQL-format WAL on the simulated disk.
+ *
+ * Made for one instance process; ends with `stop`, by a disk that fails to sync (as PostgreSQL: PANIC), or with its process. It promises what the
+ * engine port promises: requests run in order, WAL is told before the requests that are complete in it, and nothing is durable before `syncWal`.
+ * Recovery, replay and promotion read nothing but the files, so what the disk lost is lost.
+ */
+import {
+  EngineDied,
+  EngineLocked,
+  EngineRefused,
+  EngineStaleGeneration,
+  EngineStopped,
+  type EngineCompletion,
+  type EnginePort,
+  type EngineRequest,
+  type EngineResult,
+  type EngineStarted,
+  type WalChunk,
+} from '@mirabelle/engine'
+import type { Lsn, Timeline } from '@mirabelle/messages'
+import { encodeWalRecords, historyFileName, segmentStart, type WalPosition } from '@mirabelle/wal'
+import { encodeKv, KvStore, type KvRecord } from './kv-store.ts'
+import { KvSession, type KvRun } from './kv-session.ts'
+import { SimDisk } from './sim-disk.ts'
+import type { SimProcess } from './sim-process.ts'
+import { SimFailure } from './sim-world.ts'
+import {
+  clearAfter,
+  forkHistory,
+  newestTimeline,
+  recoverWal,
+  SIM_SEGMENT_BYTES,
+  walBytes,
+  writeWal,
+  type RecoveredWal,
+} from './sim-wal.ts'
+
+/** How long things take, ms. */
+const START_MS = [15, 60] as const
+const PROMOTE_MS = [10, 60] as const
+const RUN_MS = [0.1, 0.5] as const
+const REPLAY_LAG_MS = 2
+/** Most requests that run in one go. */
+const MAX_BATCH = 8
+const MAX_TOLD_OUTPUT = 2048
+/** Transaction numbers follow the WAL position, so that no two runs of the engine share one. */
+const XIDS_PER_BYTE = 1024
+
+type Phase = 'stopped' | 'starting' | 'primary' | 'mirror' | 'dead'
+
+interface Pending {
+  readonly request: EngineRequest
+  readonly resolve: (result: EngineResult) => void
+  readonly reject: (error: Error) => void
+}
+
+export class SimEngine implements EnginePort {
+  onWal: (chunk: WalChunk) => void = () => undefined
+  onDeath: (error: Error) => void = () => undefined
+  /** What the database holds; a mirror's is filled when it is promoted. */
+  store = new KvStore()
+  readonly #process: SimProcess
+  readonly #disk: SimDisk
+  readonly #dataDir: string
+  readonly #pgWal: string
+  readonly #received: string
+  #phase: Phase = 'stopped'
+  #session: KvSession | undefined
+  #position: WalPosition | undefined
+  #queue: Pending[] = []
+  #running = false
+  #generation = 0
+  /** Grows with each start and stop: what was planned before is void. */
+  #run = 0
+  #arrived: { timeline: Timeline; end: Lsn } = { timeline: 1, end: 0 }
+  #replayed: Lsn = 0
+  #unsynced = new Set<string>()
+  #syncing: Promise<Lsn> | undefined
+  #nextSync: Promise<Lsn> | undefined
+
+  constructor(process: SimProcess, dataDir: string) {
+    this.#process = process
+    this.#disk = new SimDisk(process)
+    this.#dataDir = dataDir
+    this.#pgWal = `${dataDir}/pgdata/pg_wal`
+    this.#received = `${dataDir}/wal`
+  }
+
+  get timeline(): Timeline {
+    return this.#position?.timeline ?? this.#arrived.timeline
+  }
+
+  async startPrimary(): Promise<EngineStarted> {
+    const run = this.#begin()
+    await this.#wait(START_MS, run)
+    const folders = [this.#pgWal, this.#received]
+    const recovered = recoverWal(this.#files, folders, newestTimeline(this.#files, folders))
+    for (const path of clearAfter(this.#files, this.#pgWal, recovered.timeline, recovered.end)) this.#unsynced.add(path)
+    // A process that was killed leaves WAL in the page cache that nobody has made durable.
+    for (const { name } of this.#files.list(this.#pgWal).slice(-4)) this.#unsynced.add(`${this.#pgWal}/${name}`)
+    this.#open(recovered, recovered.timeline)
+    return this.#started()
+  }
+
+  async startMirror(options: { readonly timeline: Timeline; readonly receivedEnd: Lsn }): Promise<EngineStarted> {
+    const run = this.#begin()
+    this.#arrived = { timeline: options.timeline, end: options.receivedEnd }
+    await this.#wait(START_MS, run)
+    this.#phase = 'mirror'
+    this.#replayed = options.receivedEnd
+    return { generation: this.#generation, timeline: options.timeline, lsn: options.receivedEnd }
+  }
+
+  walArrived(timeline: Timeline, end: Lsn): void {
+    if (this.#phase !== 'mirror') return
+    this.#arrived = { timeline, end }
+    this.#process.schedule(REPLAY_LAG_MS, () => {
+      this.#replayed = Math.max(this.#replayed, end)
+    })
+  }
+
+  replayLsn(): Lsn {
+    return this.#replayed
+  }
+
+  async promote(): Promise<EngineStarted> {
+    if (this.#phase !== 'mirror') throw new EngineStopped(`cannot promote: the engine is ${this.#phase}`)
+    const run = this.#run
+    await this.#wait(PROMOTE_MS, run)
+    const folders = [this.#received, this.#pgWal]
+    const { timeline, end } = this.#arrived
+    const recovered = recoverWal(this.#files, folders, timeline, end)
+    if (recovered.end < end)
+      throw this.#die(
+        new EngineDied(`the WAL that was received ends at ${recovered.end}, but ${end} was acknowledged`),
+      )
+    const next = newestTimeline(this.#files, folders) + 1
+    const { text } = forkHistory(recovered)
+    const history = this.#files.make(`${this.#pgWal}/${historyFileName(next)}`)
+    history.content = new TextEncoder().encode(text)
+    await this.#disk.take(this.#disk.syncMs())
+    this.#alive(run)
+    history.durable = history.content.slice()
+    // The new timeline begins with a copy of what its parent wrote in this segment.
+    const segment = segmentStart(end, SIM_SEGMENT_BYTES)
+    const before = walBytes(this.#files, folders, timeline, segment, end, false) ?? new Uint8Array(0)
+    this.#wrote(writeWal(this.#files, this.#pgWal, next, segment, before.slice()))
+    this.#open(recovered, next)
+    await this.syncWal()
+    this.#alive(run)
+    return this.#started()
+  }
+
+  submit(request: EngineRequest): Promise<EngineResult> {
+    if (!this.#process.alive) return new Promise(() => undefined)
+    if (this.#phase !== 'primary')
+      return Promise.reject(new EngineStopped(`request ${request.tag}: the engine is ${this.#phase}`))
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ request, resolve, reject })
+      this.#pump()
+    })
+  }
+
+  cancel(tag: number, _graceMs: number): void {
+    const at = this.#queue.findIndex((one) => one.request.tag === tag)
+    const pending = this.#queue[at]
+    if (pending === undefined) return
+    this.#queue.splice(at, 1)
+    pending.reject(Object.assign(new Error('canceling statement due to user request'), { code: 'ENGINE_CANCELLED' }))
+  }
+
+  syncWal(): Promise<Lsn> {
+    if (this.#phase !== 'primary')
+      return Promise.reject(new EngineStopped(`cannot sync WAL: the engine is ${this.#phase}`))
+    if (this.#syncing === undefined) return this.#startSync()
+    this.#nextSync ??= this.#syncing
+      .catch(() => undefined)
+      .then(() => {
+        this.#nextSync = undefined
+        return this.#startSync()
+      })
+    return this.#nextSync
+  }
+
+  flushLsn(): Lsn {
+    return this.#position?.lsn ?? 0
+  }
+
+  async stop(mode: 'fast' | 'immediate'): Promise<void> {
+    if (this.#phase === 'stopped') return
+    if (mode === 'fast' && this.#phase === 'primary') {
+      while (this.#queue.length > 0 || this.#running) await this.#disk.take(RUN_MS[1])
+      if (this.#phase === 'primary') await this.syncWal()
+    }
+    this.#phase = 'stopped'
+    this.#run++
+    this.#failAll(new EngineStopped('the engine was stopped'))
+    if (this.#process.host.locks.get(this.#dataDir) === this.#process) this.#process.host.locks.delete(this.#dataDir)
+  }
+
+  get #files() {
+    return this.#process.host.files
+  }
+
+  /** Takes the lock of the folder; it is gone with its process. */
+  #begin(): number {
+    if (this.#phase !== 'stopped') throw new EngineStopped(`cannot start: the engine is ${this.#phase}`)
+    const { locks } = this.#process.host
+    const holder = locks.get(this.#dataDir)
+    if (holder !== undefined && holder.alive && holder !== this.#process)
+      throw new EngineLocked(this.#dataDir, holder.pid)
+    if (!this.#files.isFolder(this.#pgWal)) throw new EngineRefused(`${this.#dataDir} holds no database`)
+    locks.set(this.#dataDir, this.#process)
+    this.#phase = 'starting'
+    return ++this.#run
+  }
+
+  async #wait([low, high]: readonly [number, number], run: number): Promise<void> {
+    await this.#disk.take(this.#process.world.random.between(low, high))
+    this.#alive(run)
+  }
+
+  #alive(run: number): void {
+    if (this.#run !== run) throw new EngineStopped('the engine was stopped meanwhile')
+  }
+
+  /** The database is what the WAL says; writing goes on at its end. */
+  #open(recovered: RecoveredWal, timeline: Timeline): void {
+    this.store = new KvStore()
+    for (const record of recovered.records) this.store.apply(record)
+    this.store.endRecovery()
+    this.#phase = 'primary'
+    this.#generation++
+    this.#session = new KvSession(this.store, recovered.end * XIDS_PER_BYTE, (sql) => {
+      this.#process.world.fail(
+        new SimFailure('I6', `${this.#process.name} runs "${sql}" beside a prepared transaction`),
+      )
+    })
+    this.#position = {
+      timeline,
+      lsn: recovered.end,
+      prev: recovered.lastRecord,
+      segmentSize: SIM_SEGMENT_BYTES,
+      systemIdentifier: readIdentifier(this.#files.file(`${this.#dataDir}/pgdata/global/pg_control`)?.content),
+    }
+    this.#append([{ t: 'checkpoint' }])
+  }
+
+  #started(): EngineStarted {
+    return { generation: this.#generation, timeline: this.timeline, lsn: this.flushLsn() }
+  }
+
+  /** Writes records to the files. Returns where they lie. */
+  #append(records: readonly KvRecord[]): { start: Lsn; end: Lsn; bytes: Uint8Array; ends: readonly Lsn[] } {
+    const encoded = encodeWalRecords(
+      this.#position as WalPosition,
+      records.map((record) => ({ payload: encodeKv(record) })),
+    )
+    this.#position = encoded.next
+    this.#wrote(writeWal(this.#files, this.#pgWal, encoded.next.timeline, encoded.start, encoded.bytes))
+    return { start: encoded.start, end: encoded.next.lsn, bytes: encoded.bytes, ends: encoded.records.map((one) => one.endLsn) }
+  }
+
+  #wrote(paths: readonly string[]): void {
+    for (const path of paths) this.#unsynced.add(path)
+  }
+
+  #pump(): void {
+    if (this.#running || this.#queue.length === 0) return
+    this.#running = true
+    const run = this.#run
+    const { world } = this.#process
+    this.#process.schedule(world.random.between(...RUN_MS), () => {
+      if (this.#run !== run) return
+      this.#runBatch(run)
+    })
+  }
+
+  /** Runs what waits; its WAL is told in one piece, or in two with nothing complete in the first. */
+  #runBatch(run: number): void {
+    const { world } = this.#process
+    const batch = this.#queue.splice(0, 1 + world.random.below(MAX_BATCH))
+    const done: { pending: Pending; ran: KvRun; lsn: Lsn }[] = []
+    const records: KvRecord[] = []
+    const counts: number[] = []
+    const runs: { pending: Pending; ran: KvRun }[] = []
+    for (const pending of batch) {
+      const { request } = pending
+      if (request.generation !== undefined && request.generation !== this.#generation) {
+        pending.reject(new EngineStaleGeneration(request.tag, request.generation, this.#generation))
+        continue
+      }
+      const ran = (this.#session as KvSession).run(request.bytes, request.preambleSyncs ?? 0)
+      records.push(...ran.records)
+      counts.push(records.length)
+      runs.push({ pending, ran })
+    }
+    const before = this.flushLsn()
+    const written = this.#append(records)
+    const completed: EngineCompletion[] = []
+    runs.forEach(({ pending, ran }, i) => {
+      const count = counts[i] as number
+      const lsn = count === 0 ? before : (written.ends[count - 1] as Lsn)
+      done.push({ pending, ran, lsn })
+      if (ran.records.length === 0) return
+      const told = ran.output.length <= MAX_TOLD_OUTPUT ? { output: ran.output } : {}
+      completed.push({ tag: pending.request.tag, lsn, ...told })
+    })
+    const finish = (): void => {
+      this.#running = false
+      for (const { pending, ran, lsn } of done) void this.#answer(pending, ran, lsn)
+      this.#pump()
+    }
+    const { timeline } = this
+    const { start, end, bytes } = written
+    if (end === start) return finish()
+    const cut = world.random.chance(0.1) ? start + 8 * world.random.below((end - start) / 8) : start
+    if (cut === start) {
+      this.onWal({ timeline, start, end, bytes, completed })
+      return finish()
+    }
+    this.onWal({ timeline, start, end: cut, bytes: bytes.subarray(0, cut - start), completed: [] })
+    this.#process.schedule(world.random.between(...RUN_MS), () => {
+      if (this.#run !== run) return
+      this.onWal({ timeline, start: cut, end, bytes: bytes.subarray(cut - start), completed })
+      finish()
+    })
+  }
+
+  async #answer({ request, resolve, reject }: Pending, ran: KvRun, lsn: Lsn): Promise<void> {
+    const { txStatus } = ran
+    const result = { tag: request.tag, lsn, txStatus, generation: this.#generation }
+    if (request.onOutput === undefined) return resolve({ ...result, output: ran.output })
+    try {
+      await request.onOutput(ran.output)
+      resolve({ ...result, output: new Uint8Array(0) })
+    } catch (error) {
+      reject(error as Error)
+    }
+  }
+
+  #startSync(): Promise<Lsn> {
+    const syncing = this.#sync().finally(() => {
+      if (this.#syncing === syncing) this.#syncing = undefined
+    })
+    this.#syncing = syncing
+    return syncing
+  }
+
+  async #sync(): Promise<Lsn> {
+    const run = this.#run
+    const { host } = this.#process
+    const end = this.flushLsn()
+    const paths = [...this.#unsynced]
+    this.#unsynced.clear()
+    const snapshots = paths.map((path) => ({ path, content: this.#files.file(path)?.content.slice() }))
+    await this.#disk.take(this.#disk.syncMs())
+    this.#alive(run)
+    if (host.disk.failSync) throw this.#die(new EngineDied('PANIC: could not fsync WAL: EIO'))
+    for (const { path, content } of snapshots) {
+      const file = this.#files.file(path)
+      if (file !== undefined && content !== undefined) file.durable = content
+    }
+    return end
+  }
+
+  #die(error: EngineDied): EngineDied {
+    if (this.#phase === 'dead' || this.#phase === 'stopped') return error
+    this.#phase = 'dead'
+    this.#run++
+    this.#failAll(error)
+    this.onDeath(error)
+    return error
+  }
+
+  #failAll(error: Error): void {
+    this.#running = false
+    for (const pending of this.#queue.splice(0)) pending.reject(error)
+  }
+}
+
+/** PostgreSQL's system identifier: the first eight bytes of pg_control. */
+function readIdentifier(content: Uint8Array | undefined): bigint {
+  if (content === undefined || content.length < 8) return 1n
+  return new DataView(content.buffer, content.byteOffset).getBigUint64(0, true)
+}

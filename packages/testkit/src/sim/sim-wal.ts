@@ -1,0 +1,207 @@
+/**
+ * WAL of the stand-in engine on the files of its host: real segment files with real pages and records (`encodeWalRecords` of the wal package). Reading is
+ * synchronous, as it is for the thread that PostgreSQL runs in; writing goes to the page cache, making it durable is the engine's business.
+ */
+import type { HistoryEntry, Lsn, Timeline } from '@mirabelle/messages'
+import {
+  encodeWalRecords,
+  fileTimeline,
+  formatHistory,
+  historyFileName,
+  mainData,
+  parseHistory,
+  parseHistoryFileName,
+  parseWalFileName,
+  readWalRecords,
+  segmentStart,
+  timelineSpans,
+  walFileName,
+  type WalPosition,
+} from '@mirabelle/wal'
+import { decodeKv, encodeKv, type KvRecord } from './kv-store.ts'
+import type { SimFiles } from './sim-files.ts'
+
+/** Small, so that runs of a minute cross many segments. */
+export const SIM_SEGMENT_BYTES = 16 * 1024
+/** Where the WAL of a new cluster begins. */
+export const FIRST_LSN = SIM_SEGMENT_BYTES
+
+/** What recovery finds. */
+export interface RecoveredWal {
+  readonly timeline: Timeline
+  readonly history: readonly HistoryEntry[]
+  readonly end: Lsn
+  /** Start of the last record. */
+  readonly lastRecord: Lsn
+  readonly records: readonly KvRecord[]
+}
+
+/** The first segment of a new content: one checkpoint record. */
+export function firstSegment(systemIdentifier: bigint): { readonly name: string; readonly bytes: Uint8Array } {
+  const start: WalPosition = {
+    timeline: 1,
+    lsn: FIRST_LSN,
+    prev: 0,
+    segmentSize: SIM_SEGMENT_BYTES,
+    systemIdentifier,
+  }
+  const segment = new Uint8Array(SIM_SEGMENT_BYTES)
+  segment.set(encodeWalRecords(start, [{ payload: encodeKv({ t: 'checkpoint' }) }]).bytes)
+  return { name: walFileName(1, FIRST_LSN, SIM_SEGMENT_BYTES), bytes: segment }
+}
+
+/** The newest timeline that has WAL or a history in the folders. */
+export function newestTimeline(files: SimFiles, folders: readonly string[]): Timeline {
+  let newest = 1
+  for (const folder of folders) {
+    if (!files.isFolder(folder)) continue
+    for (const { name } of files.list(folder)) {
+      const timeline = parseHistoryFileName(name) ?? parseWalFileName(name, SIM_SEGMENT_BYTES)?.timeline ?? 0
+      newest = Math.max(newest, timeline)
+    }
+  }
+  return newest
+}
+
+export function readHistory(files: SimFiles, folders: readonly string[], timeline: Timeline): HistoryEntry[] {
+  for (const folder of folders) {
+    const file = files.file(`${folder}/${historyFileName(timeline)}`)
+    if (file !== undefined) return parseHistory(new TextDecoder().decode(file.content), timeline)
+  }
+  return []
+}
+
+/** Reads the WAL of a timeline from its beginning as far as it is good, or up to `limit`. `durable`: as it would be after a loss of power. */
+export function recoverWal(
+  files: SimFiles,
+  folders: readonly string[],
+  timeline: Timeline,
+  limit = Number.POSITIVE_INFINITY,
+  durable = false,
+): RecoveredWal {
+  const history = readHistory(files, folders, timeline)
+  const bytes = Buffer.concat(segmentsOf(files, folders, timeline, history, limit, durable))
+  const whole = bytes.subarray(0, Math.max(0, Math.min(bytes.length, limit - FIRST_LSN)))
+  const { records, validEnd } = readWalRecords(whole, {
+    start: FIRST_LSN,
+    atRecord: false,
+    segmentSize: SIM_SEGMENT_BYTES,
+    spans: timelineSpans(history, timeline),
+  })
+  const good = records.filter((record) => record.crcOk && record.endLsn <= validEnd)
+  return {
+    timeline,
+    history,
+    end: validEnd,
+    lastRecord: good.at(-1)?.lsn ?? 0,
+    records: good.map((record) => decodeKv(mainData(record) ?? new Uint8Array(0))),
+  }
+}
+
+/** The bytes [from, to) of a timeline; undefined when they are not all there. */
+export function walBytes(
+  files: SimFiles,
+  folders: readonly string[],
+  timeline: Timeline,
+  from: Lsn,
+  to: Lsn,
+  durable: boolean,
+): Uint8Array | undefined {
+  const history = readHistory(files, folders, timeline)
+  const start = segmentStart(from, SIM_SEGMENT_BYTES)
+  const segments = segmentsOf(files, folders, timeline, history, to, durable, start)
+  const bytes = Buffer.concat(segments)
+  return bytes.length >= to - start ? bytes.subarray(from - start, to - start) : undefined
+}
+
+function segmentsOf(
+  files: SimFiles,
+  folders: readonly string[],
+  timeline: Timeline,
+  history: readonly HistoryEntry[],
+  limit: Lsn,
+  durable: boolean,
+  from: Lsn = FIRST_LSN,
+): Uint8Array[] {
+  const spans = timelineSpans(history, timeline)
+  const segments: Uint8Array[] = []
+  for (let start = from; start < limit; start += SIM_SEGMENT_BYTES) {
+    const newest = fileTimeline(spans, start, SIM_SEGMENT_BYTES)
+    const segment = bestSegment(files, folders, spans.map((span) => span.timeline).filter((one) => one <= newest), start, durable)
+    if (segment === undefined) break
+    segments.push(segment)
+  }
+  return segments
+}
+
+/** The file of the newest timeline that has this segment; in which folder it is fullest. */
+function bestSegment(
+  files: SimFiles,
+  folders: readonly string[],
+  timelines: readonly Timeline[],
+  start: Lsn,
+  durable: boolean,
+): Uint8Array | undefined {
+  for (const timeline of [...timelines].reverse()) {
+    let best: Uint8Array | undefined
+    let bestLength = 0
+    for (const folder of folders) {
+      const file = files.file(`${folder}/${walFileName(timeline, start, SIM_SEGMENT_BYTES)}`)
+      const bytes = durable ? file?.durable : file?.content
+      if (bytes?.length !== SIM_SEGMENT_BYTES) continue
+      const length = filled(bytes)
+      if (length > bestLength) {
+        best = bytes
+        bestLength = length
+      }
+    }
+    if (best !== undefined) return best
+  }
+  return undefined
+}
+
+function filled(bytes: Uint8Array): number {
+  let length = bytes.length
+  while (length > 0 && bytes[length - 1] === 0) length--
+  return length
+}
+
+/** Writes WAL of a primary into the files of `pg_wal` (page cache only). Returns the paths that were touched. */
+export function writeWal(files: SimFiles, folder: string, timeline: Timeline, start: Lsn, bytes: Uint8Array): string[] {
+  const touched: string[] = []
+  for (let at = 0; at < bytes.length;) {
+    const lsn = start + at
+    const segment = segmentStart(lsn, SIM_SEGMENT_BYTES)
+    const path = `${folder}/${walFileName(timeline, lsn, SIM_SEGMENT_BYTES)}`
+    const file = files.make(path)
+    if (file.content.length < SIM_SEGMENT_BYTES) file.resize(SIM_SEGMENT_BYTES)
+    const length = Math.min(bytes.length - at, segment + SIM_SEGMENT_BYTES - lsn)
+    file.write(lsn - segment, bytes.subarray(at, at + length))
+    touched.push(path)
+    at += length
+  }
+  return touched
+}
+
+/** What lies after the end of the WAL goes: the torn tail of a crash must not look like WAL later. */
+export function clearAfter(files: SimFiles, folder: string, timeline: Timeline, end: Lsn): string[] {
+  const touched: string[] = []
+  const segment = segmentStart(end, SIM_SEGMENT_BYTES)
+  for (const { name } of files.list(folder)) {
+    const parsed = parseWalFileName(name, SIM_SEGMENT_BYTES)
+    if (parsed?.timeline !== timeline || parsed.start < segment) continue
+    const path = `${folder}/${name}`
+    if (parsed.start > segment) files.remove(path)
+    else {
+      files.file(path)?.content.fill(0, end - segment)
+      touched.push(path)
+    }
+  }
+  return touched
+}
+
+/** The text of the history file of a timeline that forks off at `end`. */
+export function forkHistory(recovered: RecoveredWal): { readonly entries: HistoryEntry[]; readonly text: string } {
+  const entries = [...recovered.history, { timeline: recovered.timeline, end: recovered.end }]
+  return { entries, text: formatHistory(entries) }
+}
