@@ -427,7 +427,9 @@ export class InstanceActor implements ConnectionSubject {
     const { started, received } = await this.#limits.started(mirror.takeOver(), 'promotion')
     if (this.roleState !== 'promoting') return
     await this.durable.setRole('p')
-    this.#assignment = { ...this.#assignment, role: 'p' }
+    // A promoted standby has no standby: the old coordinator cannot become one without a recovery.
+    const peer = this.content === COORDINATOR_CONTENT ? null : this.#assignment.peer
+    this.#assignment = { ...this.#assignment, role: 'p', peer }
     await this.durable.setAssignment(this.#assignment)
     this.#mirror = undefined
     const settled =

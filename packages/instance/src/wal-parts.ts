@@ -36,14 +36,26 @@ async function findEnd(ports: Ports, folders: readonly string[]): Promise<WalEnd
     if (end.problem !== undefined) {
       ports.log.warn(
         { folder, lsn: end.endLsn, problem: end.problem, segmentsBeyond: end.segmentsBeyond },
-        'WAL ends with a record that is not whole: it is taken up to the last good one',
+        end.segmentsBeyond > 0
+          ? 'a WAL record inside the folder is corrupt: WAL is taken up to the record before it and received anew from there'
+          : 'WAL ends with a record that is not whole: it is taken up to the last good one',
       )
     }
-    const newer =
-      best === undefined ||
-      end.timeline > best.timeline ||
-      (end.timeline === best.timeline && end.endLsn > best.receivedEnd)
-    if (newer) best = { timeline: end.timeline, receivedEnd: end.endLsn, history: end.history }
+    const { timeline, endLsn: receivedEnd, history } = end
+    best = laterEnd(best, { timeline, receivedEnd, history })
   }
   return best
+}
+
+/**
+ * Which of two ends of WAL is further: on one timeline the greater; else the newer timeline, unless it has just been begun to be followed
+ * and the older one, not beyond the fork, holds more.
+ */
+export function laterEnd(a: WalEnd | undefined, b: WalEnd): WalEnd {
+  if (a === undefined) return b
+  if (a.timeline === b.timeline) return b.receivedEnd > a.receivedEnd ? b : a
+  const [newer, older] = a.timeline > b.timeline ? [a, b] : [b, a]
+  const fork = newer.history.find((entry) => entry.timeline === older.timeline)?.end
+  const holdsMore = fork !== undefined && older.receivedEnd <= fork && older.receivedEnd > newer.receivedEnd
+  return holdsMore ? older : newer
 }

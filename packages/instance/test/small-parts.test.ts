@@ -6,6 +6,7 @@ import { realDisk } from '@mirabelle/runtime'
 import { decodeAnswer, DurableState, queryMessage } from '../src/index.ts'
 import { slotTarget } from '../src/maintenance/slot.ts'
 import { vacuumStatements } from '../src/maintenance/vacuum.ts'
+import { laterEnd } from '../src/wal-parts.ts'
 import { WalSync } from '../src/primary/wal-sync.ts'
 
 t.test(
@@ -116,3 +117,21 @@ t.test('own SQL: a Query message, and rows or the error of its answer', (t) => {
   t.throws(() => decodeAnswer('SELECT', error), { message: 'SELECT: no such table (42P01)' })
   t.end()
 })
+
+t.test(
+  'of two folders the one whose WAL goes further counts, and a timeline just begun does not hide the older one',
+  (t) => {
+    const on = (timeline: number, receivedEnd: number, fork?: number) => ({
+      timeline,
+      receivedEnd,
+      history: fork === undefined ? [] : [{ timeline: timeline - 1, end: fork }],
+    })
+    t.same(laterEnd(undefined, on(1, 5)), on(1, 5))
+    t.same(laterEnd(on(1, 500), on(1, 300)), on(1, 500))
+    t.same(laterEnd(on(1, 500), on(2, 700, 500)), on(2, 700, 500), 'followed the fork')
+    t.same(laterEnd(on(1, 500), on(2, 400, 500)), on(1, 500), 'cut while it began to follow')
+    t.same(laterEnd(on(2, 400, 500), on(1, 500)), on(1, 500), 'in either order')
+    t.same(laterEnd(on(1, 600), on(2, 550, 500)), on(2, 550, 500), 'beyond the fork it is another history')
+    t.end()
+  },
+)

@@ -91,12 +91,12 @@ export class MirrorSide {
     readonly received: WalReceiverStopped | undefined
   }> {
     const received = await this.#receiver?.stop()
-    this.#closed = true
     let started: EngineStarted | undefined
     await this.#withEngine(async () => {
       if (received !== undefined) this.#options.engine.walArrived(received.timeline, received.receivedEnd)
       started = await this.#options.engine.promote()
       this.#running = false
+      this.#closed = true
     })
     return { started: started as unknown as EngineStarted, received }
   }
