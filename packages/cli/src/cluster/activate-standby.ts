@@ -4,7 +4,7 @@ import { CliError, sentenceOf } from '../errors.ts'
 import { askAgent, ensureAgents, requireAgents } from './agents.ts'
 import { assignmentOf } from './assignments.ts'
 import type { Cluster } from './cluster.ts'
-import { askInstance, remember } from './coordinators.ts'
+import { askInstance, findCoordinator, remember } from './coordinators.ts'
 import { poll } from './poll.ts'
 
 const ACTIVATE_MS = 120_000
@@ -29,14 +29,10 @@ export async function activateStandby(cluster: Cluster, force: boolean): Promise
   const { folder, control, reporter, clock } = cluster
   const { file } = folder
   const wanted = file.activatingDbid ?? file.standbyDbid
-  if (wanted === null)
-    throw new CliError(
-      `the cluster has no standby coordinator: dbid ${file.coordinatorDbid} acts as coordinator; start it with "mirabelle start"`,
-    )
+  if (wanted === null) return activatedBefore(cluster)
   const row = folder.row(wanted)
   const begun = clock.monotonic()
   let answer = await askInstance(cluster, row)
-  const wasActive = answer.status?.roleState === 'primary' && file.activatingDbid !== row.dbid
   if (answer.status === undefined) {
     reporter.say(`The standby coordinator (dbid ${row.dbid}) does not run: starting it`)
     await startStandby(cluster, row.dbid)
@@ -52,7 +48,7 @@ export async function activateStandby(cluster: Cluster, force: boolean): Promise
     if (after.status?.roleState === 'mirror') await folder.update({ activatingDbid: null })
     throw new CliError(`the standby coordinator was not activated: ${sentenceOf(error)}`, { cause: error })
   }
-  await remember(cluster, row, done.epoch)
+  await remember(cluster, row, done.epoch, { quiet: true })
   return {
     dbid: row.dbid,
     host: row.address,
@@ -60,8 +56,30 @@ export async function activateStandby(cluster: Cluster, force: boolean): Promise
     epoch: done.epoch,
     timeline: done.timeline,
     elapsedMs: Math.round(clock.monotonic() - begun),
-    wasActive,
+    wasActive: false,
   }
+}
+
+/** There is no standby any more: because it acts as coordinator already, which is what was wanted. Throws CliError when there never was one. */
+async function activatedBefore(cluster: Cluster): Promise<ActivationReport> {
+  const { file } = cluster.folder
+  const row = cluster.folder.row(file.coordinatorDbid)
+  const acting = await findCoordinator(cluster)
+  if (row.role === 'm' && acting?.status !== undefined) {
+    const { epoch, timeline } = acting.status
+    return {
+      dbid: row.dbid,
+      host: row.address,
+      port: row.port,
+      epoch,
+      timeline,
+      elapsedMs: 0,
+      wasActive: true,
+    }
+  }
+  throw new CliError(
+    `the cluster has no standby coordinator: dbid ${row.dbid} is its coordinator; ${acting === undefined ? 'start it with "mirabelle start"' : 'it answers'}`,
+  )
 }
 
 async function startStandby(cluster: Cluster, dbid: number): Promise<void> {

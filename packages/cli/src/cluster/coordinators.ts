@@ -36,7 +36,12 @@ export async function findCoordinator(cluster: Cluster): Promise<InstanceAnswer 
 }
 
 /** Brings the file up to date with what was found. */
-export async function remember(cluster: Cluster, acting: SegmentRow, epoch: number): Promise<void> {
+export async function remember(
+  cluster: Cluster,
+  acting: SegmentRow,
+  epoch: number,
+  options: { readonly quiet?: boolean } = {},
+): Promise<void> {
   const { file } = cluster.folder
   const changed = file.coordinatorDbid !== acting.dbid
   await cluster.folder.update({
@@ -47,7 +52,7 @@ export async function remember(cluster: Cluster, acting: SegmentRow, epoch: numb
     epoch: Math.max(file.epoch, epoch),
     initialised: file.initialised,
   })
-  if (changed)
+  if (changed && options.quiet !== true)
     cluster.reporter.say(
       `dbid ${acting.dbid} on ${acting.hostname} acts as coordinator since the standby was activated`,
     )

@@ -36,7 +36,10 @@ export async function headlessState(cluster: Cluster): Promise<HeadlessState> {
     .filter(
       ({ row }) => row.content >= 0 || row.dbid === file.coordinatorDbid || row.dbid === file.standbyDbid,
     )
-    .map((answer) => instanceRow(answer, agents, now))
+    .map((answer) => ({
+      ...instanceRow(answer, agents, now),
+      ...coordinatorRole(answer, file.coordinatorDbid),
+    }))
   const coordinator = cluster.folder.row(file.coordinatorDbid)
   const standby = rows.find(({ dbid }) => dbid === file.standbyDbid)
   const silent = agents.filter(({ status }) => status === undefined)
@@ -89,6 +92,12 @@ function instanceRow(answer: InstanceAnswer, agents: readonly AgentAnswer[], now
     detail: status?.detail ?? (seen?.state === 'running' ? 'its process exists but does not answer' : ''),
     replication: null,
   }
+}
+
+/** An instance of content -1 that does not answer is what it was when the command line last looked. */
+function coordinatorRole({ row, status }: InstanceAnswer, coordinatorDbid: number): { role?: 'p' | 'm' } {
+  if (row.content >= 0 || status !== undefined) return {}
+  return { role: row.dbid === coordinatorDbid ? 'p' : 'm' }
 }
 
 function agentRow(row: SegmentRow, agents: readonly AgentAnswer[]) {

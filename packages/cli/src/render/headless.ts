@@ -4,6 +4,15 @@ import { columns, RULER, type Report } from './lines.ts'
 
 export function renderHeadless(state: HeadlessState): Report {
   const { instances, agents, cluster } = state
+  if (agents.every(({ pid }) => pid === null) && instances.every(({ pid }) => pid === null))
+    return {
+      lines: [
+        'THE CLUSTER IS NOT RUNNING',
+        ...agents.map(({ host, error }) => `   - the agent of ${host} does not answer: ${error}`),
+        'Start it with "mirabelle start"',
+      ],
+      exitStatus: 2,
+    }
   return {
     lines: [
       'THE COORDINATOR IS DOWN',
