@@ -1,6 +1,7 @@
 /** The process port: how the agent starts, watches and ends processes. */
 import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
+import { ENGINE_PROCESS_OPTIONS } from '@mirabelle/engine'
 import type { Clock } from '@mirabelle/runtime'
 
 export interface ProcessExit {
@@ -16,7 +17,7 @@ export interface WatchedProcess {
 }
 
 export interface Processes {
-  /** Starts a Node program that outlives the agent; its output is appended to the log. Rejects when the system refuses. */
+  /** Starts the program of an instance, which outlives the agent; its output is appended to the log. Rejects when the system refuses. */
   spawn(script: string, args: readonly string[], logFile: string): Promise<WatchedProcess>
   /** Watches a process that another agent started, or undefined when it is gone. */
   adopt(pid: number): WatchedProcess | undefined
@@ -46,9 +47,10 @@ export function realProcesses(clock: Clock): Processes {
   return {
     spawn(script, args, logFile) {
       const log = openSync(logFile, 'a', 0o600)
-      const child = spawn(process.execPath, ['--enable-source-maps', script, ...args], {
+      const child = spawn(process.execPath, [...ENGINE_PROCESS_OPTIONS.execArgv, script, ...args], {
         detached: true,
         stdio: ['ignore', log, log],
+        env: { ...process.env, ...ENGINE_PROCESS_OPTIONS.env },
       })
       closeSync(log)
       const exited = new Promise<ProcessExit>((resolve) => {
