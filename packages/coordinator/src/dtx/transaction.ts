@@ -8,9 +8,10 @@ import type { Content, Gid } from '@mirabelle/messages'
 import type { Logger } from '@mirabelle/runtime'
 import { firstErrorCode, firstErrorMessage, lastCommandTag } from '../lanes/backend-bytes.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
+import { SUPERUSER } from '../lanes/backend-state.ts'
 import { breakCycles } from '../lanes/deadlock.ts'
 import type { Lane, LaneRun } from '../lanes/lane.ts'
-import { LaneLost, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'
+import { LaneLost, NO_SETTINGS, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'
 import type { LaneTicket, LaneUser } from '../lanes/lane-queue.ts'
 import type { DtxRegistry } from './registry.ts'
 import { SqlError } from '../errors.ts'
@@ -33,6 +34,8 @@ interface Participant {
   readonly lane: Lane
   ticket: LaneTicket | undefined
   began: boolean
+  /** A `touch` has ended with it: from then on it is relied upon. */
+  kept: boolean
   /** Term of the lane when the transaction began there. */
   term: number
   wrote: boolean
@@ -42,7 +45,7 @@ interface Participant {
 const UNDEFINED_OBJECT = '42704'
 
 type PrepareOutcome =
-  | { readonly kind: 'prepared' }
+  | { readonly kind: 'prepared'; readonly cleaned: readonly Gid[] }
   | { readonly kind: 'refused'; readonly error: Uint8Array | undefined }
   | { readonly kind: 'lost' }
 
@@ -62,9 +65,10 @@ export class DistributedTransaction implements LaneUser {
     this.age = context.nextAge()
   }
 
-  /** It has run nothing: it may go to the end of its queues. */
+  /** It has run nothing and nobody relies on a lane that it holds: it may go to the end of its queues. */
   get requeueable(): boolean {
-    for (const participant of this.#participants.values()) if (participant.began) return false
+    for (const participant of this.#participants.values())
+      if (participant.began || participant.kept) return false
     return true
   }
   /** The contents that it has touched. */
@@ -93,6 +97,14 @@ export class DistributedTransaction implements LaneUser {
     this.#victim?.()
   }
 
+  /** What had begun there is undone, and what was prepared there the resolver ends: nobody needs to wait for this transaction there. */
+  laneLost(content: Content): void {
+    const participant = this.#participants.get(content)
+    if (participant === undefined || !participant.began) return
+    participant.lost ??= new LaneLost(content, 'no', 'the segment failed over during the transaction')
+    this.#leave(content, false)
+  }
+
   /**
    * Gives back a content that it holds and where nothing of the transaction itself has begun: what ran there beside it (a gathered query on
    * the coordinator) has been sent, whoever enters next runs after it. Does nothing where the transaction has begun.
@@ -113,14 +125,13 @@ export class DistributedTransaction implements LaneUser {
     contents: readonly Content[],
     wait: { lockTimeoutMs?: number; onWait?: (cancel: (error: Error) => void) => void } = {},
   ): Promise<void> {
-    const missing = contents.filter((content) => !this.#participants.has(content))
+    const missing = [...new Set(contents)].filter((content) => !this.#participants.has(content))
     if (missing.length === 0) return
     await new Promise<void>((resolve, reject) => {
-      let open = missing.length
-      let failed = false
+      let over = false
       const fail = (error: Error) => {
-        if (failed) return
-        failed = true
+        if (over) return
+        over = true
         this.#victim = undefined
         for (const content of missing) this.#leave(content, true)
         reject(error)
@@ -140,6 +151,7 @@ export class DistributedTransaction implements LaneUser {
           lane,
           ticket: undefined,
           began: false,
+          kept: false,
           term: 0,
           wrote: false,
           lost: undefined,
@@ -147,9 +159,10 @@ export class DistributedTransaction implements LaneUser {
         this.#participants.set(content, participant)
       }
       const granted = () => {
-        open = missing.filter((content) => !this.holds(content)).length
-        if (open > 0 || failed) return
+        if (over || missing.some((content) => !this.holds(content))) return
+        over = true
         this.#victim = undefined
+        for (const content of missing) (this.#participants.get(content) as Participant).kept = true
         resolve()
       }
       for (const content of missing) {
@@ -170,11 +183,11 @@ export class DistributedTransaction implements LaneUser {
 
   /** Runs something on a content that it holds. The result may carry an SQL error; the promise rejects with LaneLost. */
   run(content: Content, item: TransactionItem): LaneRun {
+    const lost = this.lost
+    if (lost !== undefined) return { promise: Promise.reject(lost), cancel() {} }
     const participant = this.#participants.get(content)
     if (participant?.ticket?.state !== 'holding')
       throw new Error(`content ${content} is not held by transaction ${this.age}`)
-    const lost = this.lost
-    if (lost !== undefined) return { promise: Promise.reject(lost), cancel() {} }
     const lead = participant.began
       ? undefined
       : [this.#beginSql, ...this.#savepoints.map((name) => `SAVEPOINT ${name}`)]
@@ -254,8 +267,8 @@ export class DistributedTransaction implements LaneUser {
       return run.promise.then(
         (result) => result,
         (error: unknown) => {
-          // A reader that lost its lane had nothing to commit.
-          if (content !== writer && error instanceof LaneLost) return undefined
+          // A reader that lost its lane had nothing to commit; a COMMIT that is known to have taken effect needs no answer.
+          if (error instanceof LaneLost && (content !== writer || error.tookEffect === 'yes')) return undefined
           throw error
         },
       )
@@ -320,7 +333,7 @@ export class DistributedTransaction implements LaneUser {
       const result = await lane.send({
         bytes: Buffer.concat([
           queryMessage(
-            `SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE; INSERT INTO pg_catalog.dtx_committed VALUES ('${gid}')${cleanup}`,
+            `SET LOCAL SESSION AUTHORIZATION ${SUPERUSER}; SET LOCAL ROLE NONE; INSERT INTO pg_catalog.dtx_committed VALUES ('${gid}')${cleanup}`,
           ),
           queryMessage(`PREPARE TRANSACTION '${gid}'`),
         ]),
@@ -333,13 +346,15 @@ export class DistributedTransaction implements LaneUser {
         firstErrorCode(result.output) === undefined &&
         lastCommandTag(result.output) === 'PREPARE TRANSACTION'
       ) {
-        this.#context.registry.forgotten(content, forget)
-        return { kind: 'prepared' }
+        return { kind: 'prepared', cleaned: forget }
       }
       return { kind: 'refused', error: firstErrorMessage(result.output) }
     } catch (error) {
-      if (!(error instanceof LaneLost))
+      if (!(error instanceof LaneLost)) {
         this.#context.log.warn({ content, gid, err: error }, 'PREPARE TRANSACTION did not come to an end')
+        // It may be prepared: only the resolver knows, and nobody may enter before (I6).
+        lane.reopen(`PREPARE TRANSACTION '${gid}' did not come to an end`)
+      }
       this.#leave(content, false)
       return { kind: 'lost' }
     }
@@ -375,7 +390,8 @@ export class DistributedTransaction implements LaneUser {
       const result = await participant.lane.send({
         bytes: queryMessage(sql),
         syncs: 1,
-        settings: undefined,
+        // As superuser, who prepared it: the client's role may not.
+        settings: NO_SETTINGS,
         write: true,
         whenLost: 'fail',
       }).promise

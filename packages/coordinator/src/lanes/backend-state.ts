@@ -7,6 +7,8 @@ import { closeStatementMessage, queryMessage } from './frontend-bytes.ts'
 
 /** Beyond so many prepared statements the backend is told to forget them all. */
 const MAX_STATEMENTS = 1_000
+/** The role that initdb made. Named, because a single-user backend knows no default to which RESET SESSION AUTHORIZATION could go back. */
+export const SUPERUSER = 'postgres'
 const EMPTY = new Uint8Array(0)
 
 /** An item made ready to be sent. */
@@ -80,5 +82,5 @@ export class BackendState {
 }
 
 function settingsScript(settings: SessionSettings): string {
-  return `RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL${settings.sql === '' ? '' : `; ${settings.sql}`}`
+  return `SET SESSION AUTHORIZATION ${SUPERUSER}; RESET ROLE; RESET ALL${settings.sql === '' ? '' : `; ${settings.sql}`}`
 }

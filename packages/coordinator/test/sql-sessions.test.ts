@@ -1,0 +1,232 @@
+/** Sessions end to end: transactions, settings, prepared statements, cursors, roles; nothing of one session is seen by another. */
+import t from 'tap'
+import type pg from 'pg'
+import { startLocalCluster, type LocalCluster } from './support/local-cluster.ts'
+
+let cluster: LocalCluster
+let a: pg.Client
+let b: pg.Client
+
+t.before(async () => {
+  cluster = await startLocalCluster()
+  a = await cluster.client()
+  b = await cluster.client()
+  await a.query('CREATE TABLE kv (k int PRIMARY KEY, v text)')
+})
+t.teardown(() => cluster.stop())
+
+const code = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'none',
+    (error: { code: string }) => error.code,
+  )
+const rows = async (client: pg.Client, sql: string, values?: unknown[]): Promise<unknown[]> =>
+  (await client.query({ text: sql, values: values ?? [], rowMode: 'array' })).rows
+
+t.test('a committed transaction over several contents is there, a rolled back one is not', async (t) => {
+  await a.query('BEGIN')
+  for (let k = 1; k <= 10; k++) await a.query('INSERT INTO kv VALUES ($1, $2)', [k, 'x'])
+  await a.query('COMMIT')
+  t.strictSame(await rows(b, 'SELECT count(*)::int FROM kv'), [[10]])
+  await a.query('BEGIN')
+  await a.query('DELETE FROM kv')
+  t.strictSame(await rows(a, 'SELECT count(*)::int FROM kv'), [[0]], 'it sees its own changes, gathered')
+  await a.query('ROLLBACK')
+  t.strictSame(await rows(b, 'SELECT count(*)::int FROM kv'), [[10]])
+})
+
+t.test('an error fails the transaction until it is rolled back', async (t) => {
+  await a.query('BEGIN')
+  t.equal(await code(a.query('INSERT INTO kv VALUES (1, $1)', ['again'])), '23505')
+  t.equal(await code(a.query('SELECT 1')), '25P02')
+  t.equal((await a.query('COMMIT')).command, 'ROLLBACK')
+  t.equal(await code(a.query('SELECT 1')), 'none')
+})
+
+t.test('savepoints undo what came after them, on all contents', async (t) => {
+  await a.query('BEGIN')
+  await a.query("UPDATE kv SET v = 'before' WHERE k <= 5")
+  await a.query('SAVEPOINT s')
+  await a.query("UPDATE kv SET v = 'after'")
+  t.equal(await code(a.query('INSERT INTO kv VALUES (1, $1)', ['again'])), '23505')
+  await a.query('ROLLBACK TO SAVEPOINT s')
+  t.strictSame(await rows(a, "SELECT count(*)::int FROM kv WHERE v = 'before'"), [[5]])
+  await a.query('RELEASE SAVEPOINT s')
+  await a.query('COMMIT')
+  t.strictSame(await rows(b, "SELECT count(*)::int FROM kv WHERE v = 'after'"), [[0]])
+  t.strictSame(await rows(b, "SELECT count(*)::int FROM kv WHERE v = 'before'"), [[5]])
+})
+
+t.test('a SET inside a savepoint that is undone is made again when it is asked for again', async (t) => {
+  await a.query('BEGIN')
+  await a.query('SAVEPOINT s')
+  await a.query("SET TimeZone = 'Asia/Tokyo'")
+  await a.query('SELECT v, now() FROM kv WHERE k = 1')
+  await a.query('ROLLBACK TO s')
+  await a.query("SET TimeZone = 'Asia/Tokyo'")
+  const [row] = await rows(a, "SELECT to_char(now(), 'TZ') FROM kv WHERE k = 1")
+  t.strictSame(row, ['JST'])
+  await a.query('ROLLBACK')
+  t.strictSame(await rows(a, "SELECT to_char(now(), 'TZ') FROM kv WHERE k = 1"), [['UTC']])
+})
+
+t.test('settings belong to their session', async (t) => {
+  await a.query("SET TimeZone = 'Europe/Berlin'")
+  await a.query("SET my.setting = 'a'")
+  t.strictSame(await rows(a, 'SHOW TimeZone'), [['Europe/Berlin']])
+  t.strictSame(await rows(b, 'SHOW TimeZone'), [['UTC']])
+  t.strictSame(await rows(a, "SELECT current_setting('my.setting')"), [['a']])
+  t.strictSame(await rows(b, "SELECT coalesce(current_setting('my.setting', true), '')"), [['']])
+  t.strictSame(await rows(a, "SELECT current_setting('TimeZone') FROM kv WHERE k = 1"), [['Europe/Berlin']])
+  t.strictSame(await rows(b, "SELECT current_setting('TimeZone') FROM kv WHERE k = 1"), [['UTC']])
+  t.equal(await code(a.query("SET TimeZone = 'Nowhere/Never'")), '22023')
+  await a.query('RESET ALL')
+  t.strictSame(await rows(a, 'SHOW TimeZone'), [['UTC']])
+  await a.query("SET statement_timeout = '5s'")
+  t.strictSame(await rows(a, 'SHOW statement_timeout'), [['5s']])
+  await a.query('DISCARD ALL')
+})
+
+t.test('SET follows its transaction, SET LOCAL ends with it', async (t) => {
+  await a.query('BEGIN')
+  await a.query("SET TimeZone = 'Asia/Tokyo'")
+  await a.query('ROLLBACK')
+  t.strictSame(await rows(a, 'SHOW TimeZone'), [['UTC']])
+  await a.query('BEGIN')
+  await a.query("SET LOCAL TimeZone = 'Asia/Tokyo'")
+  t.strictSame(await rows(a, 'SHOW TimeZone'), [['Asia/Tokyo']])
+  await a.query('COMMIT')
+  t.strictSame(await rows(a, 'SHOW TimeZone'), [['UTC']])
+})
+
+t.test('prepared statements belong to their session', async (t) => {
+  await a.query('PREPARE p (int) AS SELECT v FROM kv WHERE k = $1')
+  t.strictSame(await rows(a, 'EXECUTE p (1)'), [['before']])
+  t.strictSame(await rows(a, 'EXECUTE p (1 + 1)'), [['before']])
+  t.equal(await code(b.query('EXECUTE p (1)')), '26000')
+  await a.query('DEALLOCATE p')
+  t.equal(await code(a.query('EXECUTE p (1)')), '26000')
+  const named = { name: 'byKey', text: 'SELECT v FROM kv WHERE k = $1', values: [3] }
+  t.strictSame((await a.query(named)).rows, [{ v: 'before' }])
+  t.strictSame((await a.query({ ...named, values: [9] })).rows, [{ v: 'x' }])
+})
+
+t.test('cursors hand out rows by and by', async (t) => {
+  await a.query('BEGIN')
+  await a.query('DECLARE c CURSOR FOR SELECT k FROM kv ORDER BY k')
+  t.strictSame(await rows(a, 'FETCH 3 FROM c'), [[1], [2], [3]])
+  t.strictSame(await rows(a, 'FETCH ALL FROM c'), [[4], [5], [6], [7], [8], [9], [10]])
+  t.equal(await code(b.query('FETCH 1 FROM c')), '34000')
+  await a.query('COMMIT')
+  t.equal(await code(a.query('FETCH 1 FROM c')), '34000')
+})
+
+t.test('a role sees only what it was granted, everywhere', async (t) => {
+  await a.query('CREATE ROLE bob LOGIN')
+  await a.query('CREATE TABLE secret (id int PRIMARY KEY, s text)')
+  await a.query("INSERT INTO secret VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+  await a.query('GRANT SELECT, INSERT ON kv TO bob')
+  const bob = await cluster.client({ user: 'bob' })
+  t.strictSame(await rows(bob, 'SELECT session_user::text, current_user::text'), [['bob', 'bob']])
+  t.equal(await code(bob.query('SELECT * FROM secret WHERE id = 1')), '42501')
+  t.equal(await code(bob.query('SELECT * FROM secret')), '42501')
+  t.equal(await code(bob.query('SELECT count(*) FROM secret')), '42501')
+  t.equal(await code(bob.query('SET SESSION AUTHORIZATION postgres')), '42501')
+  t.equal(await code(bob.query('SET ROLE postgres')), '42501')
+  await bob.query('BEGIN')
+  await bob.query("INSERT INTO kv VALUES (101, 'bob'), (102, 'bob'), (103, 'bob'), (104, 'bob')")
+  await bob.query('COMMIT')
+  t.strictSame(
+    await rows(a, "SELECT count(*)::int FROM kv WHERE v = 'bob'"),
+    [[4]],
+    'two-phase commit as bob',
+  )
+  t.equal(await code(a.query('SELECT * FROM secret')), 'none', 'the next session has its own rights again')
+  await a.query('SET ROLE bob')
+  t.equal(await code(a.query('SELECT * FROM secret')), '42501')
+  await a.query('RESET ROLE')
+  t.equal(await code(a.query('SELECT * FROM secret')), 'none')
+  await a.query('DELETE FROM kv WHERE k > 100')
+})
+
+t.test('a deadlock ends with 40P01 for one of two', async (t) => {
+  const on = async (content: number): Promise<number> => {
+    for (let k = 1; ; k++) {
+      const [row] = await rows(a, `EXPLAIN SELECT * FROM kv WHERE k = ${k}`)
+      const text = JSON.stringify(await rows(a, `EXPLAIN SELECT * FROM kv WHERE k = ${k}`))
+      if (row !== undefined && text.includes(`Segment ${content}:`)) return k
+    }
+  }
+  const k0 = await on(0)
+  const k1 = await on(1)
+  await a.query('BEGIN')
+  await b.query('BEGIN')
+  await a.query(`UPDATE kv SET v = 'a' WHERE k = ${k0}`)
+  await b.query(`UPDATE kv SET v = 'b' WHERE k = ${k1}`)
+  const codes = await Promise.all([
+    code(a.query(`UPDATE kv SET v = 'a' WHERE k = ${k1}`)),
+    code(b.query(`UPDATE kv SET v = 'b' WHERE k = ${k0}`)),
+  ])
+  t.strictSame([...codes].sort(), ['40P01', 'none'])
+  await Promise.all([a.query('COMMIT'), b.query('COMMIT')])
+})
+
+t.test('lock_timeout, statement_timeout and cancel requests end a wait', async (t) => {
+  await a.query('BEGIN')
+  await a.query("UPDATE kv SET v = 'held'")
+  await b.query("SET lock_timeout = '50ms'")
+  await b.query('BEGIN')
+  t.equal(await code(b.query('SELECT * FROM kv WHERE k = 1')), '55P03')
+  await b.query('ROLLBACK')
+  await b.query('RESET lock_timeout')
+  await b.query("SET statement_timeout = '50ms'")
+  t.equal(await code(b.query('SELECT * FROM kv WHERE k = 1')), '57014')
+  await b.query('RESET statement_timeout')
+  await a.query('ROLLBACK')
+  await b.query("SET statement_timeout = '200ms'")
+  t.equal(await code(b.query('SELECT count(*) FROM kv a, kv b, generate_series(1, 100000000) g')), '57014')
+  await b.query('RESET statement_timeout')
+  t.equal(await code(b.query('SELECT 1')), 'none')
+})
+
+t.test('a session that goes in the middle of a transaction leaves nothing', async (t) => {
+  const gone = await cluster.client()
+  await gone.query('BEGIN')
+  await gone.query("UPDATE kv SET v = 'gone'")
+  await gone.query('CREATE TABLE never (id int)')
+  ;(gone as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
+  t.strictSame(await rows(b, "SELECT count(*)::int FROM kv WHERE v = 'gone'"), [[0]])
+  t.equal(await code(b.query('SELECT * FROM never')), '42P01')
+})
+
+t.test('several statements in one message are one transaction', async (t) => {
+  t.equal(
+    await code(a.query("INSERT INTO kv VALUES (200, 'm'); INSERT INTO kv VALUES (201, 'm'); SELECT 1/0")),
+    '22012',
+  )
+  t.strictSame(await rows(a, 'SELECT count(*)::int FROM kv WHERE k >= 200'), [[0]])
+  await a.query('CREATE TABLE multi (id int PRIMARY KEY); INSERT INTO multi VALUES (1), (2), (3)')
+  t.strictSame(await rows(a, 'SELECT count(*)::int FROM multi'), [[3]])
+})
+
+t.test('schema changes are part of transactions', async (t) => {
+  await a.query('BEGIN')
+  await a.query('CREATE TABLE undone (id int PRIMARY KEY)')
+  await a.query('INSERT INTO undone VALUES (1), (2), (3)')
+  t.strictSame(await rows(a, 'SELECT count(*)::int FROM undone'), [[3]])
+  await a.query('ROLLBACK')
+  t.equal(await code(a.query('SELECT * FROM undone')), '42P01')
+  await a.query('CREATE TABLE copied AS SELECT k, count(*) AS n FROM kv GROUP BY k DISTRIBUTED BY (k)')
+  t.strictSame(await rows(b, 'SELECT sum(n)::int FROM copied'), [[10]])
+})
+
+t.test('serial columns draw from one sequence', async (t) => {
+  await a.query('CREATE TABLE s (id serial PRIMARY KEY, v text)')
+  await Promise.all(
+    [1, 2, 3, 4].map((n) => (n % 2 === 0 ? a : b).query("INSERT INTO s (v) VALUES ('x'), ('y')")),
+  )
+  const back = await rows(a, "INSERT INTO s (v) VALUES ('z') RETURNING id, v")
+  t.strictSame(back, [[9, 'z']])
+  await a.query('INSERT INTO s (v) SELECT v FROM s')
+  t.strictSame(await rows(a, 'SELECT count(DISTINCT id)::int, max(id)::int FROM s'), [[18, 18]])
+})
