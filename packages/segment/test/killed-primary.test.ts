@@ -6,7 +6,7 @@ import { assignmentOf, closeAll, control, Dispatcher, makeFolders, until } from 
 
 function startChild(assignment: Assignment): Promise<{ child: ChildProcess; port: number }> {
   return new Promise((resolve, reject) => {
-    const script = new URL('./support/segment-child.ts', import.meta.url)
+    const script = new URL('./support/segment-main.ts', import.meta.url)
     const child = fork(script, [JSON.stringify(assignment)], { execArgv: ['--import=tsx'] })
     child.once('message', (message) => resolve({ child, port: (message as { port: number }).port }))
     child.once('exit', (status) => reject(new Error(`segment ended with ${status}`)))

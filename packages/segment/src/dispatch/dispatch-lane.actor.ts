@@ -7,7 +7,7 @@
  * runs, prepared ones stay (I6); own SQL never runs inside somebody's transaction. No answer is decoded here.
  */
 import type { EnginePort, EngineResult, WalChunk } from '@mirabelle/engine'
-import { MirabelleError, type Lsn, type MessageOf, type SettledEntry } from '@mirabelle/messages'
+import { MirabelleError, type Lsn, type SettledEntry } from '@mirabelle/messages'
 import type { CommitGate, QuietLane } from '@mirabelle/instance'
 import { withTimeout, type Clock, type Logger } from '@mirabelle/runtime'
 import { FLAG_STREAM, type DispatchTuple, type Item } from './item.ts'
@@ -340,6 +340,3 @@ export class DispatchLane {
     for (const wake of waiters) wake()
   }
 }
-
-/** The request that opens a lane. */
-export type OpenRequest = MessageOf<'dispatch.open'>

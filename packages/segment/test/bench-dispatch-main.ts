@@ -1,4 +1,4 @@
-/** Inserts/s through a mirrored segment, two processes, from a third one: `node --import=tsx packages/segment/test/bench-dispatch.ts`. */
+/** Inserts/s through a mirrored segment, two processes, from a third one: `node --import=tsx packages/segment/test/bench-dispatch-main.ts`. */
 import { fork } from 'node:child_process'
 import { assignmentOf, control, Dispatcher, makeFolders, until } from './support/cluster-of-one.ts'
 import type { Assignment } from '@mirabelle/messages'
@@ -8,7 +8,7 @@ const folders = await makeFolders([2, 3])
 const children: ReturnType<typeof fork>[] = []
 const start = (assignment: Assignment): Promise<number> =>
   new Promise((resolve, reject) => {
-    const child = fork(new URL('./support/segment-child.ts', import.meta.url), [JSON.stringify(assignment)], {
+    const child = fork(new URL('./support/segment-main.ts', import.meta.url), [JSON.stringify(assignment)], {
       execArgv: [
         '--import=tsx',
         ...(process.env['PROF'] === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir=/tmp/segbench']),
