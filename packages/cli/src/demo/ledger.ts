@@ -46,11 +46,13 @@ export class Ledger {
     return this.#unknown.size
   }
 
-  /** Times of acknowledgements on a content since `fromMs`, in order. */
-  ackTimes(content: number | 'any', fromMs: number): number[] {
+  /** Times of acknowledgements since `fromMs`, in order: on one content, on all, or on all but `except`. */
+  ackTimes(content: number | 'all' | 'others', fromMs: number, except?: number): number[] {
     const times: number[] = []
-    for (const ack of this.#acked.values())
-      if (ack.atMs >= fromMs && (content === 'any' || ack.content === content)) times.push(ack.atMs)
+    for (const ack of this.#acked.values()) {
+      if (ack.atMs < fromMs) continue
+      if (typeof content === 'number' ? ack.content === content : ack.content !== except) times.push(ack.atMs)
+    }
     return times.sort((a, b) => a - b)
   }
 
