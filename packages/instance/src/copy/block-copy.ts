@@ -46,10 +46,14 @@ async function copy(mode: CopyMode, request: CopyRequest, source: CopySource): P
   const pgdata = pgdataDir(datadir)
   const tree = wantedTree(begun.files.map(([path]) => path))
   if (!tree.files.has(CONTROL_FILE))
-    throw new MirabelleError('datadir.broken', `${CONTROL_FILE} is not among the files of dbid ${request.upstream.dbid}`)
+    throw new MirabelleError(
+      'datadir.broken',
+      `${CONTROL_FILE} is not among the files of dbid ${request.upstream.dbid}`,
+    )
 
   const diverged = await putWalAside(disk, datadir, { timeline, history, endLsn: startLsn })
-  if (diverged !== undefined) log.warn({ folder: diverged }, 'WAL that the primary does not have was put aside')
+  if (diverged !== undefined)
+    log.warn({ folder: diverged }, 'WAL that the primary does not have was put aside')
   const resumed = (await begunCopy(disk, datadir)) === mode
   await markBegun(disk, datadir, mode)
   await makeUnstartable(request, mode === 'full' && !resumed)

@@ -83,7 +83,7 @@ function windows(size: number, have: number): Window[] {
   const blocks = Math.ceil(size / BLOCK_BYTES)
   const here = Math.min(blocks, Math.ceil(have / BLOCK_BYTES))
   const all: Window[] = []
-  for (let first = 0; first < blocks; ) {
+  for (let first = 0; first < blocks;) {
     const count = first < here ? Math.min(WINDOW_BLOCKS, here - first) : Math.min(READ_BLOCKS, blocks - first)
     all.push({ firstBlock: first, blocks: count, present: first < here ? count : 0 })
     first += count
@@ -100,7 +100,7 @@ async function copyWindow(
 ): Promise<void> {
   const last = window.firstBlock + window.blocks
   const differs = await differing(options, remote, file, window)
-  for (let block = window.firstBlock; block < last; ) {
+  for (let block = window.firstBlock; block < last;) {
     if (!differs(block)) {
       block++
       continue

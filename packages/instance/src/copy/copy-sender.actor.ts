@@ -63,7 +63,10 @@ export class CopySender {
     const { dbid } = this.options.identity
     if (this.#closed) throw new MirabelleError('not.ready', `dbid ${dbid} stops being primary`)
     if (this.#sessions.size >= MAX_CONNECTIONS)
-      throw new MirabelleError('queue.full', `dbid ${dbid} has ${MAX_CONNECTIONS} connections for copies already`)
+      throw new MirabelleError(
+        'queue.full',
+        `dbid ${dbid} has ${MAX_CONNECTIONS} connections for copies already`,
+      )
     this.#sessions.add(new CopySession(this, connection, hello))
   }
 

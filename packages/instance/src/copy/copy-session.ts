@@ -60,7 +60,8 @@ export class CopySession {
 
   #onMessage(message: Message, respond: Responder | undefined): void {
     this.#watchIdle()
-    if (respond === undefined) throw new MirabelleError('message.bad', `${message.type} on a connection for a copy`)
+    if (respond === undefined)
+      throw new MirabelleError('message.bad', `${message.type} on a connection for a copy`)
     if (this.#requests >= MAX_REQUESTS)
       throw new MirabelleError('queue.full', `${MAX_REQUESTS} requests of a copy wait for their answers`)
     this.#requests++
@@ -87,9 +88,7 @@ export class CopySession {
       case 'copy.end':
         return this.#endCopy(message)
       default:
-        return Promise.reject(
-          new MirabelleError('message.bad', `${message.type} on a connection for a copy`),
-        )
+        return Promise.reject(new MirabelleError('message.bad', `${message.type} on a connection for a copy`))
     }
   }
 
@@ -130,7 +129,13 @@ export class CopySession {
     const files = entries.filter((entry) => !OWN_FILES.test(entry.path))
     for (const file of files) if (file.kind === 'file') this.#paths.add(file.path)
     log.info(
-      { copy: this.#copyId, to: message.dbid, lsn: formatLsn(startLsn), timeline: timeline(), files: files.length },
+      {
+        copy: this.#copyId,
+        to: message.dbid,
+        lsn: formatLsn(startLsn),
+        timeline: timeline(),
+        files: files.length,
+      },
       'an online backup has begun',
     )
     return {
@@ -210,7 +215,10 @@ export class CopySession {
 
   #check(message: { readonly type: string; readonly copyId: string }): void {
     if (this.#copyId !== '' && message.copyId === this.#copyId) return
-    throw new MirabelleError('message.bad', `${message.type} for ${message.copyId}, which is not under way here`)
+    throw new MirabelleError(
+      'message.bad',
+      `${message.type} for ${message.copyId}, which is not under way here`,
+    )
   }
 
   #onClose(reason: MirabelleError): void {
@@ -256,5 +264,8 @@ export class CopySession {
 }
 
 function notYours(message: { readonly type: string; readonly path: string }): MirabelleError {
-  return new MirabelleError('message.bad', `${message.type} of ${JSON.stringify(message.path)} asks for more than a copy may`)
+  return new MirabelleError(
+    'message.bad',
+    `${message.type} of ${JSON.stringify(message.path)} asks for more than a copy may`,
+  )
 }

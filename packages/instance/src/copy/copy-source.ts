@@ -78,7 +78,10 @@ export class CopySource {
     const message = { type: 'copy.read', copyId: this.#copyId, path, offset, length } as const
     const { bytes } = await this.#connection.request(message, READ_MS)
     if (bytes.length > length)
-      throw new MirabelleError('message.bad', `${bytes.length} bytes of ${path} came, ${length} were asked for`)
+      throw new MirabelleError(
+        'message.bad',
+        `${bytes.length} bytes of ${path} came, ${length} were asked for`,
+      )
     this.bytesRead += bytes.length
     return bytes
   }

@@ -50,7 +50,10 @@ async function copySegment(options: CopyWalOptions, start: Lsn): Promise<void> {
   const wanted = Math.min(DEFAULT_SEGMENT_SIZE, endLsn - start)
   const bytes = await source.read(`pg_wal/${name}`, 0, wanted)
   if (bytes.length < wanted)
-    throw new MirabelleError('timeout', `WAL segment ${name} is not there any more: the copy has to begin again`)
+    throw new MirabelleError(
+      'timeout',
+      `WAL segment ${name} is not there any more: the copy has to begin again`,
+    )
   const file = await disk.open(`${folder}/${name}`, 'w+')
   try {
     await file.write(0, bytes)

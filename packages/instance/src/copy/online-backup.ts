@@ -71,10 +71,7 @@ function isWrongState(error: unknown): boolean {
   return isMirabelleError(error, 'internal') && error.detail?.['sqlstate'] === WRONG_STATE
 }
 
-async function whenQuiet(
-  options: OnlineBackupOptions,
-  work: (run: RunSql) => Promise<void>,
-): Promise<void> {
+async function whenQuiet(options: OnlineBackupOptions, work: (run: RunSql) => Promise<void>): Promise<void> {
   const { clock, quietly, subject, over } = options
   const until = clock.monotonic() + QUIET_MS
   while (!(await quietly(work))) {

@@ -102,7 +102,11 @@ export async function unlessEnded<T>(one: Started, wait: Promise<T>): Promise<T>
 }
 
 /** Asks until the answer satisfies, or throws after 30 s. */
-export async function until<T>(ask: () => T | Promise<T>, good: (answer: T) => boolean, what: string): Promise<T> {
+export async function until<T>(
+  ask: () => T | Promise<T>,
+  good: (answer: T) => boolean,
+  what: string,
+): Promise<T> {
   const end = performance.now() + 30_000
   for (;;) {
     const answer = await ask()
@@ -135,7 +139,11 @@ export async function contentOf(folder: string): Promise<Map<string, Buffer>> {
 /** A network whose connections of purpose `copy` are handed to `watch` when they are made. */
 export function watchingCopies(ports: Ports, watch: (connection: Connection) => void): Ports {
   const { network } = ports
-  const connect = async (endpoint: Parameters<typeof network.connect>[0], hello: Hello, options: ConnectOptions) => {
+  const connect = async (
+    endpoint: Parameters<typeof network.connect>[0],
+    hello: Hello,
+    options: ConnectOptions,
+  ) => {
     const connection = await network.connect(endpoint, hello, options)
     if (hello.purpose === 'copy') watch(connection)
     return connection
