@@ -5,11 +5,11 @@
  * Promise: an `agent.exited` is sent only when the process is gone for certain. Instances outlive the agent; a restarted agent finds them.
  */
 import { cloneTemplate, createTemplate } from '@mirabelle/engine'
-import { writeIdentity } from '@mirabelle/instance'
 import { bootstrapSql } from '@mirabelle/coordinator/ha'
 import { MirabelleError, type Assignment, type Dbid, type Message, type MessageOf } from '@mirabelle/messages'
 import type { Connection, Hello, Listener, Party, Ports, Responder } from '@mirabelle/runtime'
 import { instancesFile, readJsonFile, type AgentConfig, type KnownInstance } from './agent-config.ts'
+import { createInstanceFolder } from './create-instance-folder.ts'
 import { InstanceKeeper, type KeeperOptions, type StopMode } from './instance-keeper.ts'
 import type { Processes, ProcessExit } from './process-port.ts'
 
@@ -200,20 +200,15 @@ export class Agent {
 
   async #create({ assignment, clusterId, from }: MessageOf<'agent.create'>): Promise<Message> {
     const { ports, config } = this.#options
-    const { disk } = ports
     const { dbid, content, datadir } = assignment
-    if ((await disk.exists(datadir)) && (await disk.list(datadir)).length > 0) {
-      throw new MirabelleError(
-        'datadir.foreign',
-        `dbid ${dbid}: the folder ${datadir} exists and is not empty`,
-      )
-    }
-    // The identity is written last: a folder without one is the rest of a creation that did not end.
-    if (from === 'template') {
-      const template = await createTemplate({ cacheDir: config.templateDir, bootstrapSql })
-      await cloneTemplate(template, datadir)
-    } else await disk.makeDir(datadir)
-    await writeIdentity(disk, datadir, { clusterId, content, dbid, createdAt: ports.clock.now() })
+    await createInstanceFolder(ports.disk, datadir, {
+      identity: { clusterId, content, dbid, createdAt: ports.clock.now() },
+      fill: async () => {
+        if (from === 'empty') return ports.disk.makeDir(datadir)
+        const template = await createTemplate({ cacheDir: config.templateDir, bootstrapSql })
+        return cloneTemplate(template, datadir)
+      },
+    })
     this.#keepers.set(dbid, this.#makeKeeper(assignment))
     await this.#remember()
     return { type: 'ok' }

@@ -1,8 +1,6 @@
 /** Greenplum's words for what the rows say. */
 import { formatLsn, type ClusterState, type InstanceStateRow } from '@mirabelle/messages'
 
-export type State = Pick<ClusterState, 'instances'> & { readonly cluster: ClusterState['cluster'] }
-
 export const segmentsOf = (state: ClusterState): InstanceStateRow[] =>
   state.instances.filter(({ content }) => content >= 0)
 

@@ -1,0 +1,48 @@
+/**
+ * Makes the folder of an instance. The identity is written last: a folder without one is the rest of a creation that did not end, and is
+ * made anew; one that has it, and never ran, is done already. So a creation can be asked for again after it was interrupted anywhere.
+ */
+import { readIdentity, writeIdentity } from '@mirabelle/instance'
+import { MirabelleError, type Content, type Dbid } from '@mirabelle/messages'
+import type { Disk } from '@mirabelle/runtime'
+
+export interface NewInstance {
+  readonly identity: {
+    readonly clusterId: string
+    readonly content: Content
+    readonly dbid: Dbid
+    /** Wall clock, ms since 1970. */
+    readonly createdAt: number
+  }
+  /** Puts the data directory into the folder. */
+  readonly fill: () => Promise<void>
+}
+
+/** What an interrupted creation may leave behind. */
+const LEFTOVER = /^(pgdata(\..*)?|wal)$/
+
+/** Rejects with `datadir.foreign` when the folder holds anything else. */
+export async function createInstanceFolder(disk: Disk, datadir: string, wanted: NewInstance): Promise<void> {
+  const { identity, fill } = wanted
+  const names = (await disk.exists(datadir)) ? (await disk.list(datadir)).map(({ name }) => name) : []
+  if (names.includes('instance.json')) {
+    const found = await readIdentity(disk, datadir)
+    const same =
+      found.clusterId === identity.clusterId &&
+      found.content === identity.content &&
+      found.dbid === identity.dbid
+    if (same && !names.includes('start.json')) return
+    throw new MirabelleError(
+      'datadir.foreign',
+      `dbid ${identity.dbid}: the folder ${datadir} holds dbid ${found.dbid} of content ${found.content} of cluster ${found.clusterId} already`,
+    )
+  }
+  if (!names.every((name) => LEFTOVER.test(name)))
+    throw new MirabelleError(
+      'datadir.foreign',
+      `dbid ${identity.dbid}: the folder ${datadir} exists and holds other files (${names.slice(0, 3).join(', ')})`,
+    )
+  for (const name of names) await disk.remove(`${datadir}/${name}`)
+  await fill()
+  await writeIdentity(disk, datadir, identity)
+}
