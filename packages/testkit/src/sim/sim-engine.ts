@@ -87,6 +87,11 @@ export class SimEngine implements EnginePort {
     this.#received = `${dataDir}/wal`
   }
 
+  /** Where WAL is written next; undefined while it is not open for writing. */
+  get position(): WalPosition | undefined {
+    return this.#phase === 'primary' ? this.#position : undefined
+  }
+
   get timeline(): Timeline {
     return this.#position?.timeline ?? this.#arrived.timeline
   }

@@ -4,7 +4,6 @@
  */
 import type { HistoryEntry, Lsn, Timeline } from '@mirabelle/messages'
 import {
-  encodeWalRecords,
   fileTimeline,
   formatHistory,
   historyFileName,
@@ -16,9 +15,10 @@ import {
   segmentStart,
   timelineSpans,
   walFileName,
+  type EncodedWal,
   type WalPosition,
 } from '@mirabelle/wal'
-import { decodeKv, encodeKv, type KvRecord } from './kv-store.ts'
+import { decodeKv, type KvRecord } from './kv-store.ts'
 import type { SimFiles } from './sim-files.ts'
 
 /** Small, so that runs of a minute cross many segments. */
@@ -36,17 +36,15 @@ export interface RecoveredWal {
   readonly records: readonly KvRecord[]
 }
 
-/** The first segment of a new content: one checkpoint record. */
-export function firstSegment(systemIdentifier: bigint): { readonly name: string; readonly bytes: Uint8Array } {
-  const start: WalPosition = {
-    timeline: 1,
-    lsn: FIRST_LSN,
-    prev: 0,
-    segmentSize: SIM_SEGMENT_BYTES,
-    systemIdentifier,
-  }
+/** The first segment of a new content, with what `encode` writes at its beginning. */
+export function firstSegment(
+  systemIdentifier: bigint,
+  encode: (start: WalPosition) => EncodedWal,
+): { readonly name: string; readonly bytes: Uint8Array } {
   const segment = new Uint8Array(SIM_SEGMENT_BYTES)
-  segment.set(encodeWalRecords(start, [{ payload: encodeKv({ t: 'checkpoint' }) }]).bytes)
+  segment.set(
+    encode({ timeline: 1, lsn: FIRST_LSN, prev: 0, segmentSize: SIM_SEGMENT_BYTES, systemIdentifier }).bytes,
+  )
   return { name: walFileName(1, FIRST_LSN, SIM_SEGMENT_BYTES), bytes: segment }
 }
 

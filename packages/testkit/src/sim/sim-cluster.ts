@@ -1,0 +1,239 @@
+/**
+ * A whole cluster in one process: hosts, the real agents, the real instances over stand-in engines, the real coordinator service.
+ *
+ * Made for one seed by a simulation; ends with its world. `boot` starts the agents and the coordinator, which starts the rest.
+ */
+import { Agent, configFile, type AgentConfig } from '@mirabelle/agent'
+import type { CatalogStore, ClusterSnapshot } from '@mirabelle/coordinator/ha'
+import { realWalParts, type CopyFromPeer, type InstanceActor, type WalParts } from '@mirabelle/instance'
+import type { Assignment, Dbid, SegmentRow } from '@mirabelle/messages'
+import type { Ports } from '@mirabelle/runtime'
+import { createSegment, type Segment } from '@mirabelle/segment'
+import { createWalFiles, createWalReceiver, createWalSenderHub } from '@mirabelle/wal'
+import { simCopyFromPeer } from './sim-copy.ts'
+import { SimCoordinator } from './sim-coordinator.ts'
+import { SimEngine } from './sim-engine.ts'
+import { SimFabric } from './sim-network.ts'
+import { SimHost } from './sim-host.ts'
+import type { SimProcess } from './sim-process.ts'
+import { simProcesses } from './sim-processes.ts'
+import { SIM_SEGMENT_BYTES } from './sim-wal.ts'
+import type { SimWorld } from './sim-world.ts'
+import { AGENT_PORT, CLUSTER_ID, initialCatalog, layOut, type SimLayout } from './sim-layout.ts'
+
+/** An instance that runs. */
+export interface RunningInstance {
+  readonly process: SimProcess
+  readonly assignment: Assignment
+  readonly engine: SimEngine
+  readonly instance: InstanceActor
+  readonly segment: Segment | undefined
+  readonly coordinator: SimCoordinator | undefined
+}
+
+/** Where a mutant can be planted: the real thing in, something that breaks a promise out. */
+export interface SimOverrides {
+  readonly ports?: (ports: Ports, assignment: Assignment) => Ports
+  readonly wal?: (wal: WalParts, assignment: Assignment) => WalParts
+  readonly engine?: (engine: SimEngine, assignment: Assignment) => SimEngine
+  readonly store?: (store: CatalogStore) => CatalogStore
+  readonly onRunning?: (running: RunningInstance) => void
+}
+
+export class SimCluster {
+  readonly world: SimWorld
+  readonly fabric: SimFabric
+  readonly layout: SimLayout
+  readonly hosts = new Map<string, SimHost>()
+  readonly running = new Map<Dbid, RunningInstance>()
+  /** Death certificates are late by so much. */
+  certificateDelayMs = 0
+  readonly #agents = new Map<string, SimProcess>()
+  readonly #overrides: SimOverrides
+
+  constructor(world: SimWorld, layout: SimLayout, overrides: SimOverrides = {}) {
+    this.world = world
+    this.layout = layout
+    this.#overrides = overrides
+    this.fabric = new SimFabric(world)
+    for (const name of layout.hosts) this.hosts.set(name, new SimHost(this.fabric, name))
+    const catalog = initialCatalog(layout)
+    for (const row of catalog.rows) layOut(this.host(row.hostname), row, catalog)
+    for (const name of layout.hosts) this.#configureAgent(name)
+  }
+
+  host(name: string): SimHost {
+    const host = this.hosts.get(name)
+    if (host === undefined) throw new RangeError(`there is no host ${name}`)
+    return host
+  }
+
+  /** Starts the agents, and through one of them the coordinator, which starts the rest. */
+  async boot(): Promise<void> {
+    for (const name of this.hosts.keys()) this.startAgent(name)
+    const catalog = initialCatalog(this.layout)
+    const row = catalog.rows.find((one) => one.content === -1 && one.role === 'p') as SegmentRow
+    this.world.schedule(20, undefined, () => this.startCoordinator(row, catalog))
+    await this.world.run(() => this.coordinator()?.open === true && this.allOpen(), this.world.nowMs + 60_000)
+  }
+
+  /** The acting coordinator that lets clients in; undefined when there is none. */
+  coordinator(): SimCoordinator | undefined {
+    let found: SimCoordinator | undefined
+    for (const { coordinator, process } of this.running.values()) {
+      if (coordinator?.open !== true || !process.alive) continue
+      const epoch = coordinator.service?.topology.epoch ?? 0
+      if (found === undefined || epoch > (found.service?.topology.epoch ?? 0)) found = coordinator
+    }
+    return found
+  }
+
+  allOpen(): boolean {
+    const dispatcher = this.coordinator()?.service?.dispatcher
+    return dispatcher !== undefined && [...dispatcher.lanes.values()].every((lane) => lane.isOpen)
+  }
+
+  agentOf(host: string): SimProcess | undefined {
+    const agent = this.#agents.get(host)
+    return agent?.alive === true ? agent : undefined
+  }
+
+  /** Starts the agent of a host, unless it runs. */
+  startAgent(name: string): void {
+    const host = this.host(name)
+    if (!host.up || this.agentOf(name) !== undefined) return
+    const process = host.spawn(`agent-${name}`)
+    this.#agents.set(name, process)
+    const ports = host.portsOf(process)
+    const agent = new Agent({
+      ports,
+      processes: simProcesses(
+        process,
+        (child, assignment) => this.#hostInstance(child, assignment),
+        () => this.certificateDelayMs,
+      ),
+      config: agentConfig(name),
+      dir: AGENT_DIR,
+      instanceScript: 'instance-main.js',
+      onEnd: () => process.exit({ code: 0, signal: null }),
+    })
+    process.schedule(0, () => {
+      agent.start().catch((error: unknown) => {
+        this.world.trace.add(process.name, `cannot start: ${String(error)}`)
+        process.exit({ code: 1, signal: null })
+      })
+    })
+  }
+
+  /** As `mirabelle start` does it: the agent of its host starts the coordinator's process. */
+  startCoordinator(row: SegmentRow, catalog: ClusterSnapshot): void {
+    const agent = this.agentOf(row.hostname)
+    if (agent === undefined) return
+    const peer = catalog.rows.find((one) => one.content === -1 && one.dbid !== row.dbid)
+    const assignment: Assignment = {
+      dbid: row.dbid,
+      content: -1,
+      role: 'p',
+      epoch: catalog.epoch,
+      hostname: row.hostname,
+      datadir: row.datadir,
+      listen: row.endpoint,
+      sqlPort: row.port,
+      peer: peer === undefined ? null : { dbid: peer.dbid, endpoint: peer.endpoint },
+      syncRep: null,
+      recovery: 'auto',
+      settings: catalog.settings,
+    }
+    this.tell(agent.host, AGENT_PORT, { type: 'agent.start', assignment })
+  }
+
+  /** Sends one message from outside (the command line, on that host) and forgets it; the answer goes into the trace. */
+  tell(host: SimHost, port: number, message: Parameters<import('@mirabelle/runtime').Connection['send']>[0]): void {
+    const process = host.spawn('cli')
+    const { network } = host.portsOf(process)
+    const run = async (): Promise<void> => {
+      const connection = await network.connect(
+        { addresses: [host.name], port },
+        { clusterId: CLUSTER_ID, kind: 'cli', dbid: 0, content: -1, name: 'cli', purpose: 'control', epoch: 0 },
+        { timeoutMs: 2_000, silenceTimeoutMs: 0 },
+      )
+      connection.setHandlers({ onMessage() {}, onClose() {} })
+      await connection.request(message as never, 60_000)
+    }
+    process.schedule(0, () => {
+      run()
+        .then(
+          () => this.world.trace.add('cli', `${message.type}: done`),
+          (error: unknown) => this.world.trace.add('cli', `${message.type}: ${String(error)}`),
+        )
+        .finally(() => process.exit({ code: 0, signal: null }))
+    })
+  }
+
+  #configureAgent(name: string): void {
+    const text = JSON.stringify(agentConfig(name))
+    this.host(name).files.place(configFile(AGENT_DIR), new TextEncoder().encode(text))
+  }
+
+  /** The program of an instance process. */
+  #hostInstance(process: SimProcess, assignment: Assignment): void {
+    const { host, world } = process
+    const ports = this.#overrides.ports?.(host.portsOf(process), assignment) ?? host.portsOf(process)
+    const made = new SimEngine(process, assignment.datadir)
+    const engine = this.#overrides.engine?.(made, assignment) ?? made
+    const wal = this.#overrides.wal?.(simWalParts, assignment) ?? simWalParts
+    const common = {
+      ports,
+      clusterId: CLUSTER_ID,
+      assignment,
+      engine,
+      wal,
+      copyFromPeer: simCopyFromPeer(process, this.running) as CopyFromPeer,
+      processInfo: () => ({ pid: process.pid, rssBytes: 0 }),
+      onEnd: (error: Error | undefined) => process.exit({ code: error === undefined ? 0 : 1, signal: null }),
+    }
+    let startable: { start(): Promise<void> }
+    let running: RunningInstance
+    if (assignment.content === -1) {
+      const coordinator = new SimCoordinator({ ...common, process, wrapStore: this.#overrides.store ?? ((store) => store) })
+      startable = coordinator
+      running = { process, assignment, engine, instance: coordinator.instance, segment: undefined, coordinator }
+    } else {
+      const segment = createSegment({ ...common, maintenance: false })
+      startable = segment
+      running = { process, assignment, engine, instance: segment.instance, segment, coordinator: undefined }
+    }
+    this.running.set(assignment.dbid, running)
+    this.#overrides.onRunning?.(running)
+    process.onExit(() => {
+      if (this.running.get(assignment.dbid) === running) this.running.delete(assignment.dbid)
+    })
+    startable.start().catch((error: unknown) => {
+      world.trace.add(process.name, `could not start: ${String(error)}`)
+    })
+  }
+}
+
+const AGENT_DIR = '/agent'
+
+function agentConfig(name: string): AgentConfig {
+  return {
+    formatVersion: 1,
+    clusterId: CLUSTER_ID,
+    hostname: name,
+    listen: { addresses: [name], port: AGENT_PORT },
+    keyFile: '/agent/cluster.key',
+    templateDir: '/agent/templates',
+    logLevel: 'info',
+    encryption: 'auto',
+  }
+}
+
+/** The wal package itself, with the small segments of the simulation. */
+const simWalParts: WalParts = {
+  createHub: (options) => createWalSenderHub({ ...options, segmentSize: SIM_SEGMENT_BYTES }),
+  createReceiver: (options) => createWalReceiver({ ...options, segmentSize: SIM_SEGMENT_BYTES }),
+  createReader: (ports, folders) => createWalFiles({ disk: ports.disk, folders, segmentSize: SIM_SEGMENT_BYTES }),
+  findEnd: realWalParts.findEnd,
+  history: realWalParts.history,
+}
