@@ -64,6 +64,11 @@ export class ExtendedQuery {
     return this.#kept.length >= MAX_KEPT || this.#keptBytes >= MAX_KEPT_BYTES
   }
 
+  /** Messages are kept that no Sync or Flush has followed yet. */
+  get pending(): boolean {
+    return this.#kept.length > 0
+  }
+
   /** A COPY FROM STDIN has begun in this round. */
   copyBegan(): void {
     this.#swallowSync = true

@@ -90,6 +90,8 @@ export class SqlSession implements FrontSession {
   #query(message: FrontendMessage): Promise<void> {
     const state = this.#state
     const text = readQuery(message)
+    if (this.#extended.pending)
+      return this.#run(() => this.#extended.process('flush').then(() => this.#simple(text)))
     if (state.plain && state.own('statement_timeout') === 0) {
       const planned = state.services.planner.plan(text, state.view())
       const only = planned.length === 1 ? planned[0] : undefined

@@ -1,0 +1,369 @@
+import t from 'tap'
+import { MirabelleError } from '@mirabelle/messages'
+import { firstColumn } from '../src/lanes/backend-bytes.ts'
+import { Lane } from '../src/lanes/lane.ts'
+import { LaneLost, NO_SETTINGS, type LaneItem } from '../src/lanes/lane-item.ts'
+import { queryMessage } from '../src/lanes/frontend-bytes.ts'
+import { ManualClock, settle } from './support/manual-clock.ts'
+import { FakeSegment } from './support/fake-segment.ts'
+import { silent } from './support/fake-ports.ts'
+
+const item = (sql: string, over: Partial<LaneItem> = {}): LaneItem => ({
+  bytes: queryMessage(sql),
+  syncs: 1,
+  settings: NO_SETTINGS,
+  write: sql.startsWith('W'),
+  whenLost: 'rerun',
+  ...over,
+})
+const nothing = () => Promise.resolve()
+
+function setUp() {
+  const clock = new ManualClock()
+  const segment = new FakeSegment(0)
+  const lost: string[] = []
+  let opens = 0
+  const lane = new Lane({
+    content: 0,
+    clock,
+    log: silent,
+    failoverTimeoutMs: () => 30_000,
+    onLost: (_content, reason) => lost.push(reason.code),
+    onOpen: () => opens++,
+  })
+  const attach = () => lane.attach(segment.opener('one'), nothing)
+  return { clock, segment, lane, lost, attach, opens: () => opens }
+}
+
+t.test('statements wait for a backend and run in order when there is one', async (t) => {
+  const { lane, segment, attach, opens } = setUp()
+  const runs = ['W 1', 'W 2', 'W 3'].map((sql) => lane.run(item(sql)).promise)
+  t.notOk(lane.isOpen)
+  await attach()
+  await Promise.all(runs)
+  t.same(segment.committed, ['1', '2', '3'])
+  t.equal(opens(), 1)
+  t.equal(lane.inFlight, 0)
+})
+
+t.test(
+  'a write that took effect before the loss is answered with the kept answer, not run again',
+  async (t) => {
+    const { lane, segment, attach, lost } = setUp()
+    await attach()
+    segment.fault = (sql) => (sql === 'W 1' ? 'lose-after' : undefined)
+    const run = lane.run(item('W 1')).promise
+    await settle()
+    t.same(lost, ['connection.lost'])
+    t.equal(lane.term, 1)
+    await attach()
+    const result = await run
+    t.match(Buffer.from(result.output).toString(), /INSERT 0 1/)
+    t.same(segment.committed, ['1'])
+  },
+)
+
+t.test('a write whose kept answer is gone is told to have taken effect', async (t) => {
+  const { lane, segment, attach } = setUp()
+  segment.keepAnswers = false
+  await attach()
+  segment.fault = () => 'lose-after'
+  const run = lane.run(item('W 1')).promise
+  await settle()
+  segment.fault = () => undefined
+  await Promise.all([attach(), t.rejects(run, { name: 'LaneLost', tookEffect: 'yes' })])
+  t.same(segment.committed, ['1'])
+})
+
+t.test('writes that did not take effect and reads run again once, in their order', async (t) => {
+  const { lane, segment, attach } = setUp()
+  await attach()
+  segment.fault = (sql) => (sql === 'W 1' ? 'lose-before' : undefined)
+  const first = lane.run(item('W 1')).promise
+  const read = lane.run(item('R')).promise
+  const second = lane.run(item('W 2')).promise
+  await settle()
+  segment.fault = () => undefined
+  const late = lane.run(item('W 3')).promise
+  await attach()
+  await Promise.all([first, second, late])
+  t.same(firstColumn((await read).output), ['1'], 'the read ran between the two writes')
+  t.same(segment.committed, ['1', '2', '3'])
+})
+
+t.test('a write below the floor is unknown and does not run again', async (t) => {
+  const { lane, segment, attach } = setUp()
+  await attach()
+  segment.fault = () => 'lose-before'
+  const run = lane.run(item('W 1')).promise
+  const read = lane.run(item('R')).promise
+  await settle()
+  segment.fault = () => undefined
+  segment.floor = 100
+  await Promise.all([attach(), t.rejects(run, { name: 'LaneLost', tookEffect: 'unknown' })])
+  await read
+  t.same(segment.committed, [])
+})
+
+t.test('items of transactions fail at the loss, a COMMIT is looked up', async (t) => {
+  const { lane, segment, attach } = setUp()
+  await attach()
+  segment.fault = () => 'lose-before'
+  const part = lane.send(item('W 1', { whenLost: 'fail' })).promise
+  const commit = lane.send(item('COMMIT', { whenLost: 'lookup', write: true })).promise
+  await Promise.all([t.rejects(part, { name: 'LaneLost' }), settle()])
+  segment.fault = () => undefined
+  await Promise.all([attach(), t.rejects(commit, { name: 'LaneLost', tookEffect: 'no' })])
+  t.same(segment.committed, [])
+})
+
+t.test('a statement survives two losses, one of them while it is settled', async (t) => {
+  const { lane, segment, attach } = setUp()
+  await attach()
+  segment.fault = () => 'lose-before'
+  const run = lane.run(item('W 1')).promise
+  await settle()
+  await attach()
+  await settle()
+  t.notOk(lane.isOpen, 'it ran again and was lost again')
+  segment.fault = () => undefined
+  await attach()
+  await run
+  t.same(segment.committed, ['1'])
+})
+
+t.test('a statement of which rows have gone out is not run again', async (t) => {
+  const { lane, segment, attach } = setUp()
+  await attach()
+  let backend: { onOutput: (seq: number, chunk: Uint8Array) => unknown } | undefined
+  lane.detach(new MirabelleError('not.primary', 'test'))
+  await lane.attach((events, nextSeq) => {
+    backend = events
+    return segment.opener('one')(events, nextSeq)
+  }, nothing)
+  segment.fault = () => 'hang'
+  let seq = 0
+  const run = lane.run(item('R', { onOutput: () => undefined, onSent: (number) => (seq = number) })).promise
+  await settle()
+  void backend?.onOutput(seq, new Uint8Array(3))
+  segment.fault = () => undefined
+  segment.lose()
+  await t.rejects(run, { name: 'LaneLost', tookEffect: 'no' })
+  await attach()
+  t.same(segment.ran, [])
+})
+
+t.test('a backend that was dropped has no more say', async (t) => {
+  const { lane, segment, attach, lost } = setUp()
+  let old: { onLost: (reason: MirabelleError) => void } | undefined
+  await lane.attach((events, nextSeq) => {
+    old = events
+    return segment.opener('one')(events, nextSeq)
+  }, nothing)
+  lane.detach(new MirabelleError('not.primary', 'another primary'))
+  await attach()
+  old?.onLost(new MirabelleError('connection.lost', 'late'))
+  t.ok(lane.isOpen)
+  t.same(lost, [])
+  await lane.run(item('W 1')).promise
+})
+
+t.test('a detach ends an attempt that hangs, and the late backend is closed', async (t) => {
+  const { lane, segment, attach } = setUp()
+  let arrive: (() => void) | undefined
+  let closed = 0
+  const hanging = lane.attach(
+    (events, nextSeq) =>
+      new Promise((resolve) => {
+        arrive = () => {
+          void segment
+            .opener('one')(events, nextSeq)
+            .then((backend) => {
+              resolve({ ...backend, close: () => (closed++, backend.close()) })
+            })
+        }
+      }),
+    nothing,
+  )
+  await settle()
+  lane.detach(new MirabelleError('not.primary', 'another primary'))
+  await t.rejects(hanging, { code: 'not.primary' })
+  arrive?.()
+  await settle()
+  t.equal(closed, 1)
+  await attach()
+  t.ok(lane.isOpen)
+})
+
+t.test('a backend lost in the moment in which it opens is noticed', async (t) => {
+  const { lane, segment } = setUp()
+  const attempt = lane.attach(async (events, nextSeq) => {
+    const backend = await segment.opener('one')(events, nextSeq)
+    segment.lose()
+    return backend
+  }, nothing)
+  await t.rejects(attempt, { code: 'connection.lost' })
+  t.notOk(lane.isOpen)
+})
+
+t.test(
+  'a loss while prepared transactions are resolved keeps the lane closed and lets go of the resolver',
+  async (t) => {
+    const { lane, segment, attach } = setUp()
+    const attempt = lane.attach(segment.opener('one'), () => new Promise(() => {}))
+    await settle()
+    segment.lose()
+    await t.rejects(attempt, { code: 'connection.lost' })
+    await attach()
+    t.ok(lane.isOpen)
+  },
+)
+
+t.test('an old resolver cannot run anything on the next backend', async (t) => {
+  const { lane, segment, attach } = setUp()
+  let go: (() => Promise<unknown>) | undefined
+  const attempt = lane.attach(segment.opener('one'), (run) => {
+    go = () => run(item('W resolver', { whenLost: 'fail' }))
+    return new Promise(() => {})
+  })
+  await settle()
+  segment.lose()
+  await t.rejects(attempt)
+  await attach()
+  await t.rejects(go?.() ?? nothing(), { name: 'LaneLost', tookEffect: 'no' })
+  t.same(segment.committed, [])
+})
+
+t.test('a resolver that fails keeps the lane closed', async (t) => {
+  const { lane, segment } = setUp()
+  await t.rejects(
+    lane.attach(segment.opener('one'), () => Promise.reject(new MirabelleError('not.ready', 'no'))),
+    { code: 'not.ready' },
+  )
+  t.notOk(lane.isOpen)
+})
+
+t.test(
+  'who waits longer than failover_timeout is told which content is missing, and so are newcomers',
+  async (t) => {
+    const { lane, clock, attach } = setUp()
+    const run = lane.run(item('W 1')).promise
+    const refused = t.rejects(run, { code: 'content.unavailable', message: /content 0 .* 30000 ms/ })
+    await clock.advance(30_001)
+    await refused
+    await t.rejects(lane.run(item('W 2')).promise, { code: 'content.unavailable' })
+    await attach()
+    await lane.run(item('W 3')).promise
+    t.equal(lane.unavailable, undefined)
+  },
+)
+
+t.test('the time limit also holds while the resolver waits for another content', async (t) => {
+  const { lane, clock, segment } = setUp()
+  void lane.attach(segment.opener('one'), () => new Promise(() => {})).catch(() => undefined)
+  const run = lane.run(item('W 1')).promise
+  const refused = t.rejects(run, { code: 'content.unavailable' })
+  await clock.advance(30_001)
+  await refused
+})
+
+t.test('orphans end with the outage: writes as unknown, reads with the reason', async (t) => {
+  const { lane, clock, segment, attach } = setUp()
+  await attach()
+  segment.fault = () => 'lose-before'
+  const write = lane.run(item('W 1')).promise
+  const read = lane.run(item('R')).promise
+  const both = Promise.all([
+    t.rejects(write, { name: 'LaneLost', tookEffect: 'unknown' }),
+    t.rejects(read, { code: 'content.unavailable' }),
+  ])
+  await settle()
+  await clock.advance(30_001)
+  await both
+  segment.fault = () => undefined
+  await attach()
+  t.same(segment.ran, [])
+})
+
+t.test(
+  'an open lane serves whatever is said of it; the word counts from its loss on until it is taken back',
+  async (t) => {
+    const { lane, segment, attach } = setUp()
+    await attach()
+    lane.setUnavailable(new MirabelleError('content.unavailable', 'down'))
+    t.equal(lane.unavailable, undefined)
+    const holder = lane.hold(
+      { age: 1, requeueable: false, deadlockVictim() {} },
+      () => {},
+      () => {},
+    )
+    const waiting = lane.run(item('W 1')).promise
+    const refused = t.rejects(waiting, { message: 'down' })
+    segment.lose()
+    await refused
+    t.match(lane.unavailable, { message: 'down' })
+    lane.setAvailable()
+    t.equal(lane.unavailable, undefined)
+    if ('queue' in holder) lane.queue.leave(holder)
+    const run = lane.run(item('W 2')).promise
+    await attach()
+    await run
+    t.same(segment.committed, ['2'])
+  },
+)
+
+t.test('a cancel reaches a statement wherever it is', async (t) => {
+  const { lane, segment, attach } = setUp()
+  const waiting = lane.run(item('W 1'))
+  waiting.cancel()
+  await t.rejects(waiting.promise, { code: 'cancelled' })
+  await attach()
+  segment.fault = () => 'hang'
+  const running = lane.run(item('W 2'))
+  await settle()
+  running.cancel()
+  await t.rejects(running.promise, { code: 'cancelled' })
+  const read = lane.run(item('R'))
+  const write = lane.run(item('W 3'))
+  await settle()
+  segment.lose()
+  read.cancel()
+  write.cancel()
+  await t.rejects(read.promise, { code: 'cancelled' })
+  segment.fault = () => undefined
+  await Promise.all([attach(), t.rejects(write.promise, { code: 'cancelled' })])
+  t.same(segment.committed, [])
+})
+
+t.test('a cancelled write that had taken effect is answered as such', async (t) => {
+  const { lane, segment, attach } = setUp()
+  await attach()
+  segment.fault = () => 'lose-after'
+  const run = lane.run(item('W 1'))
+  await settle()
+  run.cancel()
+  segment.fault = () => undefined
+  await attach()
+  t.match(Buffer.from((await run.promise).output).toString(), /INSERT/)
+})
+
+t.test('reopen asks for the backend anew and fails what belongs to transactions', async (t) => {
+  const { lane, lost, attach } = setUp()
+  await attach()
+  const part = lane.send(item('W 1', { whenLost: 'fail' })).promise
+  const failed = t.rejects(part, (error: unknown) => error instanceof LaneLost)
+  lane.reopen('something is left')
+  await failed
+  t.same(lost, ['connection.lost'])
+  t.notOk(lane.isOpen)
+})
+
+t.test('a closed lane refuses and is not opened again', async (t) => {
+  const { lane, attach, clock } = setUp()
+  await attach()
+  lane.close(new MirabelleError('not.ready', 'stopping'))
+  await attach()
+  t.notOk(lane.isOpen)
+  await t.rejects(lane.run(item('W 1')).promise, { code: 'not.ready' })
+  t.equal(clock.pending, 0, 'no timer is left')
+})

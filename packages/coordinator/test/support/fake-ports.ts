@@ -1,0 +1,35 @@
+/** Ports for tests: a clock that the test moves, no log, no network, no disk unless given. */
+import type { Logger, Ports } from '@mirabelle/runtime'
+import { ManualClock } from './manual-clock.ts'
+
+export const silent: Logger = {
+  child: () => silent,
+  trace() {},
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  fatal() {},
+} as unknown as Logger
+
+const refuse = (name: string) =>
+  new Proxy(
+    {},
+    {
+      get: (_target, key) => () => {
+        throw new Error(`the test has no ${name}.${String(key)}`)
+      },
+    },
+  )
+
+export function fakePorts(clock: ManualClock, over: Partial<Ports> = {}): Ports {
+  let number = 0
+  return {
+    clock,
+    log: silent,
+    network: refuse('network') as Ports['network'],
+    disk: refuse('disk') as Ports['disk'],
+    random: { next: () => 0.5, hex: (bytes) => (++number).toString(16).padStart(bytes * 2, 'a') },
+    ...over,
+  }
+}
