@@ -1,0 +1,14 @@
+export { inSync, TestCluster, type CatalogRow } from './test-cluster.ts'
+export { isFaultless, Ledger, type Outcome, type Unit, type Verdict } from './ledger.ts'
+export {
+  connectToAny,
+  contentOf,
+  describeError,
+  outcomeOf,
+  Writers,
+  type Address,
+  type WriteKind,
+  type WritersOptions,
+} from './writers.ts'
+export { LogWatch } from './log-watch.ts'
+export { pause, waitFor } from './wait-for.ts'

@@ -1,0 +1,95 @@
+/**
+ * The administrator of a simulated cluster: starts what should run, recovers what is marked down, starts the coordinator again or activates the standby. Works
+ * with messages only, as the command line does; tries again when something did not work.
+ */
+import type { SegmentRow } from '@mirabelle/messages'
+import type { SimCluster } from './sim-cluster.ts'
+import { AGENT_PORT, initialCatalog } from './sim-layout.ts'
+import type { SimRandom } from './sim-random.ts'
+
+export class SimOperator {
+  readonly #cluster: SimCluster
+  readonly #random: SimRandom
+  readonly #rows: readonly SegmentRow[]
+  #nextMs = 0
+  /** The standby has been told to take over: the old coordinator is not started any more on purpose. */
+  #activated = false
+  /** How often the standby was asked and did not take over. */
+  #askedForNothing = 0
+
+  constructor(cluster: SimCluster, random: SimRandom) {
+    this.#cluster = cluster
+    this.#random = random
+    this.#rows = initialCatalog(cluster.layout).rows
+  }
+
+  /** Looks after the cluster every now and then, from now on. */
+  attend(everyMs: () => number): void {
+    const look = (): void => {
+      this.tend()
+      this.#cluster.world.schedule(everyMs(), undefined, look)
+    }
+    this.#cluster.world.schedule(everyMs(), undefined, look)
+  }
+
+  /** Does what is to be done now. */
+  tend(): void {
+    const cluster = this.#cluster
+    if (cluster.world.nowMs < this.#nextMs) return
+    this.#nextMs = cluster.world.nowMs + 700
+    for (const name of cluster.hosts.keys()) cluster.startAgent(name)
+    const coordinator = cluster.coordinator()
+    const topology = coordinator?.service?.topology
+    if (coordinator === undefined || topology === undefined) return this.#bringCoordinator()
+    this.#askedForNothing = 0
+    const own = topology.row(coordinator.instance.dbid)
+    if (own?.role === 'p' && own.dbid !== this.#rows[0]?.dbid) this.#activated = true
+    const { host } = coordinator.process
+    const down = topology.rows().some((row) => row.content >= 0 && row.status === 'd')
+    const { port } = coordinator.instance
+    cluster.tell(host, port, { type: 'cluster.start' })
+    if (down)
+      cluster.tell(host, port, { type: 'cluster.recover', mode: 'auto', dbids: null, timeoutMs: 10_000 })
+  }
+
+  /** The standby coordinator is asked to take over. */
+  activate(): void {
+    const standby = this.#rows.find((row) => row.content === -1 && row.role === 'm')
+    if (standby === undefined) return
+    this.#cluster.tell(this.#cluster.host(standby.hostname), standby.port, { type: 'standby.activate', force: false })
+  }
+
+  #bringCoordinator(): void {
+    const cluster = this.#cluster
+    const { running } = cluster
+    const rows = this.#rows.filter((row) => row.content === -1)
+    const [first, standby] = rows
+    if (first === undefined) return
+    // An instance of content -1 that acts, or is about to, is left alone.
+    for (const { dbid } of rows) {
+      const one = running.get(dbid)
+      const state = one?.instance.roleState
+      if (one !== undefined && (state === 'primary' || state === 'promoting' || state === 'starting')) return
+    }
+    const standbyRuns = standby !== undefined && running.has(standby.dbid)
+    const takeOver =
+      standbyRuns && (this.#activated || (this.#askedForNothing < 4 && this.#random.chance(0.5)))
+    if (takeOver) {
+      this.#askedForNothing++
+      return this.activate()
+    }
+    if (this.#activated && standby !== undefined) return this.#startAs(standby, 2)
+    this.#startAs(first, 1)
+  }
+
+  #startAs(row: SegmentRow, epoch: number): void {
+    const catalog = initialCatalog(this.#cluster.layout)
+    const agent = this.#cluster.agentOf(row.hostname)
+    if (agent === undefined) return
+    const rows = epoch === 1 ? catalog.rows : catalog.rows.filter((one) => one.content >= 0 || one.dbid === row.dbid)
+    this.#cluster.startCoordinator(row, { ...catalog, rows, epoch })
+  }
+
+  /** Port of the agents, for who wants to talk to one. */
+  static readonly agentPort = AGENT_PORT
+}

@@ -1,0 +1,211 @@
+/**
+ * Watches the promises of architecture §4 while a simulation runs: it sees every message when it is sent and looks at the disks, not at what the actors
+ * think. Made once a simulation; a broken promise ends the run with a SimFailure.
+ */
+import type { ClusterSnapshot } from '@mirabelle/coordinator/ha'
+import { pgWalDir, receivedWalDir } from '@mirabelle/instance'
+import { formatLsn, type Dbid, type Lsn, type Message, type MessageOf, type SegmentRow } from '@mirabelle/messages'
+import { CATALOG_KEY } from './sim-catalog-store.ts'
+import type { RunningInstance, SimCluster } from './sim-cluster.ts'
+import type { SimConnection } from './sim-connection.ts'
+import { initialCatalog } from './sim-layout.ts'
+import { newestTimeline, recoverWal, walBytes, FIRST_LSN } from './sim-wal.ts'
+import { SimFailure } from './sim-world.ts'
+
+export class PromiseWatch {
+  readonly #cluster: SimCluster
+  readonly #rows: readonly SegmentRow[]
+  /** By content: the newest timeline that answered, and who did. */
+  readonly #answered = new Map<number, { timeline: number; dbid: Dbid }>()
+  /** By primary and mirror: WAL that was found durable up to here. */
+  readonly #checked = new Map<string, { timeline: number; lsn: Lsn }>()
+  /** Highest epoch that an instance has told anybody it promised. */
+  readonly #epochs = new Map<Dbid, number>()
+  /** The durable catalog as last looked at. */
+  #catalog: ClusterSnapshot
+  /** Answers told while the primary did not wait for its mirror are checked against the catalog once per change. */
+  readonly #aloneChecked = new Set<string>()
+
+  constructor(cluster: SimCluster) {
+    this.#cluster = cluster
+    this.#catalog = initialCatalog(cluster.layout)
+    this.#rows = this.#catalog.rows
+    cluster.fabric.tap = (from, message) => this.#saw(from, message)
+    cluster.fabric.onUnexpected = (process, error) => {
+      cluster.world.fail(new SimFailure('uncaught', `${process.name}: ${String(error)}`, error))
+    }
+  }
+
+  #saw(from: SimConnection, message: Message): void {
+    try {
+      switch (message.type) {
+        case 'query.done':
+          this.#onAnswers(from, message)
+          return
+        case 'wal.flushed':
+          this.#onFlushed(from, message)
+          return
+        case 'segment.promote':
+          this.#onPromote(message)
+          return
+        case 'segment.syncRepOff':
+          this.#onSyncRepOff(message)
+          return
+        case 'epoch.promised':
+          this.#onPromised(from, message)
+          return
+        default:
+      }
+    } catch (error) {
+      this.#cluster.world.fail(error)
+    }
+  }
+
+  #onAnswers(from: SimConnection, message: MessageOf<'query.done'>): void {
+    const running = this.#instanceOf(from)
+    if (running === undefined) return
+    const { instance, assignment } = running
+    const { content, dbid } = assignment
+    const { timeline } = instance
+    const who = `dbid ${dbid} of content ${content}`
+    const last = this.#answered.get(content)
+    if (last !== undefined && (timeline < last.timeline || (timeline === last.timeline && dbid !== last.dbid)))
+      throw new SimFailure(
+        'I4',
+        `${who} answers on timeline ${timeline} after dbid ${last.dbid} has answered on timeline ${last.timeline}`,
+      )
+    this.#answered.set(content, { timeline, dbid })
+    const epoch = (from.peer as { epoch?: number }).epoch ?? 0
+    if (epoch < (this.#epochs.get(dbid) ?? 0))
+      throw new SimFailure('I4', `${who} answers a coordinator of epoch ${epoch} after it has promised epoch ${this.#epochs.get(dbid)}`)
+    const lsn = message.items.reduce((max, one) => Math.max(max, one[1]), 0)
+    this.#durableAt(running, dbid, lsn, timeline, `${who} answers`)
+    if (instance.gate?.syncRep === true) this.#durableAt(running, this.#peerOf(dbid), lsn, timeline, `${who} answers`)
+    else this.#mayAnswerAlone(running, timeline)
+  }
+
+  /** I1: WAL up to `lsn` of a primary is durable on the disk of `dbid`, byte for byte. */
+  #durableAt(running: RunningInstance, dbid: Dbid, lsn: Lsn, timeline: number, what: string): void {
+    const key = `${running.assignment.dbid}>${dbid}`
+    const before = this.#checked.get(key)
+    const from = before?.timeline === timeline ? before.lsn : FIRST_LSN
+    if (lsn <= from) return
+    const row = this.#row(dbid)
+    const own = walBytes(running.process.host.files, folders(running.assignment.datadir), timeline, from, lsn, false)
+    const there = walBytes(this.#cluster.host(row.hostname).files, folders(row.datadir), timeline, from, lsn, true)
+    if (own === undefined || there === undefined || Buffer.compare(own, there) !== 0)
+      throw new SimFailure(
+        'I1',
+        `${what} WAL up to ${formatLsn(lsn)} of timeline ${timeline}, which is not durable at dbid ${dbid} (looked at from ${formatLsn(from)})`,
+      )
+    this.#checked.set(key, { timeline, lsn })
+  }
+
+  /** A primary that does not wait for its mirror answers only when the catalog says durably that the pair is not in sync (I2, I3). */
+  #mayAnswerAlone({ assignment: { content, dbid } }: RunningInstance, timeline: number): void {
+    const key = `${dbid}@${timeline}`
+    if (this.#aloneChecked.has(key) && this.#catalog.rows.some((row) => row.content === content && row.mode === 'n')) return
+    const pair = this.#durableCatalog().rows.filter((row) => row.content === content)
+    if (pair.some((row) => row.mode === 's'))
+      throw new SimFailure('I3', `dbid ${dbid} of content ${content} answers without its mirror while the catalog says that they are in sync`)
+    this.#aloneChecked.add(key)
+  }
+
+  /** I8, I1: what a mirror says it has flushed is durable there. */
+  #onFlushed(from: SimConnection, message: MessageOf<'wal.flushed'>): void {
+    const mirror = this.#instanceOf(from)
+    if (mirror === undefined || message.flushLsn <= FIRST_LSN) return
+    const primary = this.#cluster.running.get(from.peer.dbid)
+    if (primary === undefined || primary.instance.timeline !== message.timeline) return
+    this.#durableAt(primary, mirror.assignment.dbid, message.flushLsn, message.timeline, `dbid ${mirror.assignment.dbid} acknowledges`)
+  }
+
+  #onPromote(message: MessageOf<'segment.promote'>): void {
+    const versions = this.#durableCatalogs()
+    const roleIn = (catalog: ClusterSnapshot): SegmentRow | undefined =>
+      catalog.rows.find((row) => row.dbid === message.dbid)
+    const now = versions.at(-1)
+    if (now === undefined || roleIn(now)?.role !== 'p')
+      throw new SimFailure(
+        'I3',
+        `PROMOTE is sent to dbid ${message.dbid}, which the durable catalog does not call primary`,
+      )
+    const before = versions.findLast((catalog) => roleIn(catalog)?.role === 'm')
+    const row = before === undefined ? undefined : roleIn(before)
+    if (row !== undefined && (row.mode !== 's' || row.status !== 'u'))
+      throw new SimFailure(
+        'I2',
+        `dbid ${message.dbid} is promoted, but the catalog said mode ${row.mode}, status ${row.status}`,
+      )
+  }
+
+  #onSyncRepOff(message: MessageOf<'segment.syncRepOff'>): void {
+    const pair = this.#durableCatalog().rows.filter((row) => row.content === message.content)
+    if (pair.some((row) => row.mode !== 'n'))
+      throw new SimFailure('I3', `SYNCREP_OFF is sent to content ${message.content}, which the durable catalog calls in sync`)
+  }
+
+  #onPromised(from: SimConnection, message: MessageOf<'epoch.promised'>): void {
+    const running = this.#instanceOf(from)
+    if (running === undefined) return
+    const { dbid } = running.assignment
+    const before = this.#epochs.get(dbid) ?? 0
+    if (message.epoch < before)
+      throw new SimFailure('I4', `dbid ${dbid} says that it promised epoch ${message.epoch}, but it had promised ${before}`)
+    this.#epochs.set(dbid, message.epoch)
+  }
+
+  #durableCatalog(): ClusterSnapshot {
+    return this.#durableCatalogs().at(-1) ?? this.#catalog
+  }
+
+  /**
+   * Every version of the catalog, oldest first, as they would be found if every host lost its power now: of the content -1 instance
+   * with the newest WAL.
+   */
+  #durableCatalogs(): ClusterSnapshot[] {
+    let best: { timeline: number; end: Lsn; texts: string[] } | undefined
+    for (const row of this.#rows) {
+      if (row.content !== -1) continue
+      const { files } = this.#cluster.host(row.hostname)
+      const both = folders(row.datadir)
+      const wal = recoverWal(files, both, newestTimeline(files, both), undefined, true)
+      const open = new Map<number, string>()
+      const texts: string[] = []
+      for (const record of wal.records) {
+        if (record.t === 'change' && record.change.op === 'put' && record.change.key === CATALOG_KEY)
+          open.set(record.x, record.change.value)
+        else if (record.t === 'commit') {
+          const text = open.get(record.x)
+          if (text !== undefined) texts.push(text)
+        }
+      }
+      const better =
+        best === undefined ||
+        wal.timeline > best.timeline ||
+        (wal.timeline === best.timeline && wal.end > best.end)
+      if (better && texts.length > 0) best = { timeline: wal.timeline, end: wal.end, texts }
+    }
+    const versions = (best?.texts ?? []).map((text) => JSON.parse(text) as ClusterSnapshot)
+    this.#catalog = versions.at(-1) ?? this.#catalog
+    return versions
+  }
+
+  #instanceOf(from: SimConnection): RunningInstance | undefined {
+    for (const running of this.#cluster.running.values()) if (running.process === from.process) return running
+    return undefined
+  }
+
+  #row(dbid: Dbid): SegmentRow {
+    return this.#rows.find((row) => row.dbid === dbid) as SegmentRow
+  }
+
+  #peerOf(dbid: Dbid): Dbid {
+    const own = this.#row(dbid)
+    return (this.#rows.find((row) => row.content === own.content && row.dbid !== dbid) as SegmentRow).dbid
+  }
+}
+
+function folders(datadir: string): readonly string[] {
+  return [receivedWalDir(datadir), pgWalDir(datadir)]
+}

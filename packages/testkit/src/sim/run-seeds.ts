@@ -1,0 +1,82 @@
+/** Runs many seeds one after the other and sums up; tells the story of one that failed. */
+import { simulate, type SimulationOptions, type SimulationResult } from './simulation.ts'
+
+export interface RunSeedsOptions {
+  readonly first: number
+  readonly count: number
+  /** Real time after which no new seed is begun, ms. */
+  readonly forMs?: number
+  /** Ends after so many failures. Default 5. */
+  readonly maxFailures?: number
+  readonly simulation?: Omit<SimulationOptions, 'seed'>
+  readonly onProgress?: (line: string) => void
+  /** Gets the whole story of each seed. */
+  readonly onStory?: (lines: readonly string[]) => void
+}
+
+export interface SeedsResult {
+  readonly seeds: number
+  readonly failures: readonly SimulationResult[]
+  readonly realMs: number
+  readonly simulatedMs: number
+  readonly counts: SimulationResult['counts']
+  readonly summary: string
+}
+
+const PROGRESS_EVERY = 100
+
+export async function runSeeds(options: RunSeedsOptions): Promise<SeedsResult> {
+  const begunAt = performance.now()
+  const failures: SimulationResult[] = []
+  const counts = { acknowledged: 0, refused: 0, unknown: 0, reads: 0 }
+  let simulatedMs = 0
+  let seeds = 0
+  let steps = 0
+  const sum = (): string => {
+    const realMs = performance.now() - begunAt
+    return (
+      `${seeds} seeds, ${failures.length} failed; ${((seeds / realMs) * 1000).toFixed(1)} seeds/s, ` +
+      `${((simulatedMs / 3_600_000 / realMs) * 60_000).toFixed(1)} simulated hours per minute, ${(steps / seeds).toFixed(0)} events a seed; ` +
+      `${counts.acknowledged} writes acknowledged, ${counts.refused} refused, ${counts.unknown} unknown, ${counts.reads} reads`
+    )
+  }
+  for (let seed = options.first; seeds < options.count; seed++) {
+    if (performance.now() - begunAt > (options.forMs ?? Number.POSITIVE_INFINITY)) break
+    const trace = options.onStory !== undefined
+    const result = await simulate({ ...options.simulation, seed, trace })
+    seeds++
+    steps += result.steps
+    simulatedMs += result.simulatedMs
+    for (const name of Object.keys(counts) as (keyof typeof counts)[]) counts[name] += result.counts[name]
+    options.onStory?.(result.story)
+    if (result.failure !== undefined) {
+      failures.push(result)
+      options.onProgress?.(`seed ${seed}: ${result.failure.message}`)
+      if (failures.length >= (options.maxFailures ?? 5)) break
+    }
+    if (seeds % PROGRESS_EVERY === 0) options.onProgress?.(sum())
+  }
+  return { seeds, failures, realMs: performance.now() - begunAt, simulatedMs, counts, summary: sum() }
+}
+
+/** Lines at the end of a story that are always told. */
+const LAST_LINES = 25
+const MAX_LINES = 80
+
+/** Runs a failed seed again with its story, and cuts that down to what a reader needs: the faults, the turns of events, the end. */
+export async function tellFailure(
+  failed: SimulationResult,
+  simulation: Omit<SimulationOptions, 'seed'> = {},
+): Promise<string> {
+  const again = await simulate({ ...simulation, seed: failed.seed, trace: true })
+  const lines = again.story
+  const told = lines.filter(
+    (line, i) => i >= lines.length - LAST_LINES || /^ *\S+ (fault|world|network|cli|FAILURE|\S*dw\S*) |is paused|is resumed| ends \(|promoted|lane open|accepts clients|FTS: update|epoch promised/.test(line),
+  )
+  const short = told.length > MAX_LINES ? ['           …', ...told.slice(-MAX_LINES)] : told
+  return [
+    `seed ${failed.seed} fails at event ${failed.steps}, ${(failed.simulatedMs / 1000).toFixed(3)} s: ${failed.failure?.message ?? ''}`,
+    ...short.map((line) => `  ${line.slice(0, 240)}`),
+    `  again: npm run simulate -- --seeds 1 --seed ${failed.seed} --trace`,
+  ].join('\n')
+}

@@ -1,0 +1,263 @@
+/**
+ * A client of the simulated cluster: one statement or transaction after the other, each with ids of its own, and a report of every answer to the history.
+ * Begun by a simulation, ended by `stop`. It calls the dispatcher of a coordinator that lets clients in; when that process dies nobody answers.
+ */
+import { NO_SETTINGS, SqlError, type LaneItem } from '@mirabelle/coordinator/ha'
+import { isMirabelleError } from '@mirabelle/messages'
+import { queryBytes, readAnswer } from './pg-bytes.ts'
+import type { HistoryChecker, ReadStart } from './history-checker.ts'
+import type { SimCluster } from './sim-cluster.ts'
+import type { SimCoordinator } from './sim-coordinator.ts'
+import type { SimRandom } from './sim-random.ts'
+import type { SimWorld } from './sim-world.ts'
+
+/** A client gives up on an answer after so long and goes on; the answer still counts when it comes. */
+const PATIENCE_MS = 40_000
+/** Lists of one content. */
+const LISTS = 2
+
+export interface ClientOptions {
+  readonly name: string
+  readonly world: SimWorld
+  readonly cluster: SimCluster
+  readonly history: HistoryChecker
+  readonly random: SimRandom
+  readonly contents: readonly number[]
+  /** Mean pause between two statements, ms. */
+  readonly pauseMs: number
+}
+
+type Answered = 'acknowledged' | 'refused' | 'unknown'
+
+export class SimClient {
+  readonly #options: ClientOptions
+  #count = 0
+  #stopped = false
+  /** What it waits for, for the story of a run that does not end. */
+  busyWith: string | undefined
+
+  constructor(options: ClientOptions) {
+    this.#options = options
+    this.#later()
+  }
+
+  /** Begins nothing more. */
+  stop(): void {
+    this.#stopped = true
+  }
+
+  get idle(): boolean {
+    return this.busyWith === undefined
+  }
+
+  #later(): void {
+    const { world, random, pauseMs } = this.#options
+    world.schedule(random.between(0, 2 * pauseMs), undefined, () => this.#next())
+  }
+
+  #next(): void {
+    if (this.#stopped) return
+    const { cluster, random } = this.#options
+    const newest = cluster.coordinator()
+    const all = [...cluster.running.values()].flatMap(({ coordinator }) => (coordinator?.open === true ? [coordinator] : []))
+    const chosen = all.length > 1 && random.chance(0.3) ? random.pick(all) : newest
+    if (chosen === undefined) return this.#later()
+    this.#visit(chosen)
+  }
+
+  #visit(coordinator: SimCoordinator): void {
+    const { world, random } = this.#options
+    const kind = random.next()
+    let over = false
+    const done = (): void => {
+      if (over) return
+      over = true
+      patience.cancelled = true
+      this.busyWith = undefined
+      this.#later()
+    }
+    const patience = world.schedule(PATIENCE_MS, undefined, done)
+    const work =
+      kind < 0.5
+        ? this.#append(coordinator, done)
+        : kind < 0.65
+          ? this.#appendTogether(coordinator, done)
+          : kind < 0.75
+            ? this.#transaction(coordinator, done)
+            : kind < 0.9
+              ? this.#read(coordinator, done)
+              : this.#readTogether(coordinator, done)
+    this.busyWith = work
+  }
+
+  #append(coordinator: SimCoordinator, done: () => void): string {
+    const [list] = this.#lists(1) as [string]
+    return this.#write(coordinator, [list], done, async (id) => {
+      const run = dispatcherOf(coordinator).runOne(contentOf(list), item(`append ${list} ${id}`, true))
+      return errorOf((await run.promise).output)
+    })
+  }
+
+  /** One autocommit statement that writes on several contents. */
+  #appendTogether(coordinator: SimCoordinator, done: () => void): string {
+    const lists = this.#lists(2)
+    return this.#write(coordinator, lists, done, async (id) => {
+      const results = await dispatcherOf(coordinator).writeMany(
+        lists.map(contentOf),
+        (content) => item(`append ${lists.find((one) => contentOf(one) === content)} ${id}`, true),
+      )
+      return results.map(({ output }) => errorOf(output)).find((error) => error !== undefined)
+    })
+  }
+
+  /** BEGIN … COMMIT or ROLLBACK, with time between the statements. */
+  #transaction(coordinator: SimCoordinator, done: () => void): string {
+    const { random } = this.#options
+    const lists = this.#lists(random.chance(0.7) ? 2 : 1)
+    const rollsBack = random.chance(0.2)
+    const fails = random.chance(0.1)
+    const pauses = lists.map(() => random.between(0, 30))
+    return this.#write(coordinator, lists, done, async (id) => {
+      const transaction = dispatcherOf(coordinator).begin()
+      try {
+        for (const [i, list] of lists.entries()) {
+          const content = contentOf(list)
+          await transaction.touch([content])
+          const { output } = await transaction.run(content, item(`append ${list} ${id}`, true)).promise
+          const error = errorOf(output)
+          if (error !== undefined) throw new SqlError(error, 'a statement failed', { wire: output })
+          await new Promise<void>((resolve) => void coordinator.process.schedule(pauses[i] as number, resolve))
+          if (fails) await transaction.run(content, item('fail', true)).promise
+        }
+      } catch (error) {
+        await transaction.rollback()
+        return `rolled back after ${String(error)}`
+      }
+      if (rollsBack || fails) {
+        await transaction.rollback()
+        return 'rolled back on purpose'
+      }
+      await transaction.commit()
+      return undefined
+    })
+  }
+
+  /** `run` resolves to undefined when it took effect, to a sentence when it did not. */
+  #write(
+    coordinator: SimCoordinator,
+    lists: readonly string[],
+    done: () => void,
+    run: (id: string) => Promise<string | undefined>,
+  ): string {
+    const { history, world, name } = this.#options
+    const id = `${name}.${++this.#count}`
+    history.invoke(id, lists)
+    const end = (answered: Answered, why: string): void => {
+      if (world.trace.enabled) world.trace.add(name, `${id} in ${lists.join(' ')}: ${answered} ${why}`)
+      if (answered === 'acknowledged') history.acknowledge(id)
+      else if (answered === 'refused') history.refuse(id)
+      else history.lose(id)
+      done()
+    }
+    this.#in(coordinator, () => end('unknown', '(the coordinator is gone)'), () => run(id).then(
+      (refused) => (refused === undefined ? end('acknowledged', '') : end('refused', refused)),
+      (error: unknown) => end(verdictOn(error), String(error)),
+    ))
+    return `${id} in ${lists.join(' ')}`
+  }
+
+  #read(coordinator: SimCoordinator, done: () => void): string {
+    const [list] = this.#lists(1) as [string]
+    const { history } = this.#options
+    const start = history.beginRead(list)
+    this.#in(coordinator, done, async () => {
+      const run = dispatcherOf(coordinator).runOne(contentOf(list), item(`list ${list}`, false))
+      await this.#ended(run.promise.then(({ output }) => history.endRead(start, idsIn(output))))
+      done()
+    })
+    return `reading ${list}`
+  }
+
+  #readTogether(coordinator: SimCoordinator, done: () => void): string {
+    const { history } = this.#options
+    const lists = this.#lists(2)
+    const starts = new Map<string, ReadStart>(lists.map((list) => [list, history.beginRead(list)]))
+    this.#in(coordinator, done, async () => {
+      const reading = dispatcherOf(coordinator)
+        .readMany(lists.map(contentOf), (content) => item(`list ${lists.find((one) => contentOf(one) === content)}`, false))
+        .then((results) => {
+          const reads = new Map(results.map(({ output }, i) => [lists[i] as string, idsIn(output)]))
+          for (const [list, ids] of reads) history.endRead(starts.get(list) as ReadStart, ids)
+          history.checkAtomic(reads)
+        })
+      await this.#ended(reading)
+      done()
+    })
+    return `reading ${lists.join(' and ')}`
+  }
+
+  /** A read that failed tells nothing; a check that failed ends the simulation. */
+  async #ended(reading: Promise<void>): Promise<void> {
+    try {
+      await reading
+    } catch (error) {
+      if ((error as Error).name === 'SimFailure') this.#options.world.fail(error)
+    }
+  }
+
+  /** Does something in the coordinator's process. */
+  #in(coordinator: SimCoordinator, onGone: () => void, work: () => Promise<void>): void {
+    const { process } = coordinator
+    const { world } = this.#options
+    process.onExit(onGone)
+    process.schedule(0, () => {
+      work().catch((error: unknown) => world.fail(error))
+    })
+  }
+
+  /** Lists on different contents. */
+  #lists(count: number): string[] {
+    const { random, contents } = this.#options
+    const free = [...contents]
+    const lists: string[] = []
+    while (lists.length < count && free.length > 0) {
+      const content = free.splice(random.below(free.length), 1)[0] as number
+      lists.push(`c${content}.${random.below(LISTS)}`)
+    }
+    return lists
+  }
+}
+
+/** The content of a list: `c0.1` is list 1 on content 0. */
+export function contentOf(list: string): number {
+  return Number(list.slice(1, list.indexOf('.')))
+}
+
+export function idsIn(output: Uint8Array): string[] {
+  return (readAnswer(output).rows[0] ?? '').split(' ').filter((id) => id !== '')
+}
+
+export function item(sql: string, write: boolean): Omit<LaneItem, 'whenLost'> {
+  return { bytes: queryBytes(sql), syncs: 1, settings: NO_SETTINGS, write }
+}
+
+function errorOf(output: Uint8Array): string | undefined {
+  return readAnswer(output).error
+}
+
+export function dispatcherOf(coordinator: SimCoordinator) {
+  const dispatcher = coordinator.service?.dispatcher
+  if (dispatcher === undefined) throw new SqlError('57P03', 'the coordinator is not open')
+  return dispatcher
+}
+
+/** What an error says about the statement. */
+function verdictOn(error: unknown): Answered {
+  if (error instanceof SqlError) return error.sqlstate === '08007' ? 'unknown' : 'refused'
+  const effect = (error as { tookEffect?: unknown }).tookEffect
+  if (effect === 'yes') return 'acknowledged'
+  if (effect === 'no') return 'refused'
+  // What waited in a lane and was never sent.
+  if (isMirabelleError(error, 'content.unavailable') || isMirabelleError(error, 'queue.full')) return 'refused'
+  return 'unknown'
+}
