@@ -405,8 +405,12 @@ export class InstanceActor implements ConnectionSubject {
       onFatal: (error) => this.fail(error),
     })
     this.#mirror = mirror
-    const started = await this.#limits.started(mirror.start(), 'start as mirror')
-    if (this.#mirror !== mirror || this.roleState !== 'starting') return
+    const started = await this.#limits.started(mirror.start(), 'start as mirror').catch((error: unknown) => {
+      // A copy ended this start: the base is made anew, however the start on the old one went.
+      if (this.#mirror === mirror) throw error
+      this.log.debug({ err: error }, 'the start on the old base was ended by a copy')
+    })
+    if (started === undefined || this.#mirror !== mirror || this.roleState !== 'starting') return
     this.#generation = started.generation
     this.#decide({ type: 'engine.mirror', timeline: mirror.timeline })
     if ((this.roleState as RoleState) === 'promoting') this.#promote()

@@ -33,29 +33,36 @@ export async function putWalAside(
   datadir: string,
   primary: PrimaryStand,
 ): Promise<string | undefined> {
-  let kept: string | undefined
-  const folders = { pg_wal: pgWalDir(datadir), wal: receivedWalDir(datadir) }
-  for (const [name, folder] of Object.entries(folders)) {
-    if (!(await disk.exists(folder))) continue
-    const end = await findWalEnd(disk, folder)
-    const names = (await disk.list(folder)).filter((entry) => !entry.isDirectory).map((entry) => entry.name)
+  const folders = [
+    { name: 'pg_wal', path: pgWalDir(datadir), end: await findWalEnd(disk, pgWalDir(datadir)) },
+    { name: 'wal', path: receivedWalDir(datadir), end: await findWalEnd(disk, receivedWalDir(datadir)) },
+  ]
+  const kept = `${divergedDir(datadir)}/${nameOf(folders.map(({ end }) => end))}`
+  let moved = false
+  for (const { name, path, end } of folders) {
+    if (!(await disk.exists(path))) continue
+    const files = (await disk.list(path)).filter((entry) => !entry.isDirectory).map((entry) => entry.name)
     const diverged: string[] = []
-    for (const file of names) if (await isDiverged(disk, folder, file, end, primary)) diverged.push(file)
-    if (diverged.length > 0 && end !== undefined) {
-      kept = `${divergedDir(datadir)}/${end.timeline}-${formatLsn(end.endLsn).replace('/', '_')}`
+    for (const file of files) if (await isDiverged(disk, path, file, end, primary)) diverged.push(file)
+    if (diverged.length > 0) {
       // Without its history a timeline cannot be read.
-      const histories = names.filter((one) => parseHistoryFileName(one) !== undefined)
-      await move(disk, folder, `${kept}/${name}`, [...diverged, ...histories])
+      const histories = files.filter((one) => parseHistoryFileName(one) !== undefined)
+      await move(disk, path, `${kept}/${name}`, [...diverged, ...histories])
+      for (const folder of [kept, divergedDir(datadir), datadir]) await disk.syncDir(folder)
+      moved = true
     }
-    for (const file of names) await disk.remove(`${folder}/${file}`)
-    await disk.syncDir(folder)
+    for (const file of files) await disk.remove(`${path}/${file}`)
+    await disk.syncDir(path)
   }
-  if (kept !== undefined) {
-    await disk.syncDir(kept)
-    await disk.syncDir(divergedDir(datadir))
-    await disk.syncDir(datadir)
-  }
-  return kept
+  return moved ? kept : undefined
+}
+
+/** Named after the newest timeline that has WAL here and the end of it. */
+function nameOf(ends: readonly (WalEnd | undefined)[]): string {
+  const there = ends.filter((end) => end !== undefined)
+  const timeline = Math.max(0, ...there.map((end) => end.timeline))
+  const lsn = Math.max(0, ...there.filter((end) => end.timeline === timeline).map((end) => end.endLsn))
+  return `${timeline}-${formatLsn(lsn).replace('/', '_')}`
 }
 
 /** True for a segment that holds WAL which the primary does not have. */

@@ -3,21 +3,21 @@ export class WorkLimit {
   readonly #atOnce: number
   readonly #waiting: (() => void)[] = []
   #running = 0
-  #failed = false
+  #failure: { readonly error: unknown } | undefined
 
   constructor(atOnce: number) {
     this.#atOnce = atOnce
   }
 
-  /** Runs `task` when there is room. Rejects as it does, or at once when an earlier one has failed. */
+  /** Runs `task` when there is room. Rejects as it does, or with the failure of an earlier one. */
   async run<T>(task: () => Promise<T>): Promise<T> {
     if (this.#running >= this.#atOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve))
     else this.#running++
     try {
-      if (this.#failed) throw new Error('an earlier task failed')
+      if (this.#failure !== undefined) throw this.#failure.error
       return await task()
     } catch (error) {
-      this.#failed = true
+      this.#failure ??= { error }
       throw error
     } finally {
       // The place goes to the next in line, or is free.
@@ -29,16 +29,8 @@ export class WorkLimit {
 
   /** Runs all tasks and waits until none runs any more; rejects with the first failure then. */
   async all(tasks: Iterable<() => Promise<void>>): Promise<void> {
-    let failure: { readonly error: unknown } | undefined
-    const ends: Promise<void>[] = []
-    for (const task of tasks) {
-      ends.push(
-        this.run(task).catch((error: unknown) => {
-          failure ??= { error }
-        }),
-      )
-    }
-    await Promise.all(ends)
-    if (failure !== undefined) throw (failure as { readonly error: unknown }).error
+    const ends = await Promise.allSettled([...tasks].map((task) => this.run(task)))
+    const failed = ends.find((end) => end.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
   }
 }
