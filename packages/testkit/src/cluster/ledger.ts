@@ -72,7 +72,11 @@ export class Ledger {
   }
 
   /** The longest time without an acknowledgement on a content, within a span, ms. */
-  longestGap(content: number, fromMs: number, toMs = Infinity): { readonly gapMs: number; readonly endsAtMs: number } {
+  longestGap(
+    content: number,
+    fromMs: number,
+    toMs = Infinity,
+  ): { readonly gapMs: number; readonly endsAtMs: number } {
     let before = fromMs
     let longest = { gapMs: 0, endsAtMs: fromMs }
     for (const { endedAtMs } of this.acksOf(content, fromMs)) {
@@ -89,7 +93,9 @@ export class Ledger {
     for (const id of found) times.set(id, (times.get(id) ?? 0) + 1)
     const of = (outcome: Outcome) => this.#units.filter((unit) => unit.outcome === outcome)
     const present = (unit: Unit) => unit.ids.filter((id) => times.has(id)).length
-    const allowed = new Set(this.#units.filter(({ outcome }) => outcome !== 'failed').flatMap(({ ids }) => ids))
+    const allowed = new Set(
+      this.#units.filter(({ outcome }) => outcome !== 'failed').flatMap(({ ids }) => ids),
+    )
     return {
       acked: this.count('acked'),
       failed: this.count('failed'),

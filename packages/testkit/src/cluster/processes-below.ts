@@ -10,7 +10,9 @@ export function processesBelow(dir: string): number[] {
     if (!/^\d+$/.test(name)) return []
     try {
       const cwd = readlinkSync(`/proc/${name}/cwd`)
-      return cwd === dir || cwd.startsWith(`${dir}/`) || cwd.startsWith(`${dir} (deleted)`) ? [Number(name)] : []
+      return cwd === dir || cwd.startsWith(`${dir}/`) || cwd.startsWith(`${dir} (deleted)`)
+        ? [Number(name)]
+        : []
     } catch {
       return [] // ended meanwhile, or another user's
     }

@@ -10,7 +10,10 @@ export class Reaper {
   readonly #ended: Promise<number | null>
 
   constructor(dir: string) {
-    this.#child = spawn(process.execPath, [script, dir], { detached: true, stdio: ['pipe', 'ignore', 'inherit'] })
+    this.#child = spawn(process.execPath, [script, dir], {
+      detached: true,
+      stdio: ['pipe', 'ignore', 'inherit'],
+    })
     this.#ended = new Promise((resolve, reject) => {
       this.#child.once('error', reject)
       this.#child.once('exit', (code) => resolve(code))

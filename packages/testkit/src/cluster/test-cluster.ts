@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import type pg from 'pg'
 import { createCluster, type Cluster, type CreateClusterOptions } from 'mirabelle'
 import type { Endpoint, MessageOf, ReplyOf, RequestType } from '@mirabelle/messages'
-import { createLogger, realNetwork, type Hello } from '@mirabelle/runtime'
+import { realNetwork, type Hello, type Logger } from '@mirabelle/runtime'
 import { killBelow, processesBelow } from './processes-below.ts'
 import { Reaper } from './reaper.ts'
 import { waitFor } from './wait-for.ts'
@@ -112,10 +112,14 @@ export class TestCluster {
     wanted: (rows: readonly CatalogRow[]) => boolean,
     limitMs = 30_000,
   ): Promise<CatalogRow[]> {
-    return waitFor(what, async () => {
-      const rows = await this.catalog()
-      return wanted(rows) ? rows : undefined
-    }, limitMs)
+    return waitFor(
+      what,
+      async () => {
+        const rows = await this.catalog()
+        return wanted(rows) ? rows : undefined
+      },
+      limitMs,
+    )
   }
 
   async primaryOf(content: number): Promise<CatalogRow> {
@@ -129,7 +133,8 @@ export class TestCluster {
   async heal(): Promise<void> {
     const results = await this.cluster.recover({ timeoutMs: 60_000 })
     const bad = results.filter(({ outcome }) => outcome !== 'done')
-    if (bad.length > 0) throw new Error(`recover: ${bad.map(({ dbid, message }) => `dbid ${dbid}: ${message}`).join('; ')}`)
+    if (bad.length > 0)
+      throw new Error(`recover: ${bad.map(({ dbid, message }) => `dbid ${dbid}: ${message}`).join('; ')}`)
     await this.waitForCatalog('all pairs in sync', inSync)
   }
 
@@ -150,7 +155,11 @@ export class TestCluster {
   }
 
   /** Asks an agent or an instance, as the command line does. */
-  async ask<K extends RequestType>(endpoint: Endpoint, message: MessageOf<K>, timeoutMs = 10_000): Promise<ReplyOf<K>> {
+  async ask<K extends RequestType>(
+    endpoint: Endpoint,
+    message: MessageOf<K>,
+    timeoutMs = 10_000,
+  ): Promise<ReplyOf<K>> {
     const clusterKey = await readFile(join(this.dir, 'cluster.key'))
     const network = realNetwork({ clusterKey, log: silent })
     const hello: Hello = {
@@ -199,7 +208,14 @@ export class TestCluster {
   }
 }
 
-const silent = createLogger({ name: 'test', level: 'silent' })
+/** What matters comes back as answers and errors. */
+const silent: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  child: () => silent,
+}
 
 function pick(rows: readonly CatalogRow[], content: number, role: 'p' | 'm'): CatalogRow {
   const found = rows.find((row) => row.content === content && row.role === role)
