@@ -9,6 +9,7 @@ import { EngineRefused, EngineStopped } from '../errors.ts'
 import type { EngineLogger, SetTimer } from '../options.ts'
 import { Field, type SharedState } from '../shared/shared-state.ts'
 import type { FromWorker, Report } from '../shared/worker-protocol.ts'
+import { compiledPostgres } from './postgres-wasm.ts'
 import { WorkerHost } from './worker-host.ts'
 
 /** Where received WAL ends. */
@@ -66,7 +67,8 @@ export class Backend {
   }
 
   /** Starts PostgreSQL. Rejects with EngineRefused when it ends before it is open (primary) or recovering (`received` given). */
-  start(received?: Received): Promise<BackendStarted> {
+  async start(received?: Received): Promise<BackendStarted> {
+    const wasm = await compiledPostgres()
     const { root, segmentBytes, settings, logger } = this.#options
     const started = this.#expectStart()
     this.#deathNote = undefined
@@ -75,6 +77,7 @@ export class Backend {
       role: received === undefined ? 'primary' : 'mirror',
       segmentBytes,
       settings,
+      wasm,
       onMessage: (message) => this.#onMessage(message),
       onExit: (error) => this.#onExit(host, error),
     })

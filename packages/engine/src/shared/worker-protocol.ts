@@ -1,5 +1,6 @@
 /** Messages between the main thread and the engine's worker. Both ends are this package: no validation, but exhaustive switches. */
 import type { Lsn, Timeline } from '@mirabelle/messages'
+import type { WasmModule } from '../host/postgres-wasm.ts'
 
 /** What the worker is started with. */
 export interface WorkerData {
@@ -10,6 +11,8 @@ export interface WorkerData {
   readonly settings: readonly string[]
   readonly shared: SharedArrayBuffer
   readonly journal: SharedArrayBuffer
+  /** PostgreSQL, compiled. */
+  readonly wasm: WasmModule
 }
 
 /** One request inside a batch; its bytes are `bytes[start, end)` of the batch. */

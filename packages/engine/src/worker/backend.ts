@@ -3,6 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import type { InstancePaths } from '../layout.ts'
+import type { WorkerData } from '../shared/worker-protocol.ts'
 import type { DurableFs } from './durable-fs.ts'
 import { RESTORE_COMMAND } from './restore-wal.ts'
 
@@ -37,10 +38,10 @@ export function startParams(role: 'primary' | 'mirror', settings: readonly strin
 export async function startBackend(
   paths: InstancePaths,
   fs: DurableFs,
-  role: 'primary' | 'mirror',
-  settings: readonly string[],
+  start: Pick<WorkerData, 'role' | 'settings' | 'wasm'>,
   log: (line: string) => void,
 ): Promise<PGlite> {
+  const { role, settings, wasm } = start
   if (role === 'mirror') writeFileSync(join(paths.pgdata, 'recovery.signal'), '', { flush: true })
   // Left behind by a killed process. The folder's lock already says that nobody else runs here.
   rmSync(join(paths.pgdata, 'postmaster.pid'), { force: true })
@@ -48,5 +49,21 @@ export async function startBackend(
     log(line)
     return false
   }
-  return PGlite.create({ fs, startParams: startParams(role, settings), onStdout: keep, onStderr: keep })
+  const options = {
+    fs,
+    startParams: startParams(role, settings),
+    onStdout: keep,
+    onStderr: keep,
+    pgliteWasmModule: wasm,
+  }
+  const pg = new Backend(options)
+  await pg.waitReady
+  return pg
+}
+
+/** PGlite without what it asks of a backend for its own query interface, which nobody uses here: that costs a promotion its first query. */
+class Backend extends PGlite {
+  override _initArrayTypes(): Promise<void> {
+    return Promise.resolve()
+  }
 }

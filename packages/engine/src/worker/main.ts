@@ -122,9 +122,8 @@ async function stop(pg: PGlite): Promise<void> {
 const guard = new WalGuard(paths.pgWal, state)
 const fs = new DurableFs(paths, data.segmentBytes, guard, observer)
 fs.onRuntime = serveRestore
-const pg = await startBackend(paths, fs, data.role, data.settings, (line) =>
-  post({ type: 'log', line }),
-).catch((error: unknown) => die('refused', error))
+const log = (line: string) => post({ type: 'log', line })
+const pg = await startBackend(paths, fs, data, log).catch((error: unknown) => die('refused', error))
 await open(pg, fs, guard)
 
 port.on('message', (message: ToWorker) => {
