@@ -6,6 +6,12 @@
 import type { Lsn, Settings } from '@mirabelle/messages'
 import type { MirrorStatus } from '@mirabelle/wal'
 
+/**
+ * A mirror that was never here since this primary began is likely still starting: on a busy machine, with all of a cluster starting at
+ * once, that takes longer than the grace period. One that is certainly dead is told by its agent and is not waited for.
+ */
+const START_GRACE_MS = 20_000
+
 export interface HealthInput {
   readonly mirror: MirrorStatus
   /** dbid of the mirror in the assignment; null without a mirror. A stream of another instance is not this content's mirror. */
@@ -48,7 +54,8 @@ export function mirrorHealth(input: HealthInput): MirrorHealth {
 
 function withinGrace(input: HealthInput): boolean {
   if (input.mirror.attempts > input.settings.gp_fts_replication_attempt_count) return false
-  const gone = Math.max(input.mirror.disconnectedAt ?? 0, input.acceptingSince)
-  const forMs = input.now - gone
-  return forMs >= 0 && forMs < input.settings.gp_fts_mark_mirror_down_grace_period
+  const { gp_fts_mark_mirror_down_grace_period: grace } = input.settings
+  const neverHere = input.mirror.dbid === 0
+  const forMs = input.now - Math.max(input.mirror.disconnectedAt ?? 0, input.acceptingSince)
+  return forMs >= 0 && forMs < (neverHere ? Math.max(grace, START_GRACE_MS) : grace)
 }
