@@ -170,9 +170,11 @@ async function waitForInstances(
   })
   await poll(cluster.clock, syncTimeoutMs, LOOK_EVERY_MS * 2, async () => {
     // A probe looks at once instead of at the next interval.
-    await cluster.control.ask(row.endpoint, { type: 'cluster.probe' }, STATE_MS).catch((error: unknown) => {
-      cluster.reporter.say(`A probe of the segments did not end: ${sentenceOf(error)}`)
-    })
+    await cluster.control
+      .ask(row.endpoint, { type: 'cluster.probe' }, syncTimeoutMs + STATE_MS)
+      .catch((error: unknown) => {
+        cluster.reporter.say(`A probe of the segments did not end: ${sentenceOf(error)}`)
+      })
     last = await look()
     return mirrorsFollow(last) ? true : undefined
   })

@@ -13,7 +13,7 @@ export function entry(
 ): string {
   const { bad = false, indent = 3, width = 58 } = options
   const line = `${' '.repeat(indent)}${name.padEnd(width - indent + 3)}= ${value}`
-  return bad ? `${line.padEnd(width + 24)}${MARK}` : line
+  return bad ? `${line.padEnd(width + 24)}   ${MARK}` : line
 }
 
 /** Columns as wide as they need to be, three blanks apart. A row is marked when `bad` says so. */

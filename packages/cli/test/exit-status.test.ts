@@ -1,0 +1,133 @@
+import { spawnSync } from 'node:child_process'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { renderRecover, renderStart } from '../src/render/start-report.ts'
+
+const command = fileURLToPath(new URL('../bin/mirabelle.js', import.meta.url))
+const base = await mkdtemp(join(tmpdir(), 'mirabelle-exit-'))
+t.teardown(() => rm(base, { recursive: true }))
+
+/** Runs the command as a process of its own. */
+function mirabelle(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [command, ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, MIRABELLE_DIR: join(base, 'nothing') },
+  })
+  return { status, stdout, stderr }
+}
+
+t.test('help is there for the command and for all of its parts', (test) => {
+  const top = mirabelle('--help')
+  test.equal(top.status, 0)
+  for (const name of [
+    'init',
+    'start',
+    'stop',
+    'state',
+    'recover',
+    'destroy',
+    'demo',
+    'waldump',
+    'quickstart',
+    'agent',
+  ]) {
+    test.match(top.stdout, new RegExp(`^  ${name} `, 'm'))
+  }
+  for (const args of [['init'], ['state'], ['standby', 'activate']]) {
+    const one = mirabelle(...args, '--help')
+    test.equal(one.status, 0)
+    test.match(one.stdout, /--dir <folder>/)
+  }
+  test.end()
+})
+
+t.test('without a cluster each command says in one sentence what to do, and exits with 2', (test) => {
+  for (const args of [
+    ['start'],
+    ['stop'],
+    ['state'],
+    ['state', '--json'],
+    ['recover'],
+    ['standby', 'activate'],
+    ['fts-probe'],
+  ]) {
+    const { status, stdout, stderr } = mirabelle(...args)
+    test.equal(status, 2, args.join(' '))
+    test.equal(stdout, '')
+    test.match(stderr, /^mirabelle: there is no cluster in .*mirabelle init/)
+    test.notMatch(stderr, /^\s+at /m, 'no stack trace')
+  }
+  test.end()
+})
+
+t.test('there is nothing to destroy where there is no cluster', (test) => {
+  test.equal(mirabelle('destroy', '--yes').status, 0)
+  test.end()
+})
+
+t.test('what cannot be understood exits with 2 and names the option', (test) => {
+  for (const [args, words] of [
+    [['stop', '--mode', 'gently'], /smart, fast, immediate/],
+    [['init', '--segments', 'many'], /--segments.*whole number/s],
+    [['frobnicate'], /unknown command/],
+    [['init', '--set', 'gp_fts_probe_interval=soon'], /invalid value for "gp_fts_probe_interval"/],
+    [['init', '--hosts', '1', '--mirroring', 'spread', '--segments', '0'], /--segments/],
+  ] as const) {
+    const { status, stderr } = mirabelle(...args)
+    test.equal(status, 2, args.join(' '))
+    test.match(stderr, words)
+  }
+  test.end()
+})
+
+t.test('a description that is no description is refused, not overwritten', async (test) => {
+  const dir = join(base, 'broken')
+  await mkdir(dir)
+  await writeFile(join(dir, 'cluster.json'), '{"formatVersion":1}')
+  const { status, stderr } = mirabelle('init', '--dir', dir)
+  test.equal(status, 2)
+  test.match(stderr, /cluster\.json is not the description of a cluster/)
+})
+
+t.test('a YAML file with a mistake stops init before anything is written', async (test) => {
+  const file = join(base, 'c.yaml')
+  await writeFile(file, 'cluster:\n  port: 1234567\nhosts: []\n')
+  const { status, stderr } = mirabelle('init', '-f', file)
+  test.equal(status, 2)
+  test.match(stderr, /c\.yaml:2: cluster\.port/)
+})
+
+t.test('waldump names a path that is not there', (test) => {
+  const { status, stderr } = mirabelle('waldump', join(base, 'nowhere'))
+  test.equal(status, 2)
+  test.match(stderr, /nowhere does not exist/)
+  test.end()
+})
+
+t.test('recover exits with 0 when all came back, 1 when some did, 2 when none did', (test) => {
+  const done = { dbid: 2, content: 0, outcome: 'done', message: 'recovered and in sync' } as const
+  const failed = { dbid: 5, content: 1, outcome: 'failed', message: 'its host is away' } as const
+  test.equal(renderRecover([done], undefined).exitStatus, 0)
+  test.equal(renderRecover([done, failed], undefined).exitStatus, 1)
+  test.equal(renderRecover([failed], undefined).exitStatus, 2)
+  test.end()
+})
+
+t.test("start counts segments as gpstart's table does", (test) => {
+  const results = [
+    { dbid: 2, content: 0, outcome: 'done', message: '' },
+    { dbid: 3, content: 1, outcome: 'failed', message: 'no such host' },
+    { dbid: 4, content: 0, outcome: 'skipped', message: '' },
+    { dbid: 6, content: -1, outcome: 'done', message: '' },
+  ] as const
+  const { lines, exitStatus } = renderStart(results)
+  test.equal(exitStatus, 1)
+  test.ok(lines.includes('Successfully started 1 of 3 segment instances'))
+  test.ok(lines.some((line) => /Failed segment starts +=\s1 +<<<<<<<</.test(line)))
+  test.ok(lines.some((line) => line.includes('dbid 3 (content 1): no such host')))
+  test.equal(renderStart([results[0]]).exitStatus, 0)
+  test.end()
+})
