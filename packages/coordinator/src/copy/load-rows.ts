@@ -15,6 +15,7 @@ import type { DistributedTransaction } from '../dtx/transaction.ts'
 import { firstErrorMessage } from '../lanes/backend-bytes.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
 import { SqlError } from '../errors.ts'
+import { asError } from '../execute/as-error.ts'
 import { askEngine, pickContent } from '../execute/routing.ts'
 import { refusal } from '../execute/executor.ts'
 import type { Scope } from '../execute/scope.ts'
@@ -50,7 +51,7 @@ class RowLoader {
   readonly #loads = new Map<number, Load>()
   readonly #splitter: CopyRowSplitter
   readonly #unplaced: { readonly bytes: Uint8Array; readonly key: readonly KeyValue[] }[] = []
-  #failure: unknown
+  #failure: Error | undefined
 
   constructor(scope: Scope, transaction: DistributedTransaction, plan: CopyInPlan) {
     this.#scope = scope
@@ -141,7 +142,7 @@ class RowLoader {
           if (error !== undefined) this.#failure ??= SqlError.fromBytes(error)
         },
         (error: unknown) => {
-          this.#failure ??= error
+          this.#failure ??= asError(error)
         },
       )
       .finally(() => load.underWay.delete(done))

@@ -4,6 +4,7 @@
  */
 import { Backend, commandComplete, COPY_DONE, EMPTY_QUERY_RESPONSE } from '@mirabelle/pgwire'
 import { SqlError } from '../errors.ts'
+import { asError } from './as-error.ts'
 import { AnswerStream } from './answer-stream.ts'
 import type { Sink } from './sink.ts'
 
@@ -27,7 +28,7 @@ export class AnswerRelay {
   #count: number | undefined
   #error: Buffer | undefined
   #rows = 0
-  #failure: unknown
+  #failure: Error | undefined
 
   constructor(sink: Sink, options: RelayOptions) {
     this.#sink = sink
@@ -57,7 +58,7 @@ export class AnswerRelay {
       stream.push(chunk)
     } catch (error) {
       // The sink takes no more (its limit): what still comes is dropped, `finish` tells why.
-      this.#failure ??= error
+      this.#failure ??= asError(error)
     }
     return this.#sink.drained()
   }

@@ -1,7 +1,7 @@
 /** Taking lanes for a transaction, with the session's lock_timeout and cancel requests. */
 import type { Content } from '@mirabelle/messages'
 import type { DistributedTransaction } from '../dtx/transaction.ts'
-import { LaneLost } from '../lanes/lane-item.ts'
+import type { LaneLost } from '../lanes/lane-item.ts'
 import { SqlError } from '../errors.ts'
 import type { Scope } from './scope.ts'
 

@@ -14,7 +14,7 @@ import {
 } from '../lanes/lane-item.ts'
 import { firstErrorCode, firstErrorMessage } from '../lanes/backend-bytes.ts'
 import { SqlError } from '../errors.ts'
-import { AnswerRelay } from './answer-relay.ts'
+import type { AnswerRelay } from './answer-relay.ts'
 import { hold, lostInAutocommit, lostInTransaction } from './hold.ts'
 import type { Scope } from './scope.ts'
 

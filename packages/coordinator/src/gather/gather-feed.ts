@@ -6,6 +6,7 @@ import { Backend } from '@mirabelle/pgwire'
 import { AnswerStream } from '../execute/answer-stream.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
 import { SqlError } from '../errors.ts'
+import { asError } from '../execute/as-error.ts'
 
 /** One COPY item for an engine. */
 const ITEM_BYTES = 4 * 1024 * 1024
@@ -20,7 +21,7 @@ export class GatherFeed {
   #pieces: Uint8Array[] = []
   #bytes = 0
   #waiting = new Set<Promise<unknown>>()
-  #failure: unknown
+  #failure: Error | undefined
 
   /** `send` runs one COPY item on the coordinator; `onBytes` counts, and throws when there are too many. */
   constructor(
@@ -34,7 +35,7 @@ export class GatherFeed {
   }
 
   /** What went wrong here; the whole gather is to be given up. */
-  get failure(): unknown {
+  get failure(): Error | undefined {
     return this.#failure
   }
 
@@ -48,7 +49,7 @@ export class GatherFeed {
     try {
       stream.push(chunk)
     } catch (error) {
-      this.#failure ??= error
+      this.#failure ??= asError(error)
     }
     if (this.#bytes >= ITEM_BYTES) this.#flush()
     return this.#waiting.size < MAX_ITEMS_WAITING ? undefined : this.#room()
@@ -79,7 +80,7 @@ export class GatherFeed {
       () => this.#waiting.delete(sent),
       (error: unknown) => {
         this.#waiting.delete(sent)
-        this.#failure ??= error
+        this.#failure ??= asError(error)
       },
     )
     this.#waiting.add(sent)

@@ -14,6 +14,7 @@ export async function runStatement(
 ): Promise<void> {
   const { plan, sql } = statement.planned
   const { slot, services } = state
+  tellOfRollback(state, statement)
   if (state.transaction?.failed === true && !endsFailure(statement)) throw abortedBlock()
   slot.begin()
   const timeout = state.own('statement_timeout')
@@ -29,6 +30,17 @@ export async function runStatement(
     timer?.clear()
     slot.end()
   }
+}
+
+/** The transaction was rolled back while the client idled: its next statement says so. COMMIT ends the transaction all the same. */
+function tellOfRollback(state: SessionState, { planned: { plan } }: Statement): void {
+  const { transaction } = state
+  const untold = transaction?.untold
+  if (transaction === undefined || untold === undefined) return
+  transaction.untold = undefined
+  if (plan.kind === 'session' && plan.action.type === 'rollback') return
+  if (plan.kind === 'session' && plan.action.type === 'commit') state.transaction = undefined
+  throw untold
 }
 
 /** What may run in a failed transaction. */

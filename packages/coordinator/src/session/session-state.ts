@@ -11,7 +11,7 @@ import { firstErrorCode } from '../lanes/backend-bytes.ts'
 import { Cursors } from './cursors.ts'
 import type { DescribeCache, Described } from './describe.ts'
 import { AUTHORIZATION, ROLE, type SettingsOfSession } from './session-settings.ts'
-import { SessionTransaction } from './session-transaction.ts'
+import type { SessionTransaction } from './session-transaction.ts'
 
 export interface Prepared {
   readonly text: string

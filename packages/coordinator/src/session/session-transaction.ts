@@ -24,6 +24,8 @@ export class SessionTransaction {
   failed = false
   /** Why it was rolled back already, when it was. */
   over: SqlError | undefined
+  /** The client has not been told yet that it was rolled back: it was idle when that happened. */
+  untold: SqlError | undefined
   schemaChanged = false
   readonly #services: Services
   readonly #settings: SettingsOfSession

@@ -214,12 +214,11 @@ export class SqlSession implements FrontSession {
     const { transaction, slot } = this.#state
     if (transaction === undefined || transaction.dtx.ended) return
     if (this.#running !== undefined) return slot.fire('preempted')
-    transaction.failed = true
-    await transaction.giveUp(
-      new SqlError('40001', 'the transaction made way for a change of roles of the cluster', {
-        hint: 'Nothing was changed. Run the transaction again.',
-      }),
-    )
+    const error = new SqlError('40001', 'the transaction made way for a change of roles of the cluster', {
+      hint: 'Nothing was changed. Run the transaction again.',
+    })
+    transaction.untold = error
+    await transaction.giveUp(error)
   }
 
   async close(_reason: CloseReason): Promise<void> {

@@ -6,12 +6,14 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cloneTemplate, createEngine, createTemplate, type EnginePort } from '@mirabelle/engine'
-import { defaultSettings, type Settings } from '@mirabelle/messages'
+import { defaultSettings, MirabelleError, type Settings } from '@mirabelle/messages'
 import { createFrontDoor, type FrontDoor } from '@mirabelle/pgwire'
 import { openLogger, realClock, realDisk, realRandom, type Ports } from '@mirabelle/runtime'
 import pg from 'pg'
 import { bootstrapSql } from '../../src/catalog/bootstrap-sql.ts'
 import { Dispatcher } from '../../src/dispatcher.ts'
+import { queryMessage } from '../../src/lanes/frontend-bytes.ts'
+import type { BackendEvents, LaneBackend } from '../../src/lanes/lane-backend.ts'
 import { openLocalBackend } from '../../src/lanes/local-backend.ts'
 import { createSqlFrontend, type SqlFrontend } from '../../src/session/sql-frontend.ts'
 import type { FrontendHooks } from '../../src/session/frontend-hooks.ts'
@@ -22,6 +24,8 @@ export interface LocalCluster {
   readonly frontend: SqlFrontend
   readonly door: FrontDoor
   readonly engines: ReadonlyMap<number, EnginePort>
+  /** The connection to a content breaks and is made again; its engine has rolled back what was open. */
+  lose(content: number): Promise<void>
   /** A connected client, closed with the cluster. */
   client(options?: pg.ClientConfig): Promise<pg.Client>
   stop(): Promise<void>
@@ -59,6 +63,7 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
     onLaneLost: () => undefined,
   })
   const engines = new Map<number, EnginePort>()
+  const backends = new Map<number, { readonly events: BackendEvents; readonly backend: LaneBackend }>()
   for (const content of contents) {
     const dataDir = join(base, `content${content}`)
     await cloneTemplate(template, dataDir)
@@ -69,19 +74,19 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
     })
     const { generation } = await engine.startPrimary()
     engines.set(content, engine)
-    dispatcher.setPrimary(content, `content${content}`, (events) =>
-      Promise.resolve(
-        openLocalBackend(
-          {
-            engine,
-            whenDurable: (_lsn, then) => then(),
-            cancelGraceMs: 500,
-            generation,
-          },
-          events,
-        ),
-      ),
-    )
+    dispatcher.setPrimary(content, `content${content}`, (events) => {
+      const backend = openLocalBackend(
+        {
+          engine,
+          whenDurable: (_lsn, then) => then(),
+          cancelGraceMs: 500,
+          generation,
+        },
+        events,
+      )
+      backends.set(content, { events, backend })
+      return Promise.resolve(backend)
+    })
   }
   await dispatcher.whenOpen(ports.clock, 10_000)
   const frontend = createSqlFrontend({
@@ -105,12 +110,19 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
     sessionFactory: frontend.sessionFactory,
   })
   const clients: pg.Client[] = []
+  let tag = 2 ** 50
   return {
     port: door.address.port,
     dispatcher,
     frontend,
     door,
     engines,
+    async lose(content) {
+      const lost = backends.get(content)
+      lost?.backend.close()
+      await engines.get(content)?.submit({ bytes: queryMessage('ROLLBACK'), syncs: 1, tag: ++tag })
+      lost?.events.onLost(new MirabelleError('connection.lost', `the test broke content ${content}`))
+    },
     async client(config = {}) {
       const client = new pg.Client({
         host: '127.0.0.1',

@@ -1,0 +1,158 @@
+/** What comes between a session and its answer: role changes, failovers, cancel requests, timeouts, limits, schema changes of others. */
+import t from 'tap'
+import type pg from 'pg'
+import { startLocalCluster, type LocalCluster } from './support/local-cluster.ts'
+
+let cluster: LocalCluster
+let a: pg.Client
+let b: pg.Client
+
+t.before(async () => {
+  cluster = await startLocalCluster()
+  a = await cluster.client()
+  b = await cluster.client()
+  await a.query('CREATE TABLE i (id int PRIMARY KEY, v text)')
+  await a.query("INSERT INTO i SELECT g, 'v' FROM generate_series(1, 1000) g")
+})
+t.teardown(() => cluster.stop())
+
+const code = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'none',
+    (error: { code: string }) => error.code,
+  )
+const urgent = (sql: string) =>
+  cluster.dispatcher.runUrgent(sql, (holder) => cluster.frontend.preemptLocal(holder))
+/** Resolves once the statement of this client has left the queue or waits in it. */
+const underWay = () => new Promise((resolve) => setTimeout(resolve, 60))
+
+t.test('an idle transaction that holds the coordinator makes way for a role change', async (t) => {
+  await a.query('BEGIN')
+  await a.query('CREATE TABLE way (id int PRIMARY KEY)')
+  await urgent('SELECT 1')
+  t.equal(await code(a.query('INSERT INTO way VALUES (1)')), '40001')
+  t.equal(await code(a.query('SELECT 1')), '25P02')
+  t.equal((await a.query('COMMIT')).command, 'ROLLBACK')
+  await a.query('BEGIN')
+  await a.query('CREATE TABLE way (id int PRIMARY KEY)')
+  await urgent('SELECT 1')
+  t.equal(await code(a.query('COMMIT')), '40001')
+  t.equal(await code(a.query('SELECT 1')), 'none')
+  t.equal(await code(b.query('SELECT * FROM way')), '42P01', 'nothing of it is left')
+})
+
+t.test('a running read of the coordinator makes way and runs again by itself', async (t) => {
+  const slow = a.query('SELECT count(*)::int AS n FROM generate_series(1, 4000000)')
+  await underWay()
+  await urgent('SELECT 1')
+  t.strictSame((await slow).rows, [{ n: 4000000 }])
+})
+
+t.test('a gathered read makes way and runs again by itself', async (t) => {
+  const slow = a.query(
+    'SELECT count(*)::int AS n FROM i a, generate_series(1, 6000) g WHERE a.id > 0 AND a.v = $1',
+    ['v'],
+  )
+  await underWay()
+  await urgent('SELECT 1')
+  t.strictSame((await slow).rows, [{ n: 6_000_000 }])
+})
+
+t.test('a segment that fails over ends the transactions that touched it, no others', async (t) => {
+  await a.query('BEGIN')
+  await a.query("UPDATE i SET v = 'lost'")
+  await cluster.lose(0)
+  t.equal(await code(a.query('SELECT * FROM i WHERE id = 1')), '40001')
+  t.equal(await code(a.query('SELECT 1')), '25P02')
+  await a.query('ROLLBACK')
+  t.strictSame((await b.query("SELECT count(*)::int AS n FROM i WHERE v = 'lost'")).rows, [{ n: 0 }])
+  await a.query('BEGIN')
+  await a.query('SELECT 1')
+  await cluster.lose(1)
+  t.equal(await code(a.query('SELECT count(*) FROM i')), 'none', 'it had touched nothing yet')
+  await a.query('COMMIT')
+})
+
+t.test('COMMIT of a transaction that lost a segment says 40001', async (t) => {
+  await a.query('BEGIN')
+  await a.query("UPDATE i SET v = 'lost'")
+  await cluster.lose(1)
+  t.equal(await code(a.query('COMMIT')), '40001')
+  t.strictSame((await a.query("SELECT count(*)::int AS n FROM i WHERE v = 'lost'")).rows, [{ n: 0 }])
+})
+
+t.test('a cancel request ends a statement that runs, and one that waits', async (t) => {
+  const pid = (client: pg.Client) => (client as unknown as { processID: number }).processID
+  const running = code(a.query('SELECT count(*) FROM generate_series(1, 200000000)'))
+  await underWay()
+  t.ok(cluster.door.cancel(pid(a)))
+  t.equal(await running, '57014')
+  await b.query('BEGIN')
+  await b.query("UPDATE i SET v = 'held' WHERE id <= 10")
+  const waiting = code(a.query('SELECT count(*) FROM i'))
+  await underWay()
+  t.ok(cluster.door.cancel(pid(a)))
+  t.equal(await waiting, '57014')
+  await b.query('ROLLBACK')
+  t.equal(await code(a.query('SELECT count(*) FROM i')), 'none')
+})
+
+t.test('a session that idles in a transaction is ended, and its lanes are free', async (t) => {
+  const idle = await cluster.client()
+  await idle.query("SET idle_in_transaction_session_timeout = '100ms'")
+  await idle.query('BEGIN')
+  await idle.query("UPDATE i SET v = 'idle'")
+  const ended = new Promise<string>((resolve) =>
+    idle.on('error', (error) => resolve((error as { code?: string }).code ?? '')),
+  )
+  t.strictSame((await a.query("SELECT count(*)::int AS n FROM i WHERE v = 'idle'")).rows, [{ n: 0 }])
+  t.equal(await ended, '25P03')
+})
+
+t.test('gather_limit names the table that was too big', async (t) => {
+  await b.query("SET gather_limit = '1MB'")
+  await b
+    .query("INSERT INTO i SELECT g, repeat('x', 10000) FROM generate_series(5000, 5300) g")
+    .catch(() => undefined)
+  await a.query("INSERT INTO i SELECT g, repeat('x', 10000) FROM generate_series(6000, 6300) g")
+  const error = (await b.query('SELECT count(DISTINCT v) FROM i').catch((one: unknown) => one)) as {
+    code: string
+    detail: string
+  }
+  t.equal(error.code, '53400')
+  t.match(error.detail, 'public.i')
+  t.equal(await code(a.query('SELECT count(DISTINCT v) FROM i')), 'none')
+})
+
+t.test('statements of others wait while the schema changes, and see the new one', async (t) => {
+  await a.query('BEGIN')
+  await a.query('CREATE TABLE soon (id int PRIMARY KEY)')
+  const waiting = b.query('SELECT count(*)::int AS n FROM soon')
+  await a.query('INSERT INTO soon VALUES (1), (2), (3)')
+  await a.query('COMMIT')
+  t.strictSame((await waiting).rows, [{ n: 3 }])
+})
+
+t.test('many sessions change and read the schema at once without harm', async (t) => {
+  const clients = await Promise.all(Array.from({ length: 6 }, () => cluster.client()))
+  await Promise.all(
+    clients.map(async (client, n) => {
+      for (let round = 0; round < 3; round++) {
+        const name = `many_${n}_${round}`
+        await client.query(`CREATE TABLE ${name} (id int PRIMARY KEY, v text)`)
+        await client.query(`INSERT INTO ${name} SELECT g, 'x' FROM generate_series(1, 20) g`)
+        const { rows } = await client.query(`SELECT count(*)::int AS n FROM ${name}`)
+        t.strictSame(rows, [{ n: 20 }])
+        await client.query(`DROP TABLE ${name}`)
+      }
+    }),
+  )
+  t.strictSame(
+    (
+      await a.query(
+        'SELECT count(*)::int AS n FROM gp_distribution_policy p LEFT JOIN pg_class c ON c.oid = localoid WHERE c.oid IS NULL',
+      )
+    ).rows,
+    [{ n: 0 }],
+  )
+})
