@@ -3,9 +3,10 @@
  * which instance is the acting primary of each content. Started with the coordinator role, ended with it.
  */
 import { MirabelleError, type Content, type Gid } from '@mirabelle/messages'
-import type { Ports } from '@mirabelle/runtime'
+import type { Logger, Ports } from '@mirabelle/runtime'
+import { literal } from './catalog/catalog-sql.ts'
 import { DtxRegistry } from './dtx/registry.ts'
-import { makeGid } from './dtx/gid.ts'
+import { isOwnGid, makeGid } from './dtx/gid.ts'
 import { ownItem } from './dtx/resolver.ts'
 import { DistributedTransaction, type TransactionContext, type TransactionItem } from './dtx/transaction.ts'
 import { firstErrorMessage } from './lanes/backend-bytes.ts'
@@ -37,11 +38,18 @@ export class Dispatcher {
   readonly lanes = new Map<Content, Lane>()
   readonly #keepers = new Map<Content, LaneKeeper>()
   readonly #context: TransactionContext
+  readonly #options: DispatcherOptions
+  readonly #log: Logger
+  /** Who waits for all lanes. */
+  readonly #whenOpen = new Set<() => void>()
+  #swept = false
   #age = 0
   #gidNumber = 0
 
   constructor(options: DispatcherOptions) {
     const log = options.ports.log.child({ actor: 'dispatcher' })
+    this.#options = options
+    this.#log = log
     for (const content of options.contents) {
       const lane = new Lane({
         content,
@@ -52,6 +60,7 @@ export class Dispatcher {
           this.#keepers.get(which)?.lost()
           options.onLaneLost(which, reason)
         },
+        onOpen: () => this.#laneOpened(),
       })
       this.lanes.set(content, lane)
       this.#keepers.set(
@@ -79,23 +88,57 @@ export class Dispatcher {
     this.lane(content).setUnavailable(error)
   }
 
+  /** There is hope for the content again: newcomers wait for it. */
+  setAvailable(content: Content): void {
+    this.lane(content).setAvailable()
+  }
+
+  get #closedLanes(): Content[] {
+    return [...this.lanes.values()].filter((lane) => !lane.isOpen).map((lane) => lane.content)
+  }
+
+  #laneOpened(): void {
+    if (this.#closedLanes.length > 0) return
+    for (const go of [...this.#whenOpen]) go()
+    if (this.#swept) return
+    this.#swept = true
+    this.#sweep()
+  }
+
+  /** Deletes the rows that earlier coordinators left in dtx_committed. All contents are attached, so nobody needs them. */
+  #sweep(): void {
+    const rows = this.registry.leftovers((gid) => isOwnGid(gid, this.#options.incarnation))
+    for (const [content, gids] of rows) {
+      const list = gids.map((gid) => literal(gid)).join(',')
+      const item = ownItem(`DELETE FROM pg_catalog.dtx_committed WHERE gid IN (${list})`, true)
+      this.runOne(content, item).promise.then(
+        () => this.#log.info({ content, rows: gids.length }, 'rows of finished transactions were deleted'),
+        (error: unknown) =>
+          // They do no harm, and the next coordinator finds them again.
+          this.#log.warn({ content, rows: gids.length, err: error }, 'rows of finished transactions stay'),
+      )
+    }
+  }
+
   /** Resolves when all lanes are open, or rejects after `timeoutMs` naming those that are not. */
   whenOpen(clock: Ports['clock'], timeoutMs: number): Promise<void> {
-    const closed = () => [...this.lanes.values()].filter((lane) => !lane.isOpen).map((lane) => lane.content)
+    if (this.#closedLanes.length === 0) return Promise.resolve()
     return new Promise((resolve, reject) => {
-      const started = clock.monotonic()
-      const look = () => {
-        if (closed().length === 0) resolve()
-        else if (clock.monotonic() - started > timeoutMs) {
-          reject(
-            new MirabelleError(
-              'content.unavailable',
-              `content ${closed().join(', ')} could not be reached within ${timeoutMs} ms`,
-            ),
-          )
-        } else clock.setTimer(20, look)
+      const go = () => {
+        this.#whenOpen.delete(go)
+        timer.clear()
+        resolve()
       }
-      look()
+      this.#whenOpen.add(go)
+      const timer = clock.setTimer(timeoutMs, () => {
+        this.#whenOpen.delete(go)
+        reject(
+          new MirabelleError(
+            'content.unavailable',
+            `content ${this.#closedLanes.join(', ')} could not be reached within ${timeoutMs} ms`,
+          ),
+        )
+      })
     })
   }
 
@@ -131,34 +174,20 @@ export class Dispatcher {
   ): Promise<LaneResult[]> {
     for (;;) {
       const transaction = this.begin()
-      let streamed = false
+      const attempt = new Attempt()
       try {
         await transaction.touch(contents, { onWait: (fail) => cancellation?.set(() => fail(cancelled())) })
-        const runs = contents.map((content) => {
-          const item = itemFor(content)
-          const onOutput = item.onOutput
-          return this.lane(content).send({
-            ...item,
-            whenLost: 'fail',
-            ...(onOutput === undefined
-              ? {}
-              : {
-                  onOutput: (chunk: Uint8Array) => {
-                    streamed = true
-                    return onOutput(chunk)
-                  },
-                }),
-          })
-        })
+        const runs = contents.map((content) =>
+          attempt.add(this.lane(content).send({ ...attempt.watched(itemFor(content)), whenLost: 'fail' })),
+        )
         // Everything is sent: what enters the lanes from here on runs after it.
         await transaction.rollback()
-        cancellation?.set(() => {
-          for (const run of runs) run.cancel()
-        })
+        cancellation?.set(() => attempt.cancel())
         return await Promise.all(runs.map((run) => run.promise))
       } catch (error) {
+        attempt.abandon()
         await transaction.rollback()
-        if (!(error instanceof LaneLost) || streamed)
+        if (!(error instanceof LaneLost) || attempt.streamed)
           throw error instanceof LaneLost ? new SqlError('40001', error.message) : error
       } finally {
         cancellation?.set(undefined)
@@ -177,12 +206,13 @@ export class Dispatcher {
   ): Promise<LaneResult[]> {
     for (;;) {
       const transaction = this.begin()
+      const attempt = new Attempt()
       try {
         await transaction.touch(contents, { onWait: (fail) => cancellation?.set(() => fail(cancelled())) })
-        const runs = contents.map((content) => transaction.run(content, itemFor(content)))
-        cancellation?.set(() => {
-          for (const run of runs) run.cancel()
-        })
+        const runs = contents.map((content) =>
+          attempt.add(transaction.run(content, attempt.watched(itemFor(content)))),
+        )
+        cancellation?.set(() => attempt.cancel())
         const results = await Promise.all(runs.map((run) => run.promise))
         cancellation?.set(undefined)
         if (results.some((result) => firstErrorMessage(result.output) !== undefined))
@@ -190,11 +220,13 @@ export class Dispatcher {
         else await transaction.commit()
         return results
       } catch (error) {
+        attempt.abandon()
         if (!transaction.ended) await transaction.rollback()
         const again =
           error instanceof LaneLost ||
           (error instanceof SqlError && error.sqlstate === '40001' && error.wire === undefined)
         if (!again) throw error
+        if (attempt.streamed) throw error instanceof LaneLost ? new SqlError('40001', error.message) : error
       } finally {
         cancellation?.set(undefined)
       }
@@ -207,6 +239,7 @@ export class Dispatcher {
    */
   async runUrgent(sql: string, preempt: (holder: LaneUser | undefined) => void): Promise<LaneResult> {
     const lane = this.lane(-1)
+    if (lane.unavailable !== undefined) throw lane.unavailable
     const user: LaneUser = { age: 0, requeueable: false, deadlockVictim() {} }
     const clientsUnderWay = lane.inFlight > 0
     return new Promise((resolve, reject) => {
@@ -228,6 +261,41 @@ export class Dispatcher {
   close(error: MirabelleError): void {
     for (const keeper of this.#keepers.values()) keeper.stop()
     for (const lane of this.lanes.values()) lane.close(error)
+  }
+}
+
+/** One go at a statement on several contents. What is left of an abandoned one passes nothing on any more. */
+class Attempt {
+  streamed = false
+  #over = false
+  readonly #runs: LaneRun[] = []
+
+  /** The item, with its output watched. */
+  watched<T extends Pick<LaneItem, 'onOutput'>>(item: T): T {
+    const { onOutput } = item
+    if (onOutput === undefined) return item
+    return {
+      ...item,
+      onOutput: (chunk: Uint8Array) => {
+        if (this.#over) return undefined
+        this.streamed = true
+        return onOutput(chunk)
+      },
+    }
+  }
+
+  add(run: LaneRun): LaneRun {
+    this.#runs.push(run)
+    return run
+  }
+
+  cancel(): void {
+    for (const run of this.#runs) run.cancel()
+  }
+
+  abandon(): void {
+    this.#over = true
+    this.cancel()
   }
 }
 

@@ -2,7 +2,7 @@ import t from 'tap'
 import { MirabelleError } from '@mirabelle/messages'
 import { firstColumn } from '../src/lanes/backend-bytes.ts'
 import { Lane } from '../src/lanes/lane.ts'
-import { LaneLost, NO_SETTINGS, type LaneItem } from '../src/lanes/lane-item.ts'
+import { NO_SETTINGS, type LaneItem } from '../src/lanes/lane-item.ts'
 import { queryMessage } from '../src/lanes/frontend-bytes.ts'
 import { ManualClock, settle } from './support/manual-clock.ts'
 import { FakeSegment } from './support/fake-segment.ts'
@@ -351,7 +351,7 @@ t.test('reopen asks for the backend anew and fails what belongs to transactions'
   const { lane, lost, attach } = setUp()
   await attach()
   const part = lane.send(item('W 1', { whenLost: 'fail' })).promise
-  const failed = t.rejects(part, (error: unknown) => error instanceof LaneLost)
+  const failed = t.rejects(part, { name: 'LaneLost', tookEffect: 'unknown' })
   lane.reopen('something is left')
   await failed
   t.same(lost, ['connection.lost'])

@@ -38,7 +38,8 @@ export class DtxRegistry {
   /** Decides a transaction of ours; the first decision stands. Returns the one that stands. */
   decide(gid: Gid, verdict: Verdict): Verdict {
     const own = this.#own.get(gid)
-    if (own === undefined) throw new Error(`unknown distributed transaction ${gid}`)
+    // Gone before it was decided here: every participant lost its backend meanwhile and was attached anew without it.
+    if (own === undefined) return 'abort'
     own.verdict ??= verdict
     return own.verdict
   }
@@ -80,6 +81,18 @@ export class DtxRegistry {
     for (const resolve of waiting) resolve(inventory)
   }
 
+  /**
+   * A content is attached anew and holds nothing prepared any more: our transactions that were open there have ended there. One that was still
+   * being prepared cannot be committed: its PREPARE was lost with the old backend.
+   */
+  attached(content: Content): void {
+    for (const [gid, own] of this.#own) {
+      if (!own.open.has(content)) continue
+      this.decide(gid, 'abort')
+      this.finished(gid, content)
+    }
+  }
+
   #inventoryOf(content: Content): Promise<Inventory> {
     const known = this.#inventories.get(content)
     if (known !== undefined) return Promise.resolve(known)
@@ -113,14 +126,16 @@ export class DtxRegistry {
     return [...new Set([...this.#inDoubt.values()].flatMap((set) => [...set]))]
   }
 
-  /** Committed rows that earlier coordinators left behind and that nobody needs any more. */
-  leftovers(contents: readonly Content[]): { gid: Gid; content: Content }[] {
-    const inventories = contents.map((content) => this.#inventories.get(content))
-    if (inventories.some((inventory) => inventory === undefined)) return []
-    const rows: { gid: Gid; content: Content }[] = []
-    contents.forEach((content, i) => {
-      for (const gid of (inventories[i] as Inventory).committed) rows.push({ gid, content })
-    })
+  /**
+   * The rows that earlier coordinators left behind, by content. Asked once all contents are attached: then nothing of theirs is prepared
+   * anywhere, so nobody needs the rows any more.
+   */
+  leftovers(isOwn: (gid: Gid) => boolean): Map<Content, Gid[]> {
+    const rows = new Map<Content, Gid[]>()
+    for (const [content, inventory] of this.#inventories) {
+      const gids = [...inventory.committed].filter((gid) => !isOwn(gid))
+      if (gids.length > 0) rows.set(content, gids)
+    }
     return rows
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Ends the prepared transactions that a backend holds when its lane is attached, before anything else may run there (I6).
- * Started by the lane keeper; ends when none is left, or with an error that keeps the lane closed.
+ * What is settled so is told to the registry. Started by the lane keeper; ends when none is left, or with an error that keeps the lane closed.
  */
 import { MirabelleError, type Content, type Gid } from '@mirabelle/messages'
 import type { Logger } from '@mirabelle/runtime'
@@ -62,6 +62,8 @@ export async function resolvePrepared(
     const verdict = await registry.verdict(gid, content, participants)
     log.info({ content, gid, verdict }, `prepared transaction resolved: ${verdict}`)
     await runSql(run, content, `${verdict === 'commit' ? 'COMMIT' : 'ROLLBACK'} PREPARED '${gid}'`, true)
-    registry.finished(gid, content)
+    // Its row is there from now on.
+    if (verdict === 'commit') committed.add(gid)
   }
+  registry.attached(content)
 }

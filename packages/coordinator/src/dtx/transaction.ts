@@ -42,8 +42,6 @@ interface Participant {
   lost: LaneLost | undefined
 }
 
-const UNDEFINED_OBJECT = '42704'
-
 type PrepareOutcome =
   | { readonly kind: 'prepared'; readonly cleaned: readonly Gid[] }
   | { readonly kind: 'refused'; readonly error: Uint8Array | undefined }
@@ -268,7 +266,8 @@ export class DistributedTransaction implements LaneUser {
         (result) => result,
         (error: unknown) => {
           // A reader that lost its lane had nothing to commit; a COMMIT that is known to have taken effect needs no answer.
-          if (error instanceof LaneLost && (content !== writer || error.tookEffect === 'yes')) return undefined
+          if (error instanceof LaneLost && (content !== writer || error.tookEffect === 'yes'))
+            return undefined
           throw error
         },
       )
@@ -309,9 +308,7 @@ export class DistributedTransaction implements LaneUser {
       outcomes.every((outcome) => outcome.kind === 'prepared') ? 'commit' : 'abort',
     )
     const ending = Promise.all(
-      writers.map((content, i) =>
-        this.#endPrepared(gid, content, verdict, (outcomes[i] as PrepareOutcome).kind),
-      ),
+      writers.map((content, i) => this.#endPrepared(gid, content, verdict, outcomes[i] as PrepareOutcome)),
     )
     if (verdict === 'commit') return // COMMIT PREPARED is under way; nobody waits for it
     await ending
@@ -365,28 +362,22 @@ export class DistributedTransaction implements LaneUser {
     gid: Gid,
     content: Content,
     verdict: 'commit' | 'abort',
-    kind: PrepareOutcome['kind'],
+    outcome: PrepareOutcome,
   ): Promise<void> {
     const { registry, log } = this.#context
     const participant = this.#participants.get(content) as Participant
-    if (kind === 'lost') return
-    if (kind === 'refused') {
+    // Another backend, another resolution: the resolver ends what it finds before anyone may enter.
+    if (outcome.kind === 'lost' || participant.term !== participant.lane.term) return
+    if (outcome.kind === 'refused') {
       // PREPARE in a failed transaction rolls back; ROLLBACK covers the case that it never got there.
-      participant.lane
-        .send({
-          bytes: queryMessage('ROLLBACK'),
-          syncs: 1,
-          settings: undefined,
-          write: false,
-          whenLost: 'fail',
-        })
-        .promise.catch(() => undefined) // a lost lane has rolled back
+      void this.#sendRollback(participant)
       registry.finished(gid, content)
       this.#leave(content, true)
       return
     }
+    const sql = `${verdict === 'commit' ? 'COMMIT' : 'ROLLBACK'} PREPARED '${gid}'`
+    let why = ''
     try {
-      const sql = `${verdict === 'commit' ? 'COMMIT' : 'ROLLBACK'} PREPARED '${gid}'`
       const result = await participant.lane.send({
         bytes: queryMessage(sql),
         syncs: 1,
@@ -396,22 +387,35 @@ export class DistributedTransaction implements LaneUser {
         whenLost: 'fail',
       }).promise
       const code = firstErrorCode(result.output)
-      if (code === undefined || code === UNDEFINED_OBJECT) {
-        // Not there any more: the lane was opened anew in between and the resolver has ended it.
+      if (code === undefined) {
         registry.finished(gid, content)
+        if (verdict === 'commit') registry.forgotten(content, outcome.cleaned)
         this.#leave(content, true)
         return
       }
-      log.error({ content, gid, sqlstate: code }, `${sql} failed; the lane is opened anew and resolved`)
+      why = `SQLSTATE ${code}`
     } catch (error) {
-      if (!(error instanceof LaneLost))
-        log.error(
-          { content, gid, err: error },
-          'a prepared transaction did not come to its end; the lane is opened anew',
-        )
+      if (error instanceof LaneLost) return this.#leave(content, false)
+      why = String(error)
     }
+    log.error({ content, gid }, `${sql} did not come to its end (${why}): the lane is opened anew`)
     participant.lane.reopen(`prepared transaction ${gid} did not come to its end`)
     this.#leave(content, false)
+  }
+
+  /** Never rejects: a lane that is lost has rolled back by itself, one where it fails otherwise is opened anew. */
+  async #sendRollback({ lane }: Participant): Promise<void> {
+    try {
+      await lane.send({
+        bytes: queryMessage('ROLLBACK'),
+        syncs: 1,
+        settings: undefined,
+        write: false,
+        whenLost: 'fail',
+      }).promise
+    } catch (error) {
+      if (!(error instanceof LaneLost)) lane.reopen(`ROLLBACK did not come to its end: ${String(error)}`)
+    }
   }
 
   /** Rolls back everywhere. Never rejects: a lane that is lost has rolled back by itself. */
@@ -424,20 +428,7 @@ export class DistributedTransaction implements LaneUser {
         participant.term === participant.lane.term &&
         participant.ticket?.state === 'holding'
       ) {
-        runs.push(
-          participant.lane
-            .send({
-              bytes: queryMessage('ROLLBACK'),
-              syncs: 1,
-              settings: undefined,
-              write: false,
-              whenLost: 'fail',
-            })
-            .promise.catch((error: unknown) => {
-              if (!(error instanceof LaneLost))
-                participant.lane.reopen(`ROLLBACK did not come to its end: ${String(error)}`)
-            }),
-        )
+        runs.push(this.#sendRollback(participant))
       }
       this.#leave(content, true)
     }

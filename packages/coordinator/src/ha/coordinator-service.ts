@@ -89,6 +89,7 @@ export class CoordinatorService {
           dbid,
         })
       },
+      onAgentUp: (hostname) => void this.#fenceLeftovers(hostname),
     })
     this.dispatcher = new Dispatcher({
       ports,
@@ -117,7 +118,7 @@ export class CoordinatorService {
               `content ${state.content} is unavailable: ${state.health === 'down' ? 'its segment is down and has no mirror' : 'its primary is down and its mirror cannot take over'}`,
             ),
           )
-        }
+        } else this.dispatcher.setAvailable(state.content)
       },
       onShutdownNeeded: (content, reason) => {
         options.onShutdownNeeded(`content ${content}: ${reason}`)
@@ -435,19 +436,14 @@ async function recordActivation(options: ServiceOptions, topology: Topology): Pr
   const old = topology.primary(-1)
   const epoch = Math.max(topology.epoch, options.promisedEpoch()) + 1
   await options.promiseEpoch(epoch)
-  if (old === undefined || old.dbid === own.dbid) {
-    // An activation that was interrupted after the catalog had changed.
-    await topology.change({ epoch })
-    return
-  }
   await topology.change({
     epoch,
-    removeDbids: [old.dbid],
+    removeDbids: old === undefined ? [] : [old.dbid],
     replaceRows: [{ ...own, role: 'p', preferredRole: 'p', mode: 's', status: 'u' }],
     history: [
       {
         dbid: own.dbid,
-        description: `standby activate: dbid ${own.dbid} acts as coordinator, dbid ${old.dbid} was removed`,
+        description: `standby activate: dbid ${own.dbid} acts as coordinator${old === undefined ? '' : `, dbid ${old.dbid} was removed`}`,
       },
     ],
   })

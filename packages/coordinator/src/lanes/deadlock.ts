@@ -55,6 +55,7 @@ export function findCycle(lanes: Iterable<LaneQueue>, start: LaneUser): LaneUser
 /** Breaks the cycles that `start` is part of. Returns how many users had to give way. */
 export function breakCycles(lanes: readonly LaneQueue[], start: LaneUser): number {
   let broken = 0
+  const told = new Set<LaneUser>()
   for (;;) {
     const cycle = findCycle(lanes, start)
     if (cycle === undefined) return broken
@@ -67,6 +68,8 @@ export function breakCycles(lanes: readonly LaneQueue[], start: LaneUser): numbe
       const victim = youngest(cycle)
       victim.deadlockVictim()
       if (victim === start) return broken
+      if (told.has(victim)) throw new Error('the victim of a deadlock did not leave its queues')
+      told.add(victim)
     }
   }
 }

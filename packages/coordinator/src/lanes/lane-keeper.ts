@@ -2,8 +2,7 @@
  * Keeps a lane attached to the acting primary of its content: opens the backend, resolves what was prepared there, tries again after a loss.
  * Started with the dispatcher; ended by `stop`. Never gives up: whether a content can be served is for FTS to say.
  */
-import { isMirabelleError } from '@mirabelle/messages'
-import { MirabelleError } from '@mirabelle/messages'
+import { isMirabelleError, MirabelleError } from '@mirabelle/messages'
 import type { Clock, Logger, Timer } from '@mirabelle/runtime'
 import { resolvePrepared } from '../dtx/resolver.ts'
 import type { DtxRegistry } from '../dtx/registry.ts'
@@ -62,14 +61,16 @@ export class LaneKeeper {
 
   async #attach(): Promise<void> {
     const target = this.#target
-    if (target === undefined || this.#stopped) return
-    if (this.#busy) return this.#soon(FIRST_RETRY_MS)
+    // An attempt under way looks again when it ends.
+    if (target === undefined || this.#stopped || this.#busy) return
     const { lane, registry, log } = this.#options
     this.#busy = true
     try {
       await lane.attach(target.open, (run) => resolvePrepared(lane.content, run, registry, log))
-      this.#retryMs = FIRST_RETRY_MS
-      log.info({ content: lane.content, target: target.key }, 'lane open')
+      if (lane.isOpen) {
+        this.#retryMs = FIRST_RETRY_MS
+        log.info({ content: lane.content, target: target.key }, 'lane open')
+      }
     } catch (error) {
       log.debug(
         {
@@ -80,14 +81,13 @@ export class LaneKeeper {
         },
         'lane could not be opened yet',
       )
-      this.#soon(this.#retryMs)
-      this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS)
     } finally {
       this.#busy = false
     }
-    if (this.#target !== target) {
-      lane.detach(new MirabelleError('not.primary', `content ${lane.content} has another primary now`))
-      this.#soon(0)
+    if (this.#target !== target) this.#soon(0)
+    else if (!lane.isOpen) {
+      this.#soon(this.#retryMs)
+      this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS)
     }
   }
 }

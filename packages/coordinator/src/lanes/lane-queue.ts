@@ -13,6 +13,8 @@ export interface LaneUser {
   readonly requeueable: boolean
   /** Chosen as the victim of a deadlock. */
   deadlockVictim(): void
+  /** The backend of a lane that it holds is gone; what it had begun there is undone. */
+  laneLost?(content: number): void
 }
 
 export interface LaneTicket {

@@ -9,8 +9,9 @@
  */
 import { MirabelleError, type Content } from '@mirabelle/messages'
 import type { Clock, Logger, Timer } from '@mirabelle/runtime'
-import { BackendState } from './backend-state.ts'
+import type { BackendState } from './backend-state.ts'
 import type { BackendEvents, LaneBackend, OpenBackend } from './lane-backend.ts'
+import { LaneLine } from './lane-line.ts'
 import { LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
 import { LaneQueue, type LaneTicket, type LaneUser } from './lane-queue.ts'
 import { withoutPreparation, firstErrorCode } from './backend-bytes.ts'
@@ -28,6 +29,10 @@ interface Sent {
   readonly reject: (error: Error) => void
   seq: number
   prepares: string | undefined
+  /** A piece of its answer has gone out: it cannot run again unnoticed. */
+  streamed: boolean
+  /** A cancel came while it had no backend: it does not run again. */
+  cancelled: boolean
 }
 
 export interface LaneOptions {
@@ -38,6 +43,8 @@ export interface LaneOptions {
   readonly failoverTimeoutMs: () => number
   /** The backend is gone; attach another one. */
   readonly onLost: (content: Content, reason: MirabelleError) => void
+  /** Statements can be sent (again). */
+  readonly onOpen?: (content: Content) => void
 }
 
 /** Anonymous user of passes: it holds nothing, so it is never part of a deadlock. */
@@ -47,8 +54,7 @@ export class Lane {
   readonly content: Content
   readonly queue: LaneQueue
   readonly #options: LaneOptions
-  #backend: LaneBackend | undefined
-  #state: BackendState | undefined
+  #line: LaneLine | undefined
   #nextSeq = 1
   /** In order of dispatch. */
   #sent = new Map<number, Sent>()
@@ -56,7 +62,7 @@ export class Lane {
   #orphans: Sent[] = []
   #unavailable: MirabelleError | undefined
   #outage: Timer | undefined
-  #attaching = false
+  #closed = false
   #term = 0
 
   constructor(options: LaneOptions) {
@@ -78,15 +84,16 @@ export class Lane {
   get term(): number {
     return this.#term
   }
-  /** Why nothing can be served, once that is certain. */
+  /** Why nothing can be served, once that is certain. An open lane serves, whatever was said of it. */
   get unavailable(): MirabelleError | undefined {
-    return this.#unavailable
+    return this.isOpen ? undefined : this.#unavailable
   }
 
   /** Runs an autocommit item in its turn. */
   run(item: LaneItem): LaneRun {
     if (this.queue.free) return this.send(item)
-    if (this.#unavailable !== undefined) return rejected(this.#unavailable)
+    const unavailable = this.unavailable
+    if (unavailable !== undefined) return rejected(unavailable)
     if (this.queue.full) {
       return rejected(
         new MirabelleError(
@@ -116,7 +123,7 @@ export class Lane {
         if (under !== undefined) under.cancel()
         else {
           if (ticket !== undefined) this.queue.leave(ticket)
-          abandon(new MirabelleError('cancelled', 'canceling statement due to user request'))
+          abandon(cancelledByUser())
         }
       },
     }
@@ -126,22 +133,23 @@ export class Lane {
   send(item: LaneItem): LaneRun {
     let sent: Sent | undefined
     const promise = new Promise<LaneResult>((resolve, reject) => {
-      sent = { item, resolve, reject, seq: 0, prepares: undefined }
-      if (this.#backend === undefined || !this.queue.isOpen)
+      sent = sentOf(item, resolve, reject)
+      if (this.#line === undefined || !this.queue.isOpen)
         reject(new LaneLost(this.content, 'no', 'the segment is failing over'))
-      else this.#dispatch(sent)
+      else this.#dispatch(this.#line, sent)
     })
     return {
       promise,
       cancel: () => {
-        if (sent !== undefined && this.#sent.has(sent.seq)) this.#backend?.cancel(sent.seq)
+        if (sent !== undefined) this.#cancel(sent)
       },
     }
   }
 
   /** Enters the queue to hold the lane. */
   hold(user: LaneUser, go: () => void, fail: (error: Error) => void): LaneTicket | MirabelleError {
-    if (this.#unavailable !== undefined) return this.#unavailable
+    const unavailable = this.unavailable
+    if (unavailable !== undefined) return unavailable
     return this.queue.enter(user, true, go, fail)
   }
 
@@ -153,53 +161,61 @@ export class Lane {
     open: OpenBackend,
     resolve: (run: (item: LaneItem) => Promise<LaneResult>) => Promise<void>,
   ): Promise<void> {
-    if (this.#attaching || this.#backend !== undefined) return
-    this.#attaching = true
+    if (this.#line !== undefined || this.#closed) return
+    const line = new LaneLine()
+    this.#line = line
     try {
-      const backend = await open(this.#events(), this.#nextSeq)
-      this.#backend = backend
-      this.#state = new BackendState(backend.generation)
-      try {
-        await resolve((item) => this.#sendRaw(item))
-        await this.#settleOrphans(backend)
-      } catch (error) {
-        if (this.#backend === backend) {
-          this.#backend = undefined
-          backend.close()
-        }
-        throw error
-      }
-      if (this.#backend !== backend)
-        throw new MirabelleError('connection.lost', `content ${this.content}: lost while it opened`)
-      this.#endOutage()
-      this.queue.open()
-    } finally {
-      this.#attaching = false
+      const backend = await line.open(open(this.#events(line), this.#nextSeq))
+      await line.during(resolve((item) => this.#sendRaw(line, item)))
+      await this.#settleOrphans(line, backend)
+      if (line.over !== undefined) throw line.over
+    } catch (error) {
+      // Nothing was open yet, so nobody but the caller needs to hear of it.
+      this.#end(
+        line,
+        error instanceof MirabelleError
+          ? error
+          : new MirabelleError(
+              'connection.lost',
+              `content ${this.content}: the lane could not be opened: ${String(error)}`,
+              { cause: error },
+            ),
+        false,
+      )
+      line.backend?.close()
+      throw error
     }
+    this.#endOutage()
+    this.queue.open()
+    this.#options.onOpen?.(this.content)
   }
 
-  /** Drops the backend (its instance is no longer the primary); `onLost` is not called. */
+  /** Drops the backend, or the attempt to open one (its instance is no longer the primary); `onLost` is not called. */
   detach(reason: MirabelleError): void {
-    const backend = this.#backend
-    if (backend === undefined) return
-    this.#lose(reason, false)
-    backend.close()
+    this.#drop(reason, false)
   }
 
   /** Drops the backend and asks for it anew: something is left on it that only the resolver can end. */
   reopen(why: string): void {
-    const backend = this.#backend
-    if (backend === undefined) return
-    this.#lose(new MirabelleError('connection.lost', `content ${this.content}: ${why}`), true)
-    backend.close()
+    this.#drop(new MirabelleError('connection.lost', `content ${this.content}: ${why}`), true)
   }
 
-  /** Says for certain that the content cannot be served now: whoever waits gets the error, newcomers too, until `attach` succeeds. */
+  #drop(reason: MirabelleError, tell: boolean): void {
+    const line = this.#line
+    if (line === undefined) return
+    this.#end(line, reason, tell)
+    line.backend?.close()
+  }
+
+  /**
+   * Says for certain that the content cannot be served now: whoever waits gets the error, newcomers too, until `attach` succeeds. While the
+   * lane is still open it serves; the error counts from its loss on.
+   */
   setUnavailable(error: MirabelleError): void {
     this.#unavailable = error
+    if (this.isOpen) return
     this.#outage?.clear()
     this.#outage = undefined
-    if (this.#backend !== undefined) return
     this.queue.failWaiting(error)
     const orphans = this.#orphans
     this.#orphans = []
@@ -208,14 +224,21 @@ export class Lane {
     }
   }
 
-  #dispatch(sent: Sent): void {
+  /** Takes `setUnavailable` back: there is hope again, so newcomers wait. */
+  setAvailable(): void {
+    if (this.#unavailable === undefined || this.#closed) return
+    this.#unavailable = undefined
+    if (!this.isOpen) this.#beginOutage()
+  }
+
+  #dispatch(line: LaneLine, sent: Sent): void {
     const seq = this.#nextSeq++
-    const encoded = (this.#state as BackendState).encode(sent.item)
+    const encoded = (line.state as BackendState).encode(sent.item)
     sent.seq = seq
     sent.prepares = encoded.prepares
     this.#sent.set(seq, sent)
     sent.item.onSent?.(seq)
-    ;(this.#backend as LaneBackend).send(
+    ;(line.backend as LaneBackend).send(
       seq,
       encoded.bytes,
       encoded.syncs,
@@ -224,82 +247,114 @@ export class Lane {
     )
   }
 
-  #sendRaw(item: LaneItem): Promise<LaneResult> {
+  #cancel(sent: Sent): void {
+    if (this.#sent.get(sent.seq) === sent) this.#line?.backend?.cancel(sent.seq)
+    else if (this.#orphans.includes(sent)) {
+      // It has no backend now. A write may have taken effect: that is found out first, but it does not run again.
+      sent.cancelled = true
+      if (sent.item.write) return
+      this.#orphans = this.#orphans.filter((other) => other !== sent)
+      sent.reject(cancelledByUser())
+    }
+  }
+
+  #sendRaw(line: LaneLine, item: LaneItem): Promise<LaneResult> {
     return new Promise((resolve, reject) => {
-      if (this.#backend === undefined) reject(new LaneLost(this.content, 'no', 'lost while it opened'))
-      else this.#dispatch({ item, resolve, reject, seq: 0, prepares: undefined })
+      if (line.over !== undefined) reject(new LaneLost(this.content, 'no', 'lost while it opened'))
+      else this.#dispatch(line, sentOf(item, resolve, reject))
     })
   }
 
-  #events(): BackendEvents {
+  #events(line: LaneLine): BackendEvents {
+    /** What was sent on this line and not answered; what an older backend still says finds nothing. */
+    const take = (seq: number): Sent | undefined => {
+      const sent = line.over === undefined ? this.#sent.get(seq) : undefined
+      if (sent !== undefined) this.#sent.delete(seq)
+      return sent
+    }
     return {
       onDone: (seq, result) => {
-        const sent = this.#sent.get(seq)
+        const sent = take(seq)
         if (sent === undefined) return
-        this.#sent.delete(seq)
-        this.#state?.sawGeneration(result.generation)
+        line.state?.sawGeneration(result.generation)
         let output = result.output
         if (sent.prepares !== undefined) {
           const cut = withoutPreparation(output)
-          this.#state?.prepared(sent.prepares, cut.prepared)
+          line.state?.prepared(sent.prepares, cut.prepared)
           output = cut.output
         }
         // A SET that was part of a failed or rolled back (sub)transaction is undone on the backend. Items without settings of their own are
         // the control statements of transactions.
         if (result.txStatus === 'E' || (sent.item.whenLost === 'fail' && sent.item.settings === undefined))
-          this.#state?.forgetSettings()
+          line.state?.forgetSettings()
         else if (
           sent.item.settings !== undefined &&
           sent.item.settings.key !== '' &&
           firstErrorCode(output) !== undefined
         ) {
-          this.#state?.forgetSettings()
+          line.state?.forgetSettings()
         }
         sent.resolve({ output, lsn: result.lsn, txStatus: result.txStatus })
       },
       onFailed: (seq, error) => {
-        const sent = this.#sent.get(seq)
+        const sent = take(seq)
         if (sent === undefined) return
-        this.#sent.delete(seq)
-        this.#state?.forgetSettings()
-        if (sent.prepares !== undefined) this.#state?.prepared(sent.prepares, false)
+        line.state?.forgetSettings()
+        if (sent.prepares !== undefined) line.state?.prepared(sent.prepares, false)
         sent.reject(error)
       },
-      onOutput: (seq, chunk) => this.#sent.get(seq)?.item.onOutput?.(chunk),
+      onOutput: (seq, chunk) => {
+        const sent = line.over === undefined ? this.#sent.get(seq) : undefined
+        if (sent === undefined) return
+        sent.streamed = true
+        return sent.item.onOutput?.(chunk)
+      },
       onLost: (reason) => {
-        this.#lose(reason, true)
+        this.#end(line, reason, true)
       },
     }
   }
 
-  #lose(reason: MirabelleError, tell: boolean): void {
-    if (this.#backend === undefined) return
-    this.#backend = undefined
-    this.#state = undefined
+  /** The line is gone: what was under way fails or waits for the next one. */
+  #end(line: LaneLine, reason: MirabelleError, tell: boolean): void {
+    if (this.#line !== line) return
+    line.end(reason)
+    this.#line = undefined
     this.#term++
+    const wasOpen = this.isOpen
     this.queue.close()
-    this.#beginOutage()
     const under = [...this.#sent.values()]
     this.#sent = new Map()
-    for (const sent of under) {
-      if (sent.item.whenLost === 'fail') {
-        sent.reject(new LaneLost(this.content, 'unknown', `the segment failed over (${reason.message})`))
-      } else this.#orphans.push(sent)
+    for (const sent of under) this.#lose(sent, reason)
+    this.queue.holder?.user.laneLost?.(this.content)
+    if (wasOpen) {
+      this.#options.log.warn(
+        { content: this.content, underWay: under.length, code: reason.code },
+        `lane lost: ${reason.message}`,
+      )
+      if (this.#unavailable === undefined) this.#beginOutage()
+      else this.setUnavailable(this.#unavailable)
     }
-    this.#options.log.warn(
-      { content: this.content, underWay: under.length, code: reason.code },
-      `lane lost: ${reason.message}`,
-    )
     if (tell) this.#options.onLost(this.content, reason)
   }
 
-  async #settleOrphans(backend: LaneBackend): Promise<void> {
+  #lose(sent: Sent, reason: MirabelleError): void {
+    const why = `the segment failed over (${reason.message})`
+    if (sent.item.whenLost === 'fail') sent.reject(new LaneLost(this.content, 'unknown', why))
+    else if (sent.streamed && !sent.item.write) sent.reject(new LaneLost(this.content, 'no', why))
+    else this.#orphans.push(sent)
+  }
+
+  async #settleOrphans(line: LaneLine, backend: LaneBackend): Promise<void> {
+    const writers = this.#orphans.filter((one) => one.item.write)
+    const known =
+      writers.length === 0
+        ? { floor: 0, settled: [] }
+        : await line.during(backend.settled(writers.map((one) => one.seq)))
+    const settled = new Map(known.settled.map((entry) => [entry[0], entry]))
+    // Read after the wait: some may have been cancelled or given up meanwhile.
     const orphans = this.#orphans
     if (orphans.length === 0) return
-    const writers = orphans.filter((one) => one.item.write)
-    const known =
-      writers.length === 0 ? { floor: 0, settled: [] } : await backend.settled(writers.map((one) => one.seq))
-    const settled = new Map(known.settled.map((entry) => [entry[0], entry]))
     this.#orphans = []
     const counts = { answered: 0, again: 0, unknown: 0 }
     for (const orphan of orphans) {
@@ -323,9 +378,11 @@ export class Lane {
         orphan.reject(
           new LaneLost(this.content, 'unknown', 'the outcome of the statement was lost in a failover'),
         )
-      } else if (orphan.item.whenLost === 'rerun') {
+      } else if (orphan.cancelled) {
+        orphan.reject(cancelledByUser())
+      } else if (orphan.item.whenLost === 'rerun' && !orphan.streamed) {
         counts.again++
-        this.#dispatch(orphan)
+        this.#dispatch(line, orphan)
       } else
         orphan.reject(
           new LaneLost(this.content, 'no', 'the statement did not take effect before the failover'),
@@ -358,9 +415,18 @@ export class Lane {
 
   /** Ends the timers (the coordinator stops). */
   close(error: MirabelleError): void {
+    this.#closed = true
     this.detach(error)
     this.setUnavailable(error)
   }
+}
+
+function sentOf(item: LaneItem, resolve: Sent['resolve'], reject: Sent['reject']): Sent {
+  return { item, resolve, reject, seq: 0, prepares: undefined, streamed: false, cancelled: false }
+}
+
+function cancelledByUser(): MirabelleError {
+  return new MirabelleError('cancelled', 'canceling statement due to user request')
 }
 
 function rejected(error: Error): LaneRun {

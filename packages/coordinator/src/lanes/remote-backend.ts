@@ -28,6 +28,11 @@ export interface RemoteOptions {
   readonly silenceTimeoutMs: number
 }
 
+/** A frame is closed when so much is in it, bytes: far below the limit of the transport. */
+const FRAME_BYTES = 4 * 1024 * 1024
+/** The biggest single item, bytes: what no frame can carry is refused here. */
+const ITEM_BYTES = 60 * 1024 * 1024
+
 type DispatchTuple = readonly [number, number, number, number, Uint8Array]
 
 /** Connects to a primary and opens its lane. */
@@ -72,7 +77,7 @@ export async function openRemoteBackend(
         'connection.lost',
         `content ${target.content}: dbid ${target.dbid} closed the lane while it opened`,
       )
-    return new RemoteBackend(connection, answer.generation, options, target)
+    return new RemoteBackend(connection, answer.generation, options, target, events)
   } catch (error) {
     connection.close()
     throw error
@@ -109,16 +114,35 @@ class RemoteBackend implements LaneBackend {
   readonly #connection: Connection
   readonly #options: RemoteOptions
   readonly #target: RemoteTarget
+  readonly #events: BackendEvents
   #batch: DispatchTuple[] = []
+  #batchBytes = 0
 
-  constructor(connection: Connection, generation: number, options: RemoteOptions, target: RemoteTarget) {
+  constructor(
+    connection: Connection,
+    generation: number,
+    options: RemoteOptions,
+    target: RemoteTarget,
+    events: BackendEvents,
+  ) {
     this.#connection = connection
+    this.#events = events
     this.generation = generation
     this.#options = options
     this.#target = target
   }
 
   send(seq: number, bytes: Uint8Array, syncs: number, preambleSyncs: number, stream: boolean): void {
+    if (bytes.byteLength > ITEM_BYTES) {
+      const error = new MirabelleError(
+        'frame.bad',
+        `content ${this.#target.content}: a statement of ${bytes.byteLength} bytes, the limit is ${ITEM_BYTES}: send it in smaller parts`,
+      )
+      this.#options.ports.clock.soon(() => this.#events.onFailed(seq, error))
+      return
+    }
+    if (this.#batchBytes + bytes.byteLength > FRAME_BYTES) this.#flush()
+    this.#batchBytes += bytes.byteLength
     this.#batch.push([seq, syncs, preambleSyncs, stream ? 1 : 0, bytes])
     if (this.#batch.length === 1) this.#options.ports.clock.soon(() => this.#flush())
   }
@@ -126,6 +150,7 @@ class RemoteBackend implements LaneBackend {
   #flush(): void {
     const items = this.#batch
     this.#batch = []
+    this.#batchBytes = 0
     if (items.length > 0) this.#connection.send({ type: 'query.dispatch', items })
   }
 
