@@ -12,3 +12,4 @@ export {
 } from './writers.ts'
 export { LogWatch } from './log-watch.ts'
 export { pause, waitFor } from './wait-for.ts'
+export { describeVerdict, Load, type LoadOptions } from './load.ts'

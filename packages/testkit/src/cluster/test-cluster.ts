@@ -90,8 +90,11 @@ export class TestCluster {
 
   /** Runs a statement on a connection kept for that; made anew when it is lost, but no statement is sent twice. */
   async query<Row extends object = Record<string, unknown>>(sql: string): Promise<Row[]> {
-    this.#client ??= await this.connect()
-    const client = this.#client
+    const client = this.#client ?? (await this.connect())
+    this.#client = client
+    client.once('end', () => {
+      if (this.#client === client) this.#client = undefined
+    })
     try {
       return (await client.query<Row>(sql)).rows
     } catch (error) {

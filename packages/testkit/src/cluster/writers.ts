@@ -27,6 +27,8 @@ export interface WritersOptions {
    * Writer number n uses the n-th, counted round.
    */
   readonly kinds?: readonly WriteKind[]
+  /** Each client of kind `one` keeps to one content (the n-th to n modulo their number), so that none waits for another content. */
+  readonly apart?: boolean
   /** Time between an answer and the next statement, ms. */
   readonly restMs?: number
 }
@@ -107,7 +109,7 @@ export class Writers {
         if (client === undefined) await pause(RETRY_MS)
         continue
       }
-      const ids = Array.from({ length: kind === 'one' ? 1 : 2 * contents }, () => ledger.take())
+      const ids = this.#idsFor(writer, kind)
       const about = { ids, contents: [...new Set(ids.map((id) => contentOf(id, contents)))] }
       const beganAtMs = performance.now()
       let outcome: Outcome = 'acked'
@@ -127,6 +129,14 @@ export class Writers {
       if (restMs > 0 || outcome !== 'acked') await pause(Math.max(restMs, outcome === 'acked' ? 0 : RETRY_MS))
     }
     await client?.end().catch(() => undefined) // it may have died since its last answer
+  }
+
+  #idsFor(writer: number, kind: WriteKind): number[] {
+    const { ledger, contents, apart = false } = this.#options
+    if (kind !== 'one') return Array.from({ length: 2 * contents }, () => ledger.take())
+    let id = ledger.take()
+    while (apart && contentOf(id, contents) !== writer % contents) id = ledger.take()
+    return [id]
   }
 
   async #send(client: pg.Client, kind: WriteKind, ids: readonly number[], writer: number): Promise<void> {

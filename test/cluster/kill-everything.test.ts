@@ -1,0 +1,7 @@
+// `kill -9` of every process of a cluster under load, then `start`. Ten rounds of it: kill-everything.long.test.ts.
+import t from 'tap'
+import { killEverything } from './kill-everything.ts'
+
+t.test('a cluster killed as a whole starts with everything that it acknowledged', async (t) => {
+  await killEverything(t, 2)
+})
