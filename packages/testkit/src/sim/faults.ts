@@ -5,6 +5,7 @@
 import { healthyDisk } from './sim-disk.ts'
 import type { RunningInstance, SimCluster } from './sim-cluster.ts'
 import type { SimHost } from './sim-host.ts'
+import type { SimOperator } from './operator.ts'
 import type { SimRandom } from './sim-random.ts'
 
 /** The kinds of faults and how often each is drawn. */
@@ -17,6 +18,7 @@ const WEIGHTS = {
   killAgent: 1,
   pauseInstance: 5,
   pauseCoordinator: 1,
+  replaceCoordinator: 3,
   power: 2,
   cut: 3,
   cutOneWay: 3,
@@ -53,12 +55,14 @@ export function planFaults(random: SimRandom, count: number, withinMs: number, k
 
 export class Faults {
   readonly #cluster: SimCluster
+  readonly #operator: SimOperator
   readonly #random: SimRandom
   /** Frames of WAL whose bytes are changed on their way. */
   #corrupt = 0
 
-  constructor(cluster: SimCluster, random: SimRandom) {
+  constructor(cluster: SimCluster, operator: SimOperator, random: SimRandom) {
     this.#cluster = cluster
+    this.#operator = operator
     this.#random = random
     const { fabric } = cluster
     const { tap } = fabric
@@ -130,6 +134,26 @@ export class Faults {
         const paused = cluster.coordinator()?.process
         paused?.pause()
         return later(() => paused?.resume())
+      }
+      case 'replaceCoordinator': {
+        // It hangs or is cut off, somebody activates the standby, and then it comes back.
+        const old = cluster.coordinator()?.process
+        if (old === undefined) return
+        const cutOff = random.chance(0.5)
+        const others = hosts.filter((host) => host !== old.host && random.chance(0.7))
+        if (!cutOff) old.pause()
+        else for (const other of others) {
+          fabric.cut(old.host, other)
+          fabric.cut(other, old.host)
+        }
+        world.schedule(random.between(300, 2_000), undefined, () => this.#operator.activate())
+        return later(() => {
+          old.resume()
+          for (const other of others) {
+            fabric.mend(old.host, other)
+            fabric.mend(other, old.host)
+          }
+        })
       }
       case 'power': {
         const host = random.pick(hosts)

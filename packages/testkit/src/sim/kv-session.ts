@@ -111,7 +111,8 @@ export class KvSession {
   }
 
   #own(sql: string, answer: AnswerBuilder): void {
-    if (this.#store.prepared.size > 0) this.#onBesidePrepared(sql)
+    // Reading the catalog needs no lock that a prepared transaction could hold: a coordinator does it first of all.
+    if (this.#store.prepared.size > 0 && !sql.startsWith('get ')) this.#onBesidePrepared(sql)
     const [verb, key, rest] = words(sql)
     if (verb === 'append') {
       this.#change({ op: 'append', key, id: rest })

@@ -19,12 +19,17 @@ export function createSimCatalogStore(access: CatalogAccess): CatalogStore {
     if (text === undefined) throw new MirabelleError('datadir.broken', 'the catalog of the coordinator is empty')
     return JSON.parse(text) as ClusterSnapshot
   }
+  let current: ClusterSnapshot | undefined
   return {
-    load,
+    async load() {
+      current = await load()
+      return current
+    },
     async change(change) {
-      const next = applyChange(await load(), change)
+      const next = applyChange(current ?? (await load()), change)
       const { error } = readAnswer((await access.write(`put ${CATALOG_KEY} ${JSON.stringify(next)}`)).output)
       if (error !== undefined) throw new MirabelleError('internal', `changing the catalog failed with SQLSTATE ${error}`)
+      current = next
     },
   }
 }

@@ -74,7 +74,7 @@ export class SimCluster {
     const catalog = initialCatalog(this.layout)
     const row = catalog.rows.find((one) => one.content === -1 && one.role === 'p') as SegmentRow
     this.world.schedule(20, undefined, () => this.startCoordinator(row, catalog))
-    await this.world.run(() => this.coordinator()?.open === true && this.allOpen(), this.world.nowMs + 60_000)
+    await this.world.run(() => this.coordinator()?.open === true && this.allOpen(), this.world.nowMs + 60_000, 100_000)
   }
 
   /** The acting coordinator that lets clients in; undefined when there is none. */

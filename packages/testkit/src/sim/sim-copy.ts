@@ -52,7 +52,7 @@ export function simCopyFromPeer(process: SimProcess, running: ReadonlyMap<Dbid, 
     }
     for (const { name } of host.files.list(folder)) {
       const file = host.files.file(`${folder}/${name}`)
-      if (file !== undefined) file.durable = file.content.slice()
+      file?.snapshot()()
     }
     return { timeline, history, startLsn: lsn }
   }

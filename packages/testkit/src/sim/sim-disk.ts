@@ -39,7 +39,7 @@ export class SimDisk implements Disk {
     const there = files.file(path)
     if (there === undefined && (mode === 'r' || mode === 'r+')) throw diskError('ENOENT', path)
     const file = there ?? files.make(path)
-    if (mode === 'w+') file.content = new Uint8Array(0)
+    if (mode === 'w+') file.resize(0)
     return new SimFileHandle(this, file, path, mode !== 'r')
   }
 
@@ -57,8 +57,9 @@ export class SimDisk implements Disk {
     await this.take(this.syncMs())
     if (host.disk.failSync) throw diskError('EIO', path)
     const file = host.files.make(path)
-    file.content = bytes
-    file.durable = bytes.slice()
+    file.resize(0)
+    file.write(0, bytes)
+    file.durable = bytes
   }
 
   async list(path: string): Promise<DirEntry[]> {
@@ -161,10 +162,10 @@ class SimFileHandle implements FileHandle {
   async sync(): Promise<void> {
     this.#check()
     // What is written while the sync runs may or may not be covered: it is not.
-    const snapshot = this.#file.content.slice()
+    const makeDurable = this.#file.snapshot()
     await this.#disk.take(this.#disk.syncMs())
     if (this.#disk.host.disk.failSync) throw diskError('EIO', this.#path)
-    this.#file.durable = snapshot
+    makeDurable()
   }
 
   async close(): Promise<void> {

@@ -143,10 +143,12 @@ export class SimEngine implements EnginePort {
     const next = newestTimeline(this.#files, folders) + 1
     const { text } = forkHistory(recovered)
     const history = this.#files.make(`${this.#pgWal}/${historyFileName(next)}`)
-    history.content = new TextEncoder().encode(text)
+    history.resize(0)
+    history.write(0, new TextEncoder().encode(text))
+    const makeDurable = history.snapshot()
     await this.#disk.take(this.#disk.syncMs())
     this.#alive(run)
-    history.durable = history.content.slice()
+    makeDurable()
     // The new timeline begins with a copy of what its parent wrote in this segment.
     const segment = segmentStart(end, SIM_SEGMENT_BYTES)
     const before = walBytes(this.#files, folders, timeline, segment, end, false) ?? new Uint8Array(0)
@@ -359,14 +361,11 @@ export class SimEngine implements EnginePort {
     const end = this.flushLsn()
     const paths = [...this.#unsynced]
     this.#unsynced.clear()
-    const snapshots = paths.map((path) => ({ path, content: this.#files.file(path)?.content.slice() }))
+    const snapshots = paths.map((path) => this.#files.file(path)?.snapshot())
     await this.#disk.take(this.#disk.syncMs())
     this.#alive(run)
     if (host.disk.failSync) throw this.#die(new EngineDied('PANIC: could not fsync WAL: EIO'))
-    for (const { path, content } of snapshots) {
-      const file = this.#files.file(path)
-      if (file !== undefined && content !== undefined) file.durable = content
-    }
+    for (const makeDurable of snapshots) makeDurable?.()
     return end
   }
 

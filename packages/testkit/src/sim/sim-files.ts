@@ -12,21 +12,71 @@ export class SimFile {
   content: Uint8Array
   /** What is durable; undefined = not even the name is. */
   durable: Uint8Array | undefined
+  /** Nothing but zeros lies at or after it. */
+  filled = 0
+  /** Only bytes within it differ from what is durable, when the lengths agree. */
+  #dirtyFrom = Number.POSITIVE_INFINITY
+  #dirtyTo = 0
 
   constructor(content: Uint8Array = new Uint8Array(0)) {
     this.content = content
+    this.filled = content.length
   }
 
   resize(length: number): void {
     if (length === this.content.length) return
-    const grown = new Uint8Array(length)
-    grown.set(this.content.subarray(0, length))
-    this.content = grown
+    const resized = new Uint8Array(length)
+    resized.set(this.content.subarray(0, length))
+    this.content = resized
+    this.filled = Math.min(this.filled, length)
+    this.#dirty(0, length)
   }
 
   write(position: number, bytes: Uint8Array): void {
     if (position + bytes.length > this.content.length) this.resize(position + bytes.length)
     this.content.set(bytes, position)
+    let end = position + bytes.length
+    while (end > this.filled && bytes[end - 1 - position] === 0) end--
+    this.filled = Math.max(this.filled, end)
+    this.#dirty(position, position + bytes.length)
+  }
+
+  /** Zeros from here to the end. */
+  clear(position: number): void {
+    this.content.fill(0, position)
+    this.filled = Math.min(this.filled, position)
+    this.#dirty(position, this.content.length)
+  }
+
+  /** A sync begins: returns what makes durable what is there now. What is written later is not covered. */
+  snapshot(): () => void {
+    const from = Math.min(this.#dirtyFrom, this.content.length)
+    const to = Math.min(this.#dirtyTo, this.content.length)
+    const { length } = this.content
+    const bytes = this.content.slice(from, Math.max(from, to))
+    return () => {
+      if (this.durable?.length !== length) {
+        const resized = new Uint8Array(length)
+        resized.set((this.durable ?? new Uint8Array(0)).subarray(0, length))
+        this.durable = resized
+      }
+      this.durable.set(bytes, from)
+      // Written meanwhile, or nothing: whatever is within the old range may be dirty still.
+      if (this.content.length === length && Buffer.compare(this.content.subarray(from, from + bytes.length), bytes) === 0)
+        this.#cleaned(from, from + bytes.length)
+    }
+  }
+
+  #dirty(from: number, to: number): void {
+    this.#dirtyFrom = Math.min(this.#dirtyFrom, from)
+    this.#dirtyTo = Math.max(this.#dirtyTo, to)
+  }
+
+  #cleaned(from: number, to: number): void {
+    if (this.#dirtyFrom >= from && this.#dirtyTo <= to) {
+      this.#dirtyFrom = Number.POSITIVE_INFINITY
+      this.#dirtyTo = 0
+    } else if (this.#dirtyFrom >= from && this.#dirtyFrom < to) this.#dirtyFrom = to
   }
 }
 
@@ -53,7 +103,8 @@ export class SimFiles {
   place(path: string, content: Uint8Array): void {
     this.makeFolder(parentOf(path))
     const file = this.make(path)
-    file.content = content
+    file.resize(0)
+    file.write(0, content)
     file.durable = content.slice()
   }
 
@@ -123,15 +174,14 @@ export class SimFiles {
   losePower(random: SimRandom): void {
     for (const [path, file] of this.#files) {
       const { content, durable } = file
-      if (durable === undefined) {
-        if (random.chance(0.5)) {
-          this.#files.delete(path)
-          continue
-        }
-        file.durable = new Uint8Array(0)
+      if (durable === undefined && random.chance(0.5)) {
+        this.#files.delete(path)
+        continue
       }
-      file.content = tear(file.durable ?? new Uint8Array(0), content, random)
-      file.durable = file.content.slice()
+      const left = tear(durable ?? new Uint8Array(0), content, random)
+      file.resize(0)
+      file.write(0, left)
+      file.durable = left.slice()
     }
   }
 }

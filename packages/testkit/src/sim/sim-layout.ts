@@ -33,7 +33,8 @@ export function initialCatalog(layout: SimLayout): ClusterSnapshot {
       content,
       role,
       preferredRole: role,
-      mode: 's',
+      // A new pair is in sync when FTS has seen that it is.
+      mode: 'n',
       status: 'u',
       port,
       hostname: host,

@@ -108,8 +108,9 @@ export function walBytes(
   const history = readHistory(files, folders, timeline)
   const start = segmentStart(from, SIM_SEGMENT_BYTES)
   const segments = segmentsOf(files, folders, timeline, history, to, durable, start)
-  const bytes = Buffer.concat(segments)
-  return bytes.length >= to - start ? bytes.subarray(from - start, to - start) : undefined
+  if (segments.length * SIM_SEGMENT_BYTES < to - start) return undefined
+  const bytes = segments.length === 1 ? (segments[0] as Uint8Array) : Buffer.concat(segments)
+  return bytes.subarray(from - start, to - start)
 }
 
 function segmentsOf(
@@ -141,27 +142,20 @@ function bestSegment(
   durable: boolean,
 ): Uint8Array | undefined {
   for (const timeline of [...timelines].reverse()) {
+    const name = walFileName(timeline, start, SIM_SEGMENT_BYTES)
     let best: Uint8Array | undefined
-    let bestLength = 0
+    let bestFilled = 0
     for (const folder of folders) {
-      const file = files.file(`${folder}/${walFileName(timeline, start, SIM_SEGMENT_BYTES)}`)
+      const file = files.file(`${folder}/${name}`)
       const bytes = durable ? file?.durable : file?.content
-      if (bytes?.length !== SIM_SEGMENT_BYTES) continue
-      const length = filled(bytes)
-      if (length > bestLength) {
-        best = bytes
-        bestLength = length
-      }
+      if (file === undefined || bytes?.length !== SIM_SEGMENT_BYTES || bytes[0] === 0) continue
+      if (file.filled <= bestFilled) continue
+      best = bytes
+      bestFilled = file.filled
     }
     if (best !== undefined) return best
   }
   return undefined
-}
-
-function filled(bytes: Uint8Array): number {
-  let length = bytes.length
-  while (length > 0 && bytes[length - 1] === 0) length--
-  return length
 }
 
 /** Writes WAL of a primary into the files of `pg_wal` (page cache only). Returns the paths that were touched. */
@@ -191,7 +185,7 @@ export function clearAfter(files: SimFiles, folder: string, timeline: Timeline, 
     const path = `${folder}/${name}`
     if (parsed.start > segment) files.remove(path)
     else {
-      files.file(path)?.content.fill(0, end - segment)
+      files.file(path)?.clear(end - segment)
       touched.push(path)
     }
   }

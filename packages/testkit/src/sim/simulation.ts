@@ -16,6 +16,8 @@ import { SimFailure, SimWorld } from './sim-world.ts'
 /** After the last fault the cluster must be whole within this simulated time. */
 const HEAL_MS = 60_000
 const MAX_STEPS = 400_000
+/** The cluster counts as whole when it has been so for this time. */
+const STAYS_GOOD_MS = 1_000
 
 export interface SimulationOptions {
   readonly seed: number
@@ -85,8 +87,8 @@ class Simulation {
     }
     this.#cluster = new SimCluster(world, { ...(options.layout ?? defaultLayout), settings }, options.overrides)
     new PromiseWatch(this.#cluster)
-    this.#faults = new Faults(this.#cluster, random.fork())
     this.#operator = new SimOperator(this.#cluster, random.fork())
+    this.#faults = new Faults(this.#cluster, this.#operator, random.fork())
   }
 
   async run(): Promise<void> {
@@ -118,7 +120,7 @@ class Simulation {
   #beginClients(): void {
     const { random } = this.#world
     const contents = [-1, ...Array.from({ length: this.#cluster.layout.contents }, (_, i) => i)]
-    const pauseMs = random.pick([40, 120, 300])
+    const pauseMs = random.pick([60, 150, 400])
     for (let i = 0; i < 3; i++) {
       this.#clients.push(
         new SimClient({
@@ -147,11 +149,14 @@ class Simulation {
   /** The administrator comes until everything is up and in sync. */
   async #heal(): Promise<void> {
     const from = this.#world.nowMs
-    while (!this.#healthy()) {
+    let goodSince = this.#world.nowMs
+    for (;;) {
+      if (!this.#healthy()) goodSince = Number.POSITIVE_INFINITY
+      else if (goodSince === Number.POSITIVE_INFINITY) goodSince = this.#world.nowMs
+      if (this.#world.nowMs - goodSince >= STAYS_GOOD_MS) return
       if (this.#world.nowMs - from > HEAL_MS) throw new SimFailure('liveness', `not healthy again after ${HEAL_MS} ms: ${this.#ailment()}`)
-      this.#operator.tend()
-      const until = this.#world.nowMs + 750
-      await this.#world.run(() => this.#healthy(), until, MAX_STEPS)
+      if (goodSince === Number.POSITIVE_INFINITY) this.#operator.tend()
+      await this.#for(750)
     }
   }
 
@@ -196,7 +201,7 @@ class Simulation {
     for (const row of topology?.rows() ?? []) {
       const mirror = topology?.mirror(row.content)
       const primary = running.get(row.dbid)
-      if (row.role !== 'p' || mirror === undefined || primary === undefined) continue
+      if (row.role !== 'p' || row.mode !== 's' || mirror === undefined || primary === undefined) continue
       const position = primary.engine.position
       if (position === undefined) continue
       const there = recoverWal(
