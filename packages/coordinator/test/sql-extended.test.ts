@@ -166,6 +166,21 @@ t.test('binding the wrong number of parameters and unknown names', async (t) => 
   t.equal(sqlstate(wrong.find((message) => message.type === 'E')), '22P02')
 })
 
+t.test('text that is no UTF-8 is an error of its statement, not the end of the session', async (t) => {
+  const broken = Buffer.from(encodeQuery("SELECT 'x'"))
+  broken[13] = 0xff
+  wire.send(broken)
+  t.equal(sqlstate((await wire.until('Z'))[0]), '22021')
+  wire.send(
+    encodeBind({ statement: 's1\u00e9', parameters: ['1'] }).map((byte) => (byte === 0xc3 ? 0xff : byte)),
+    encodeExecute(),
+    SYNC,
+  )
+  t.equal(sqlstate((await wire.until('Z'))[0]), '22021')
+  wire.send(encodeQuery('SELECT 1'))
+  t.equal(await wire.types(), 'TDCZ')
+})
+
 t.test('a prepared statement lives through a schema change', async (t) => {
   const named = { name: 'live', text: 'SELECT * FROM e WHERE id = $1', values: [1] }
   t.equal(Object.keys((await client.query(named)).rows[0]).length, 3)

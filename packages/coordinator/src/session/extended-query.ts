@@ -24,8 +24,8 @@ import { SqlError } from '../errors.ts'
 import { CollectingSink } from '../execute/sink.ts'
 import { paramsOf, type Bound } from '../execute/statement.ts'
 import { currentDescription, describeText } from './session-actions.ts'
-import { describedRows, describeKey, type Described } from './describe.ts'
-import { runPrepared } from './hot-path.ts'
+import { describedRows, type Described } from './describe.ts'
+import { runRound } from './extended-hot-path.ts'
 import type { Prepared, SessionState } from './session-state.ts'
 import { runStatement } from './run-statement.ts'
 import { endImplicit, failTransaction } from './transaction-actions.ts'
@@ -76,65 +76,21 @@ export class ExtendedQuery {
 
   /** One statement for one content and nothing else: the whole round in one item. Undefined: take the general way. */
   hotPath(): Promise<void> | undefined {
-    const state = this.#state
-    const kept = this.#kept
-    if (this.#skipping || !state.plain || kept.length < 2 || kept.length > 4) return undefined
-    let at = 0
-    let described: Described | undefined
-    let parsed = false
-    if (kept[0]?.type === Frontend.parse) {
-      const fields = readParse(kept[0])
-      if (fields.statement !== '') return undefined
-      described = state.describeCache.find(
-        describeKey(
-          fields.query,
-          fields.parameterTypes,
-          state.view().version,
-          state.settings.forStatements.key,
-        ),
-      )
-      if (described === undefined) return undefined
-      state.prepared.set('', { text: fields.query, types: fields.parameterTypes, described })
-      parsed = true
-      at++
-    }
-    const bind = kept[at++]
-    if (bind?.type !== Frontend.bind) return undefined
-    let describePortal = false
-    if (kept[at]?.type === Frontend.describe) {
-      const target = readDescribe(kept[at] as FrontendMessage)
-      if (target.kind !== 'P' || target.name !== '') return undefined
-      describePortal = true
-      at++
-    }
-    const execute = kept[at++]
-    if (execute?.type !== Frontend.execute || at !== kept.length) return undefined
-    const { portal, maxRows } = readExecute(execute)
-    if (portal !== '' || maxRows !== 0) return undefined
-    const fields = readBind(bind)
-    if (fields.portal !== '') return undefined
-    if (!parsed) {
-      const prepared = state.prepared.get(fields.statement)
-      described = prepared?.described
-      if (
-        described === undefined ||
-        described.version !== state.view().version ||
-        described.settingsKey !== state.settings.forStatements.key
-      )
-        return undefined
-    } else if (fields.statement !== '') return undefined
-    if (described === undefined || fields.parameters.length !== described.types.length) return undefined
-    const bound: Bound = {
-      types: described.types,
-      params: paramsOf(fields),
-      resultFormats: fields.resultFormats,
-    }
-    const running = runPrepared(state, described, bound, bind.bytes, { parsed, describePortal })
-    if (running !== undefined) {
-      this.#clear()
-      this.#portals.clear()
-    }
+    const running = this.#skipping ? undefined : this.#round()
+    if (running === undefined) return undefined
+    this.#clear()
+    this.#portals.clear()
     return running
+  }
+
+  #round(): Promise<void> | undefined {
+    try {
+      return runRound(this.#state, this.#kept)
+    } catch (error) {
+      // A message that cannot be read: the general way says so at its place in the round.
+      if (error instanceof PgError) return undefined
+      throw error
+    }
   }
 
   /** Carries out what is kept. */

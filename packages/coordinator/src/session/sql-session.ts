@@ -89,7 +89,12 @@ export class SqlSession implements FrontSession {
 
   #query(message: FrontendMessage): Promise<void> {
     const state = this.#state
-    const text = readQuery(message)
+    let text: string
+    try {
+      text = readQuery(message)
+    } catch (error) {
+      return this.#run(() => this.#failed(error))
+    }
     if (this.#extended.pending)
       return this.#run(() => this.#extended.process('flush').then(() => this.#simple(text)))
     if (state.plain && state.own('statement_timeout') === 0) {
