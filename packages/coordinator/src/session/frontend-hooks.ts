@@ -1,6 +1,5 @@
 /** What sessions need from the coordinator around them. The coordinator actor plugs these in. */
 import type { Settings } from '@mirabelle/messages'
-import type { LaneUser } from '../lanes/lane-queue.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import type { Ports } from '@mirabelle/runtime'
 
@@ -25,6 +24,3 @@ export interface FrontendOptions {
   /** Name of the superuser that initdb made: its sessions need no role switch. */
   readonly superuser: string
 }
-
-/** Who holds the coordinator's lane, as `Dispatcher.runUrgent` tells it. */
-export type Preemptible = LaneUser | undefined
