@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cloneTemplate, createEngine, createTemplate, type EnginePort } from '@mirabelle/engine'
-import type { Assignment, MirabelleError, Role } from '@mirabelle/messages'
+import type { Assignment, Message, MirabelleError, Role } from '@mirabelle/messages'
 import {
   openLogger,
   realClock,
@@ -101,13 +101,13 @@ export async function unlessEnded<T>(one: Started, wait: Promise<T>): Promise<T>
   return await Promise.race([wait, fails])
 }
 
-/** Asks until the answer satisfies, or throws after 30 s. */
+/** Asks until the answer satisfies, or throws after 60 s. */
 export async function until<T>(
   ask: () => T | Promise<T>,
   good: (answer: T) => boolean,
   what: string,
 ): Promise<T> {
-  const end = performance.now() + 30_000
+  const end = performance.now() + 60_000
   for (;;) {
     const answer = await ask()
     if (good(answer)) return answer
@@ -149,4 +149,21 @@ export function watchingCopies(ports: Ports, watch: (connection: Connection) => 
     return connection
   }
   return { ...ports, network: { listen: (...args) => network.listen(...args), connect } }
+}
+
+/** Looks at the requests of a connection, before they are sent and after they are answered. */
+export function watchRequests(
+  connection: Connection,
+  watch: { readonly before?: () => void; readonly after?: (reply: Message) => void },
+): void {
+  const request = connection.request.bind(connection) as (
+    message: never,
+    timeoutMs: number,
+  ) => Promise<Message>
+  connection.request = (async (message: never, timeoutMs: number) => {
+    watch.before?.()
+    const reply = await request(message, timeoutMs)
+    watch.after?.(reply)
+    return reply
+  }) as Connection['request']
 }
