@@ -3,7 +3,7 @@
  * Made by the agent for each instance that it knows; lives as long as the agent. The machine decides what is possible, this file does it.
  */
 import { MirabelleError, type AgentInstanceRow, type Assignment } from '@mirabelle/messages'
-import { createDecider, type Decider, type Ports } from '@mirabelle/runtime'
+import { createDecider, type Decider, type Disk, type Ports } from '@mirabelle/runtime'
 import { instanceLogFile } from './agent-config.ts'
 import { instanceViewMachine } from './instance-view.machine.ts'
 import type { Processes, ProcessExit, WatchedProcess } from './process-port.ts'
@@ -11,6 +11,8 @@ import type { Processes, ProcessExit, WatchedProcess } from './process-port.ts'
 /** How long an orderly stop may take before the process is killed. */
 const STOP_LIMIT_MS = { smart: 60_000, fast: 10_000, immediate: 0 } as const
 const EXIT_LIMIT_MS = 5_000
+/** So much of an instance's log is looked at for its last words, bytes. */
+const LOG_TAIL_BYTES = 4_096
 
 export type StopMode = keyof typeof STOP_LIMIT_MS
 
@@ -30,8 +32,12 @@ export class InstanceKeeper {
   readonly #decider: Decider<typeof instanceViewMachine>
   #assignment: Assignment
   #process: WatchedProcess | undefined
-  /** Starts and stops one after the other; fencing does not wait. */
+  /** Starts and stops one after the other; fencing waits only for a spawn under way. */
   #last: Promise<unknown> = Promise.resolve()
+  #starting: Promise<unknown> | undefined
+  /** How often it was fenced: a start that was asked for before does not come after. */
+  #fences = 0
+  #lastError: string | null = null
 
   constructor(assignment: Assignment, options: KeeperOptions) {
     this.#assignment = assignment
@@ -54,7 +60,7 @@ export class InstanceKeeper {
   }
   row(): AgentInstanceRow {
     const { dbid, content, datadir } = this.#assignment
-    return { dbid, content, pid: this.pid, state: this.#decider.state, datadir }
+    return { dbid, content, pid: this.pid, state: this.#decider.state, datadir, lastError: this.#lastError }
   }
 
   /** A process of an earlier agent was found. */
@@ -65,33 +71,49 @@ export class InstanceKeeper {
 
   /** Starts the process with the assignment; one that runs already is left as it is. Resolves with its pid. */
   start(assignment: Assignment): Promise<number> {
+    const fences = this.#fences
     return this.#serial(async () => {
       if (this.#process !== undefined) return this.#process.pid
-      this.#assignment = assignment
-      const { ports, processes, instanceScript, hostDir } = this.#options
-      const startFile = `${assignment.datadir}/start.json`
-      if (!(await ports.disk.exists(assignment.datadir))) {
-        throw new MirabelleError(
-          'datadir.broken',
-          `dbid ${assignment.dbid}: the folder ${assignment.datadir} does not exist`,
-        )
-      }
-      await ports.disk.writeFileDurable(startFile, `${JSON.stringify(assignment, null, 2)}\n`)
-      this.#decider.dispatch({ type: 'START' })
-      try {
-        const process = await processes.spawn(
-          instanceScript,
-          ['--host-dir', hostDir, '--start', startFile],
-          instanceLogFile(assignment.datadir),
-        )
-        this.#decider.dispatch({ type: 'SPAWNED' })
-        this.#watch(process)
-        return process.pid
-      } catch (error) {
-        this.#decider.dispatch({ type: 'EXITED' })
-        throw error
-      }
+      const starting = this.#start(assignment, fences)
+      this.#starting = starting.catch(() => undefined) // told to the one who asked
+      return starting.finally(() => {
+        this.#starting = undefined
+      })
     })
+  }
+
+  async #start(assignment: Assignment, fences: number): Promise<number> {
+    this.#assignment = assignment
+    const { ports, processes, instanceScript, hostDir } = this.#options
+    const startFile = `${assignment.datadir}/start.json`
+    if (!(await ports.disk.exists(assignment.datadir))) {
+      throw new MirabelleError(
+        'datadir.broken',
+        `dbid ${assignment.dbid}: the folder ${assignment.datadir} does not exist`,
+      )
+    }
+    await ports.disk.writeFileDurable(startFile, `${JSON.stringify(assignment, null, 2)}\n`)
+    if (fences !== this.#fences) {
+      throw new MirabelleError(
+        'busy',
+        `dbid ${assignment.dbid}: it was fenced while it was to start; start it again if it should run`,
+      )
+    }
+    this.#lastError = null
+    this.#decider.dispatch({ type: 'START' })
+    try {
+      const process = await processes.spawn(
+        instanceScript,
+        ['--host-dir', hostDir, '--start', startFile],
+        instanceLogFile(assignment.datadir),
+      )
+      this.#decider.dispatch({ type: 'SPAWNED' })
+      this.#watch(process)
+      return process.pid
+    } catch (error) {
+      this.#decider.dispatch({ type: 'EXITED' })
+      throw error
+    }
   }
 
   /** Stops the process: asks it first unless the mode is immediate, kills it after the limit. Resolves with whether one ran. */
@@ -118,8 +140,10 @@ export class InstanceKeeper {
     })
   }
 
-  /** Kills the process at once, whatever else is under way. Resolves when it is gone. */
+  /** Kills the process at once, whatever else is under way, and voids the starts that were asked for before. Resolves when it is gone. */
   async fence(): Promise<boolean> {
+    this.#fences++
+    await this.#starting
     const process = this.#process
     if (process === undefined) return false
     this.#decider.dispatch({ type: 'FENCE' })
@@ -155,12 +179,42 @@ export class InstanceKeeper {
       this.#process = undefined
       this.#decider.dispatch({ type: 'EXITED' })
       this.#options.onExit(this, process.pid, exit)
+      if (exit.code !== null && exit.code !== 0) void this.#readLastError(exit.code)
     })
+  }
+
+  /** What the process said last is why it ended. */
+  async #readLastError(code: number): Promise<void> {
+    const { ports } = this.#options
+    const { dbid, content, datadir } = this.#assignment
+    const path = instanceLogFile(datadir)
+    let said = ''
+    try {
+      said = await lastLine(ports.disk, path)
+    } catch (error) {
+      ports.log.warn({ dbid, err: error }, `${path} cannot be read`)
+    }
+    const reason = said === '' ? `exit status ${code}, see ${path}` : said
+    if (this.#process === undefined) this.#lastError = reason
+    ports.log.error({ dbid, content, code }, `the instance ended: ${reason}`)
   }
 
   #serial<T>(task: () => Promise<T>): Promise<T> {
     const done = this.#last.then(task)
     this.#last = done.catch(() => undefined) // told to the one who asked
     return done
+  }
+}
+
+/** The last line of a log that says something. */
+async function lastLine(disk: Disk, path: string): Promise<string> {
+  const file = await disk.open(path, 'r')
+  try {
+    const size = await file.size()
+    const length = Math.min(size, LOG_TAIL_BYTES)
+    const text = Buffer.from(await file.read(size - length, length)).toString('utf8')
+    return text.trimEnd().split('\n').at(-1)?.trim() ?? ''
+  } finally {
+    await file.close()
   }
 }

@@ -1,6 +1,6 @@
 /** The process port: how the agent starts, watches and ends processes. */
 import { spawn } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { ENGINE_PROCESS_OPTIONS } from '@mirabelle/engine'
 import type { Clock } from '@mirabelle/runtime'
 
@@ -28,10 +28,22 @@ const ADOPTED_POLL_MS = 50
 function alive(pid: number): boolean {
   try {
     process.kill(pid, 0)
-    return true
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
+  return !ended(pid)
+}
+
+/** True for a process that has ended and waits for a parent that does not look (Linux; false where that cannot be known). */
+function ended(pid: number): boolean {
+  let stat: string
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+  } catch {
+    return false // no /proc here, or gone between: the next look tells
+  }
+  const state = stat[stat.lastIndexOf(')') + 2]
+  return state === 'Z' || state === 'X'
 }
 
 function kill(pid: number, signal: NodeJS.Signals): void {
@@ -53,8 +65,10 @@ export function realProcesses(clock: Clock): Processes {
         env: { ...process.env, ...ENGINE_PROCESS_OPTIONS.env },
       })
       closeSync(log)
+      let gone = false
       const exited = new Promise<ProcessExit>((resolve) => {
         child.once('exit', (code, signal) => {
+          gone = true
           resolve({ code, signal })
         })
       })
@@ -63,20 +77,37 @@ export function realProcesses(clock: Clock): Processes {
         child.once('spawn', () => {
           const pid = child.pid as number
           child.unref()
-          resolve({ pid, exited, kill: (signal) => kill(pid, signal) })
+          // The number of a process that is gone may belong to another one.
+          resolve({
+            pid,
+            exited,
+            kill: (signal) => {
+              if (!gone) kill(pid, signal)
+            },
+          })
         })
       })
     },
     adopt(pid) {
       if (!alive(pid)) return undefined
+      let gone = false
       const exited = new Promise<ProcessExit>((resolve) => {
         const look = () => {
           if (alive(pid)) clock.setTimer(ADOPTED_POLL_MS, look)
-          else resolve({ code: null, signal: null })
+          else {
+            gone = true
+            resolve({ code: null, signal: null })
+          }
         }
         clock.setTimer(ADOPTED_POLL_MS, look)
       })
-      return { pid, exited, kill: (signal) => kill(pid, signal) }
+      return {
+        pid,
+        exited,
+        kill: (signal) => {
+          if (!gone) kill(pid, signal)
+        },
+      }
     },
   }
 }

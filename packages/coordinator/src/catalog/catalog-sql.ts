@@ -68,9 +68,9 @@ export function changeSql(change: CatalogChange): string {
   return atomically(statements)
 }
 
-/** Several statements of one simple query are one transaction. */
+/** Several statements of one simple query are one transaction. An explicit BEGIN would stay open when one of them fails. */
 function atomically(statements: readonly string[]): string {
-  return `BEGIN; ${statements.join('; ')}; COMMIT`
+  return statements.join('; ')
 }
 
 /** Reads the whole snapshot as one JSON text. */

@@ -27,6 +27,28 @@ export interface StateSources {
   readonly version: string
 }
 
+/** What the agents say of the ends of these instances, by dbid: nothing for those that did not fail or whose agent is silent. */
+async function lastWords(
+  silentRows: readonly SegmentRow[],
+  sources: StateSources,
+): Promise<ReadonlyMap<number, string>> {
+  const words = new Map<number, string>()
+  const hosts = [...new Set(silentRows.map((row) => row.hostname))]
+  await Promise.all(
+    hosts.map(async (hostname) => {
+      try {
+        const { instances } = await sources.links
+          .agent(hostname)
+          .request({ type: 'agent.status' }, STATUS_TIMEOUT_MS)
+        for (const { dbid, lastError } of instances) if (lastError !== null) words.set(dbid, lastError)
+      } catch {
+        return // a host that is out of reach says nothing
+      }
+    }),
+  )
+  return words
+}
+
 /** The state of one instance, or null when it does not answer. */
 async function statusOf(row: SegmentRow, sources: StateSources): Promise<Status | null> {
   if (row.dbid === sources.ownDbid) return sources.ownStatus()
@@ -42,6 +64,7 @@ function stateRow(
   status: Status | null,
   replication: ReplicationRow | null,
   now: number,
+  lastWord: string,
 ): InstanceStateRow {
   return {
     dbid: row.dbid,
@@ -62,20 +85,24 @@ function stateRow(
     sync_rep: status?.syncRep ?? null,
     rss_bytes: status?.rssBytes ?? null,
     uptime_s: status === null ? null : Math.max(0, Math.round((now - status.startedAt) / 1000)),
-    detail: status?.detail ?? '',
+    detail: status?.detail ?? lastWord,
     replication,
   }
 }
 
-/** Everything, asked in parallel; takes at most STATUS_TIMEOUT_MS. */
+/** Everything, asked in parallel; takes at most twice STATUS_TIMEOUT_MS. */
 export async function collectInstances(sources: StateSources): Promise<InstanceStateRow[]> {
   const rows = sources.topology.rows()
   const statuses = await Promise.all(rows.map((row) => statusOf(row, sources)))
+  const words = await lastWords(
+    rows.filter((_row, i) => statuses[i] === null),
+    sources,
+  )
   const now = sources.clock.now()
   return rows.map((row, i) => {
     const replication =
       statuses[i]?.replication.find((stream) => stream.dbid === sources.topology.peerOf(row)?.dbid) ?? null
-    return stateRow(row, statuses[i] ?? null, replication, now)
+    return stateRow(row, statuses[i] ?? null, replication, now, words.get(row.dbid) ?? '')
   })
 }
 
@@ -96,8 +123,9 @@ export function problemsOf(
   const problems: string[] = []
   for (const row of instances.filter((one) => one.content >= 0)) {
     const who = `dbid ${row.dbid} (content ${row.content}, ${row.host}:${row.port})`
-    if (row.status === 'd') problems.push(`${who} is marked down: run "mirabelle recover"`)
-    else if (row.pid === null) problems.push(`${who} does not answer: run "mirabelle start"`)
+    const why = row.pid === null && row.detail !== '' ? ` (it ended: ${row.detail})` : ''
+    if (row.status === 'd') problems.push(`${who} is marked down${why}: run "mirabelle recover"`)
+    else if (row.pid === null) problems.push(`${who} does not answer${why}: run "mirabelle start"`)
     if (row.role !== row.preferred_role && row.role === 'p')
       problems.push(`${who} acts as primary but is preferred as mirror`)
     if (

@@ -163,6 +163,8 @@ export interface AgentInstanceRow {
   readonly pid: number | null
   readonly state: string
   readonly datadir: string
+  /** Why its last process ended, in its own words; null when it did not fail. */
+  readonly lastError: string | null
 }
 
 /** One row of `mirabelle state`. LSNs are formatted; null = could not be asked. */

@@ -1,0 +1,46 @@
+/** Processes that do what a test says. */
+import type { ProcessExit, Processes, WatchedProcess } from '@mirabelle/agent'
+
+export interface FakeProcess extends WatchedProcess {
+  readonly signals: string[]
+  end(exit: ProcessExit): void
+}
+
+export class FakeProcesses implements Processes {
+  readonly made: FakeProcess[] = []
+  /** A spawn waits for this. */
+  gate: Promise<void> = Promise.resolve()
+  failure: Error | undefined
+  /** A process that cannot be ended by a signal. */
+  immortal = false
+  #pid = 1_000_000
+
+  async spawn(): Promise<WatchedProcess> {
+    await this.gate
+    if (this.failure !== undefined) throw this.failure
+    return this.#make(++this.#pid)
+  }
+  adopt(pid: number): WatchedProcess {
+    return this.#make(pid)
+  }
+
+  #make(pid: number): FakeProcess {
+    const signals: string[] = []
+    let end: (exit: ProcessExit) => void = () => {}
+    const exited = new Promise<ProcessExit>((resolve) => {
+      end = resolve
+    })
+    const process: FakeProcess = {
+      pid,
+      exited,
+      signals,
+      end,
+      kill: (signal) => {
+        signals.push(signal)
+        if (!this.immortal) end({ code: null, signal })
+      },
+    }
+    this.made.push(process)
+    return process
+  }
+}
