@@ -90,11 +90,8 @@ export class TestCluster {
 
   /** Runs a statement on a connection kept for that; made anew when it is lost, but no statement is sent twice. */
   async query<Row extends object = Record<string, unknown>>(sql: string): Promise<Row[]> {
-    const client = this.#client ?? (await this.connect())
-    this.#client = client
-    client.once('end', () => {
-      if (this.#client === client) this.#client = undefined
-    })
+    this.#client ??= await this.#connectToAsk()
+    const client = this.#client
     try {
       return (await client.query<Row>(sql)).rows
     } catch (error) {
@@ -102,6 +99,14 @@ export class TestCluster {
       client.end().catch(() => undefined) // lost, or fit for nothing more
       throw error
     }
+  }
+
+  async #connectToAsk(): Promise<pg.Client> {
+    const client = await this.connect()
+    client.once('end', () => {
+      if (this.#client === client) this.#client = undefined
+    })
+    return client
   }
 
   /** gp_segment_configuration in the order of dbid. */
