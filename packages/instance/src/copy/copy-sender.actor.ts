@@ -5,53 +5,23 @@
  * it, leaves, or says nothing for too long; WAL that the copy needs is kept until its walreceiver has had time to connect; nothing
  * outside the listed files can be read; the main thread works in slices of less than a millisecond.
  */
-import type { BackupEntry } from '@mirabelle/engine'
-import {
-  formatLsn,
-  MirabelleError,
-  type Content,
-  type Dbid,
-  type Epoch,
-  type Lsn,
-  type Timeline,
-} from '@mirabelle/messages'
-import type { Clock, Connection, Disk, Hello, Logger, Timer } from '@mirabelle/runtime'
+import { formatLsn, MirabelleError, type Lsn } from '@mirabelle/messages'
+import type { Connection, Hello, Timer } from '@mirabelle/runtime'
+import type { CopyConnection, CopyHost, CopySenderOptions } from './copy-host.ts'
 import { CopySession } from './copy-session.ts'
-import type { Quietly } from './online-backup.ts'
 
 /** How long WAL is kept for a copy after its connection has ended: its walreceiver has to start meanwhile, ms. */
 const PIN_AFTER_MS = 300_000
 /** Connections at a time: one copies, others are told that it does. */
 const MAX_CONNECTIONS = 16
 
-export interface CopySenderOptions {
-  readonly clock: Clock
-  readonly disk: Disk
-  readonly log: Logger
-  readonly identity: { readonly content: Content; readonly dbid: Dbid }
-  readonly epoch: () => Epoch
-  /** PostgreSQL's data directory. */
-  readonly pgdata: string
-  /** Runs SQL of the instance's own in a quiet moment; false when there was none. */
-  readonly quietly: Quietly
-  /** Makes WAL durable. */
-  readonly syncWal: () => Promise<Lsn>
-  readonly timeline: () => Timeline
-  /** End of the WAL that is written. */
-  readonly endLsn: () => Lsn
-  /** Content of a timeline's history file, if it is there. */
-  readonly readHistory: (timeline: Timeline) => Promise<Uint8Array | undefined>
-  /** What belongs into a copy of `pgdata`; default: `listBackup` of the engine. */
-  readonly list?: (pgdata: string) => Promise<readonly BackupEntry[]>
-}
-
-export class CopySender {
+export class CopySender implements CopyHost {
   readonly options: CopySenderOptions
   readonly #sessions = new Set<CopySession>()
   /** WAL from here on is needed; the lowest counts. */
-  readonly #pins = new Map<CopySession, Lsn>()
+  readonly #pins = new Map<CopyConnection, Lsn>()
   readonly #timers = new Set<Timer>()
-  #busy: CopySession | undefined
+  #busy: CopyConnection | undefined
   #closed = false
 
   constructor(options: CopySenderOptions) {
@@ -94,7 +64,7 @@ export class CopySender {
   }
 
   /** One at a time: throws `copy.busy`. */
-  occupy(session: CopySession): void {
+  occupy(session: CopyConnection): void {
     const busy = this.#busy
     if (busy !== undefined) {
       throw new MirabelleError(
@@ -106,17 +76,17 @@ export class CopySender {
   }
 
   /** The session's backup has ended in PostgreSQL (or never began). */
-  vacate(session: CopySession): void {
+  vacate(session: CopyConnection): void {
     if (this.#busy === session) this.#busy = undefined
   }
 
-  pin(session: CopySession, lsn: Lsn): void {
+  pin(session: CopyConnection, lsn: Lsn): void {
     this.#pins.set(session, lsn)
   }
 
   /** The session's connection is closed. */
-  left(session: CopySession): void {
-    this.#sessions.delete(session)
+  left(session: CopyConnection): void {
+    this.#sessions.delete(session as CopySession)
     if (!session.complete || this.#closed) {
       this.#pins.delete(session)
       return

@@ -7,7 +7,7 @@
 import { listBackup } from '@mirabelle/engine'
 import { formatLsn, MirabelleError, type Lsn, type Message, type MessageOf } from '@mirabelle/messages'
 import type { Connection, Hello, Responder, Timer } from '@mirabelle/runtime'
-import type { CopySender } from './copy-sender.actor.ts'
+import type { CopyConnection, CopyHost } from './copy-host.ts'
 import { beginBackup, endBackup, type OnlineBackupOptions } from './online-backup.ts'
 import { SourceFiles } from './source-files.ts'
 
@@ -25,11 +25,11 @@ const FOLDER_MODE = 0o700
 
 let copies = 0
 
-export class CopySession {
+export class CopySession implements CopyConnection {
   readonly hello: Hello
   /** The backup was ended in good order: the copy is whole. */
   complete = false
-  readonly #sender: CopySender
+  readonly #sender: CopyHost
   readonly #connection: Connection
   readonly #files: SourceFiles
   readonly #paths = new Set<string>()
@@ -41,7 +41,7 @@ export class CopySession {
   #startedAt = 0
   #sentBytes = 0
 
-  constructor(sender: CopySender, connection: Connection, hello: Hello) {
+  constructor(sender: CopyHost, connection: Connection, hello: Hello) {
     this.#sender = sender
     this.#connection = connection
     this.hello = hello
