@@ -2,6 +2,7 @@
  * The one backend session of the stand-in engine: understands the few SQL texts that lanes and distributed transactions send, and a tiny language of
  * its own (`put K V`, `get K`, `append LIST ID`, `list LIST`). Made at each start of a primary. No I/O: what it writes it returns as records.
  */
+import { CATALOG_KEY } from './sim-catalog-store.ts'
 import { frontendQueries, answerBuilder, type AnswerBuilder } from './pg-bytes.ts'
 import type { KvChange, KvRecord, KvStore } from './kv-store.ts'
 
@@ -111,9 +112,9 @@ export class KvSession {
   }
 
   #own(sql: string, answer: AnswerBuilder): void {
-    // Reading the catalog needs no lock that a prepared transaction could hold: a coordinator does it first of all.
-    if (this.#store.prepared.size > 0 && !sql.startsWith('get ')) this.#onBesidePrepared(sql)
     const [verb, key, rest] = words(sql)
+    // The coordinator reads and writes its catalog before it resolves anything: no transaction of a client locks those tables.
+    if (this.#store.prepared.size > 0 && key !== CATALOG_KEY) this.#onBesidePrepared(sql)
     if (verb === 'append') {
       this.#change({ op: 'append', key, id: rest })
       answer.complete('INSERT 0 1')

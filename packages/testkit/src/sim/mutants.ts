@@ -149,7 +149,7 @@ export const mutants: readonly Mutant[] = [
     bug: 'a lane opens without looking for prepared transactions',
     plant: () => ({
       engine: (engine) => {
-        rewriteSql(engine, /pg_prepared_xacts/, 'list nothing.0')
+        rewriteSql(engine, /pg_prepared_xacts/, 'get nothing')
         return engine
       },
     }),
@@ -159,7 +159,7 @@ export const mutants: readonly Mutant[] = [
     bug: 'a prepared transaction is rolled back although another participant has committed it',
     plant: () => ({
       engine: (engine) => {
-        rewriteSql(engine, /SELECT gid FROM pg_catalog\.dtx_committed/, 'list nothing.0')
+        rewriteSql(engine, /SELECT gid FROM pg_catalog\.dtx_committed/, 'get nothing')
         return engine
       },
     }),

@@ -65,7 +65,7 @@ export class SimWorld {
   }
 
   /** Runs events until `done` says so, no event is left, or time would pass `untilMs`. Rejects with the first failure. */
-  run(done: () => boolean, untilMs = Number.POSITIVE_INFINITY, maxSteps = 2_000_000): Promise<void> {
+  run(done: () => boolean, untilMs = Number.POSITIVE_INFINITY, maxSteps = 200_000): Promise<void> {
     const lastStep = this.steps + maxSteps
     return new Promise((resolve, reject) => {
       const turn = (): void => {

@@ -15,7 +15,7 @@ import { SimFailure, SimWorld } from './sim-world.ts'
 
 /** After the last fault the cluster must be whole within this simulated time. */
 const HEAL_MS = 60_000
-const MAX_STEPS = 400_000
+const MAX_STEPS = 100_000
 /** The cluster counts as whole when it has been so for this time. */
 const STAYS_GOOD_MS = 1_000
 
