@@ -37,7 +37,10 @@ export async function planLocalCluster(
     const agents = options.hosts
     const coordinatorPort =
       options.port === 0 ? basePort + agents : (options.port ?? (await firstFree(DEFAULT_PORT)))
-    const plan = planCluster(describe(options, basePort, coordinatorPort))
+    // On one address with the coordinator; what another cluster uses beside a free port must not end the search.
+    const standbyPort =
+      options.standby && options.port !== 0 ? await firstFree(coordinatorPort + 1) : undefined
+    const plan = planCluster(describe(options, basePort, coordinatorPort, standbyPort))
     const taken = await firstTaken(plan)
     if (taken === undefined) return plan
     if (options.basePort !== undefined)
@@ -46,7 +49,12 @@ export async function planLocalCluster(
   throw new CliError('no free range of ports was found: name one with --base-port')
 }
 
-function describe(options: LocalOptions, basePort: number, coordinatorPort: number): ClusterDescription {
+function describe(
+  options: LocalOptions,
+  basePort: number,
+  coordinatorPort: number,
+  standbyPort: number | undefined,
+): ClusterDescription {
   const hosts = Array.from({ length: options.hosts }, (_, i): PlacementHost => {
     const name = `host${i + 1}`
     return {
@@ -65,6 +73,7 @@ function describe(options: LocalOptions, basePort: number, coordinatorPort: numb
     coordinatorPort,
     force: options.hosts === 1,
     ...(options.standby ? { standbyHost: `host${Math.min(2, options.hosts)}` } : {}),
+    ...(standbyPort === undefined ? {} : { standbyPort }),
   }
 }
 
@@ -78,8 +87,8 @@ async function firstTaken(plan: ClusterPlan): Promise<number | undefined> {
 }
 
 async function firstFree(from: number): Promise<number> {
-  for (let port = from; port < from + 1000; port += 1) if (await isFree(port)) return port
-  throw new CliError(`no port from ${from} to ${from + 999} is free: name one with --port`)
+  for (let port = from; port < Math.min(from + 1000, 65_536); port += 1) if (await isFree(port)) return port
+  throw new CliError(`no port from ${from} on is free: name one with --port`)
 }
 
 /** True when nobody listens on the port now. */
