@@ -1,0 +1,246 @@
+import t from 'tap'
+import { MirabelleError, type InstanceStateRow, type Message, type SegmentRow } from '@mirabelle/messages'
+import type { Hello } from '@mirabelle/runtime'
+import { startInstances, recoverInstances, markStandby, type AdminSources } from '../src/ha/cluster-admin.ts'
+import { problemsOf, type StateSources } from '../src/ha/cluster-state.ts'
+import { PeerLink } from '../src/ha/peer-links.ts'
+import { SegmentLinks } from '../src/ha/segment-links.ts'
+import { Topology } from '../src/ha/topology.ts'
+import { FakeNetwork } from './support/fake-network.ts'
+import { fakePorts, silent } from './support/fake-ports.ts'
+import { ManualClock, settle } from './support/manual-clock.ts'
+
+const row = (dbid: number, content: number, role: 'p' | 'm', over: Partial<SegmentRow> = {}): SegmentRow => ({
+  dbid,
+  content,
+  role,
+  preferredRole: role,
+  mode: 's',
+  status: 'u',
+  port: 7000 + dbid,
+  hostname: dbid === 3 ? 'far' : 'near',
+  address: '127.0.0.1',
+  datadir: `/data/${dbid}`,
+  endpoint: { addresses: ['127.0.0.1'], port: 8000 + dbid },
+  ...over,
+})
+
+const NEAR = 9001
+const FAR = 9002
+
+function setUp(rows: readonly SegmentRow[]) {
+  const clock = new ManualClock()
+  const network = new FakeNetwork(clock)
+  const ports = fakePorts(clock, { network })
+  const topology = new Topology(
+    {
+      clusterId: 'c',
+      epoch: 1,
+      mirroring: 'group',
+      rows,
+      hosts: [
+        { hostname: 'near', agent: { addresses: ['127.0.0.1'], port: NEAR } },
+        { hostname: 'far', agent: { addresses: ['127.0.0.1'], port: FAR } },
+      ],
+      settings: {},
+    },
+    { load: () => Promise.reject(new Error('unused')), change: () => Promise.resolve() },
+  )
+  const lost: string[] = []
+  const links = new SegmentLinks({
+    ports,
+    topology,
+    hello: () => ({}) as Hello,
+    onDeath() {},
+    onInstanceLost: (dbid, reason) => lost.push(`${dbid} ${reason.code}`),
+  })
+  const admin: AdminSources = { topology, links, fts: () => undefined, clock, log: silent, ownDbid: 1 }
+  return { clock, network, ports, topology, links, admin, lost }
+}
+
+t.test('a link is made once, made again after a loss, and refuses after its close', async (t) => {
+  const { network, ports, clock } = setUp([])
+  network.answers.set(1, () => ({ type: 'ok' }))
+  const lost: string[] = []
+  const link = new PeerLink({
+    ports,
+    name: 'peer',
+    endpoint: { addresses: ['127.0.0.1'], port: 1 },
+    hello: () => ({}) as Hello,
+    silenceTimeoutMs: 0,
+    onLost: (reason) => lost.push(reason.code),
+  })
+  const ask = () => link.request({ type: 'cluster.probe' }, 100)
+  await Promise.all([ask(), ask()])
+  t.equal(network.connections.length, 1)
+  network.connections[0]?.cut()
+  await settle()
+  t.same(lost, ['connection.lost'])
+  t.notOk(link.connected)
+  await ask()
+  t.equal(network.connections.length, 2)
+  link.close()
+  await settle()
+  t.equal(lost.length, 1, 'an own close is no loss')
+  await t.rejects(ask(), { code: 'connection.lost' })
+  t.equal(clock.pending, 0)
+})
+
+t.test('an instance that gives no answer in time gets a new connection', async (t) => {
+  const primary = row(2, 0, 'p')
+  const { network, links, clock } = setUp([primary])
+  network.answers.set(8002, () => undefined)
+  const refused = t.rejects(links.probe(primary, 100), { code: 'timeout' })
+  await clock.advance(200)
+  await refused
+  t.ok(network.connections[0]?.closed)
+  network.answers.set(8002, () => new MirabelleError('not.ready', 'starting'))
+  await t.rejects(links.probe(primary, 100), { code: 'not.ready' })
+  t.equal(network.connections.length, 2)
+  t.notOk(network.connections[1]?.closed, 'an answer, even a refusal, proves the connection')
+})
+
+t.test('start skips what is marked down, and a host out of reach fails alone', async (t) => {
+  const { network, admin } = setUp([
+    row(1, -1, 'p'),
+    row(2, 0, 'p'),
+    row(3, 0, 'm'),
+    row(4, 1, 'm', { status: 'd' }),
+  ])
+  network.answers.set(NEAR, (message) =>
+    message.type === 'agent.start'
+      ? { type: 'agent.started', dbid: message.assignment.dbid, pid: 42 }
+      : undefined,
+  )
+  const results = await startInstances(admin)
+  t.same(
+    results.map(({ dbid, outcome }) => [dbid, outcome]),
+    [
+      [2, 'done'],
+      [3, 'failed'],
+      [4, 'skipped'],
+    ],
+  )
+  t.match(results[1]?.message, /nobody at 9002/)
+  t.match(results[2]?.message, /mirabelle recover/)
+})
+
+const request = { type: 'cluster.recover', mode: 'auto', dbids: null, timeoutMs: 500 } as never
+
+t.test('recover needs an acting primary, and a host that can be reached', async (t) => {
+  const { network, admin } = setUp([
+    row(2, 0, 'p', { mode: 'n' }),
+    row(3, 0, 'm', { status: 'd', mode: 'n' }),
+  ])
+  t.match((await recoverInstances(request, admin))[0], {
+    dbid: 3,
+    outcome: 'failed',
+    message: /recovery source segment near \(content 0\) is unreachable/,
+  })
+  network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'm' }) as Message)
+  t.match((await recoverInstances(request, admin))[0], { message: /is not a primary/ })
+  network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)
+  t.match((await recoverInstances(request, admin))[0], {
+    outcome: 'failed',
+    message: /Not recovering segment 3 because far is unreachable/,
+  })
+})
+
+t.test(
+  'recover stops what still runs, starts it as mirror, and is done when the pair is in sync',
+  async (t) => {
+    const { network, admin, topology, clock } = setUp([
+      row(2, 0, 'p', { mode: 'n' }),
+      row(3, 0, 'm', { status: 'd', mode: 'n' }),
+    ])
+    const asked: string[] = []
+    network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)
+    network.answers.set(
+      8003,
+      () => ({ type: 'instance.statusIs', roleState: 'mirror', detail: '' }) as Message,
+    )
+    network.answers.set(FAR, (message) => {
+      asked.push(message.type)
+      if (message.type === 'agent.stop') return { type: 'agent.stopped', dbid: 3, wasRunning: true }
+      if (message.type !== 'agent.start') return undefined
+      t.match(message.assignment, { role: 'm', peer: { dbid: 2 } })
+      return { type: 'agent.started', dbid: 3, pid: 7 }
+    })
+    const done = recoverInstances(request, admin)
+    await clock.advance(150)
+    await topology.change({
+      rows: [
+        { dbid: 2, role: 'p', mode: 's', status: 'u' },
+        { dbid: 3, role: 'm', mode: 's', status: 'u' },
+      ],
+    })
+    await clock.advance(150)
+    t.match(await done, [{ dbid: 3, outcome: 'done' }])
+    t.same(asked, ['agent.stop', 'agent.start'])
+  },
+)
+
+t.test('a recovery that does not get in sync says how far it came', async (t) => {
+  const { network, admin, clock } = setUp([
+    row(2, 0, 'p', { mode: 'n' }),
+    row(3, 0, 'm', { status: 'd', mode: 'n' }),
+  ])
+  network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)
+  network.answers.set(
+    8003,
+    () => ({ type: 'instance.statusIs', roleState: 'mirror', detail: 'copying' }) as Message,
+  )
+  network.answers.set(FAR, (message) =>
+    message.type === 'agent.stop'
+      ? { type: 'agent.stopped', dbid: 3, wasRunning: false }
+      : { type: 'agent.started', dbid: 3, pid: 7 },
+  )
+  const done = recoverInstances(request, admin)
+  await clock.advance(1_000)
+  t.match(await done, [{ outcome: 'failed', message: 'not in sync after 500 ms: copying' }])
+})
+
+t.test('the standby mark needs one instance that takes it', async (t) => {
+  const { network, admin } = setUp([row(2, 0, 'p'), row(3, 0, 'm')])
+  await t.rejects(markStandby(true, admin), { code: 'connection.refused' })
+  network.answers.set(8003, () => ({ type: 'ok' }))
+  await markStandby(true, admin)
+  t.pass('one is enough')
+})
+
+t.test(
+  'problems are sentences with the command that mends them, and a healthy cluster has none',
+  async (t) => {
+    const { topology } = setUp([row(2, 0, 'p'), row(3, 0, 'm')])
+    const sources = {
+      topology,
+      fts: { contentState: () => undefined },
+      inDoubt: () => [],
+    } as unknown as StateSources
+    const good = (dbid: number, role: 'p' | 'm') =>
+      ({
+        dbid,
+        content: 0,
+        role,
+        preferred_role: role,
+        mode: 's',
+        status: 'u',
+        host: 'h',
+        port: 1,
+        pid: 9,
+        detail: '',
+      }) as InstanceStateRow
+    t.same(problemsOf(sources, [good(2, 'p'), good(3, 'm')], 'streaming'), [])
+    const dead = { ...good(3, 'm'), status: 'd', mode: 'n', pid: null, detail: 'locked by pid 4' } as const
+    const found = problemsOf(
+      { ...sources, inDoubt: () => ['mb_1'] },
+      [{ ...good(2, 'p'), preferred_role: 'm' }, dead],
+      'down',
+    )
+    t.equal(found.length, 4)
+    t.match(found[0], /dbid 2 .* acts as primary but is preferred as mirror/)
+    t.match(found[1], /dbid 3 .* marked down \(it ended: locked by pid 4\): run "mirabelle recover"/)
+    t.match(found[2], /standby coordinator is not streaming/)
+    t.match(found[3], /1 distributed transaction\(s\) in doubt .* mb_1/)
+  },
+)
