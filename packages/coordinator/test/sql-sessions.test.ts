@@ -87,6 +87,20 @@ t.test('settings belong to their session', async (t) => {
   await a.query('DISCARD ALL')
 })
 
+t.test('a setting that would break a promise of the cluster cannot be changed', async (t) => {
+  for (const sql of [
+    'SET synchronous_commit = off',
+    'SET synchronous_commit = local',
+    "SELECT set_config('synchronous_commit', 'off', false)",
+    'SET standard_conforming_strings = off',
+  ]) {
+    t.equal(await code(a.query(sql)), '0A000', sql)
+  }
+  await a.query('SET synchronous_commit = on')
+  await a.query('RESET synchronous_commit')
+  t.strictSame(await rows(a, "SELECT current_setting('synchronous_commit') FROM kv WHERE k = 1"), [['on']])
+})
+
 t.test('SET follows its transaction, SET LOCAL ends with it', async (t) => {
   await a.query('BEGIN')
   await a.query("SET TimeZone = 'Asia/Tokyo'")

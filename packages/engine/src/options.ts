@@ -1,6 +1,4 @@
 /** How an engine is made. */
-import type { EnginePort } from './engine-port.ts'
-import { PgliteEngine } from './pglite-engine.ts'
 
 /** The part of a logger that the engine uses (pino's order of arguments). */
 export interface EngineLogger {
@@ -23,9 +21,4 @@ export interface EngineOptions {
   readonly setTimer: SetTimer
   /** Size of WAL segment files, in bytes; as the template was made. */
   readonly walSegmentBytes?: number
-}
-
-/** Makes an engine for an instance folder. Nothing happens before `startPrimary` or `startMirror`. */
-export function createEngine(options: EngineOptions): EnginePort {
-  return new PgliteEngine(options)
 }

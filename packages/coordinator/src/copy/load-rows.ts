@@ -17,7 +17,7 @@ import { queryMessage } from '../lanes/frontend-bytes.ts'
 import { SqlError } from '../errors.ts'
 import { asError } from '../execute/as-error.ts'
 import { askEngine, pickContent } from '../execute/routing.ts'
-import { refusal } from '../execute/executor.ts'
+import { refusal } from '../execute/refusal.ts'
 import type { Scope } from '../execute/scope.ts'
 
 const ITEM_BYTES = 4 * 1024 * 1024

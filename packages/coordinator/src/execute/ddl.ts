@@ -17,21 +17,21 @@ import { NO_SETTINGS, type LaneResult } from '../lanes/lane-item.ts'
 import { firstErrorMessage } from '../lanes/backend-bytes.ts'
 import { SqlError } from '../errors.ts'
 import { relayNotices } from './notices.ts'
-import { execute, refusal } from './executor.ts'
+import { refusal } from './refusal.ts'
 import { hold } from './hold.ts'
 import { runInside, withTransaction } from './run-on.ts'
 import { CollectingSink } from './sink.ts'
 import type { Scope } from './scope.ts'
+import type { Statement } from './statement.ts'
 
-export async function ddl(scope: Scope, plan: DdlPlan): Promise<void> {
+export async function ddl(scope: Scope, plan: DdlPlan, execute: Execute): Promise<void> {
   const owner = scope.transaction ?? {}
   scope.schemaChanges(owner)
   let committed = false
   try {
-    const tag = await withTransaction(scope, async (transaction) => {
-      const said = await change({ ...scope, transaction }, transaction, plan)
-      return said
-    })
+    const tag = await withTransaction(scope, (transaction) =>
+      change({ ...scope, transaction }, transaction, plan, execute),
+    )
     committed = true
     for (const notice of plan.notices) scope.notice(notice)
     scope.sink.send(commandComplete(tag))
@@ -45,7 +45,12 @@ export async function ddl(scope: Scope, plan: DdlPlan): Promise<void> {
 }
 
 /** Makes the change in the transaction, and everyone's view of the schema with it: nobody else looks until it has ended. */
-async function change(scope: Scope, transaction: DistributedTransaction, plan: DdlPlan): Promise<string> {
+async function change(
+  scope: Scope,
+  transaction: DistributedTransaction,
+  plan: DdlPlan,
+  execute: Execute,
+): Promise<string> {
   const { dispatcher } = scope.services
   const contents = plan.where === 'everywhere' ? dispatcher.dataContents : []
   await hold(scope, transaction, [-1, ...contents])
@@ -60,7 +65,7 @@ async function change(scope: Scope, transaction: DistributedTransaction, plan: D
   checkUnique(scope, plan)
   await runOnContents(scope, transaction, contents, bytes)
   await scope.reloadSchema(transaction)
-  if (created && plan.followUp !== undefined) return `SELECT ${await followUp(scope, plan.followUp)}`
+  if (created && plan.followUp !== undefined) return `SELECT ${await followUp(scope, plan.followUp, execute)}`
   return lastCommandTag(result.output) ?? plan.command
 }
 
@@ -143,10 +148,12 @@ async function runOnContents(
 }
 
 /** CREATE TABLE AS: fills the new table. Returns the number of rows. */
-async function followUp(scope: Scope, sql: string): Promise<number> {
+async function followUp(scope: Scope, sql: string, execute: Execute): Promise<number> {
   const planned = scope.services.planner.planOne(sql, scope.view())
   const sink = new CollectingSink(scope.gatherLimitBytes, 'the answer')
   await execute({ ...scope, sink, describe: false }, { planned, bound: undefined })
   const tag = sink.others.map((message) => lastCommandTag(message)).find((one) => one !== undefined) ?? ''
   return Number(/(\d+)$/.exec(tag)?.[1] ?? 0)
 }
+/** Carries out one planned statement (executor.ts), for what a schema change does afterwards. */
+type Execute = (scope: Scope, statement: Statement) => Promise<void>

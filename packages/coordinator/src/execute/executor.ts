@@ -11,6 +11,7 @@ import { explain } from './explain.ts'
 import { insert } from './insert.ts'
 import { insertEvaluated } from './insert-evaluated.ts'
 import { maintenance } from './maintenance.ts'
+import { refusal } from './refusal.ts'
 import type { Scope } from './scope.ts'
 import type { Statement } from './statement.ts'
 
@@ -34,7 +35,7 @@ export async function execute(scope: Scope, statement: Statement): Promise<void>
     case 'insertEvaluated':
       return insertEvaluated(scope, plan, bound)
     case 'ddl':
-      return ddl(scope, plan)
+      return ddl(scope, plan, execute)
     case 'maintenance':
       return maintenance(scope, planned.sql, plan)
     case 'copyIn':
@@ -48,19 +49,4 @@ export async function execute(scope: Scope, statement: Statement): Promise<void>
     case 'session':
       throw new SqlError('XX000', `session action ${plan.action.type} reached the executor`)
   }
-}
-
-/** A refusal of the planner as an error for the client. */
-export function refusal(plan: {
-  readonly code: string
-  readonly message: string
-  readonly detail?: string
-  readonly hint?: string
-  readonly position?: number
-}): SqlError {
-  return new SqlError(plan.code, plan.message, {
-    ...(plan.detail === undefined ? {} : { detail: plan.detail }),
-    ...(plan.hint === undefined ? {} : { hint: plan.hint }),
-    ...(plan.position === undefined ? {} : { position: plan.position }),
-  })
 }

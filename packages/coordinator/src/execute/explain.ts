@@ -7,7 +7,7 @@ import { routeWith } from './routing.ts'
 import { pickAnyContent } from './pass-through.ts'
 import type { Scope } from './scope.ts'
 import { messagesFor, type Bound } from './statement.ts'
-import { refusal } from './executor.ts'
+import { refusal } from './refusal.ts'
 
 export const EXPLAIN_FIELDS = rowDescription([textField('QUERY PLAN')])
 

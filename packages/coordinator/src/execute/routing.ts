@@ -1,7 +1,7 @@
 /** From a plan to contents, asking the coordinator's engine for hashes that TypeScript cannot compute. */
 import { encodeBind, encodeExecute, encodeParse, resultsOf, SYNC } from '@mirabelle/pgwire'
 import type { EngineHash, EngineHashes, RouteInput, Routed } from '@mirabelle/sql'
-import { refusal } from './executor.ts'
+import { refusal } from './refusal.ts'
 import { runLocal } from './run-on.ts'
 import type { Scope } from './scope.ts'
 import type { Bound } from './statement.ts'

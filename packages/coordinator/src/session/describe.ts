@@ -18,7 +18,7 @@ import type { StatementUse } from '../lanes/lane-item.ts'
 import { portableTypes } from '../execute/statement.ts'
 import { runLocal } from '../execute/run-on.ts'
 import type { Scope } from '../execute/scope.ts'
-import { refusal } from '../execute/executor.ts'
+import { refusal } from '../execute/refusal.ts'
 
 export interface Described {
   /** Catalog version and settings for which this holds. */

@@ -32,6 +32,14 @@ export const REPORTED: Readonly<Record<string, string>> = {
   timezone: 'TimeZone',
 }
 
+/** Settings with one value only: others would break a promise of the cluster or what the planner relies on. */
+const PINNED: Readonly<Record<string, { readonly value: string; readonly why: string }>> = {
+  synchronous_commit: { value: 'on', why: 'A commit is answered only when it is durable on both copies.' },
+  standard_conforming_strings: {
+    value: 'on',
+    why: 'Statements are placed by reading their string literals.',
+  },
+}
 const SAVEPOINT = 'mirabelle_set'
 const TRANSACTION_SETTINGS = new Set([
   'transaction_isolation',
@@ -59,6 +67,10 @@ export async function setSetting(
       message: 'SET LOCAL can only be used in transaction blocks',
     })
     return ''
+  }
+  const pinned = PINNED[name]
+  if (pinned !== undefined && value !== undefined && value.toLowerCase() !== pinned.value) {
+    throw new SqlError('0A000', `${name} is always ${pinned.value}`, { hint: pinned.why })
   }
   const effective = value === undefined ? undefined : await validate(state, scope, sql, name, value)
   if (effective === undefined && !local) state.settings.reset(name)
