@@ -8,6 +8,7 @@ import { firstErrorMessage } from '../lanes/backend-bytes.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
 import { NO_SETTINGS } from '../lanes/lane-item.ts'
 import type { DescribeCache } from './describe.ts'
+import { refuseUnlessAllowed } from './pinned-settings.ts'
 import { AUTHORIZATION, OWN_SETTINGS, SettingsOfSession } from './session-settings.ts'
 import { SessionState } from './session-state.ts'
 import { encoding } from './set-actions.ts'
@@ -31,6 +32,7 @@ export async function openSessionState(options: {
   if (connection.user !== superuser) defaults.set(AUTHORIZATION, connection.user)
   const toProve: [string, string][] = []
   for (const [name, value] of wanted) {
+    refuseUnlessAllowed(name, value)
     if (name === 'client_encoding') {
       if (encoding(value) !== 'UTF8') defaults.set(name, encoding(value))
     } else if (TAKEN_AS_THEY_ARE.has(name)) defaults.set(name, value)

@@ -11,6 +11,7 @@ import { runLocal, runOn } from '../execute/run-on.ts'
 import type { Scope } from '../execute/scope.ts'
 import { quoteName } from './quote.ts'
 import { AUTHORIZATION, OWN_SETTINGS, ROLE } from './session-settings.ts'
+import { refuseUnlessAllowed } from './pinned-settings.ts'
 import type { SessionState } from './session-state.ts'
 
 /** What PostgreSQL reports by itself when it changes. */
@@ -32,14 +33,6 @@ export const REPORTED: Readonly<Record<string, string>> = {
   timezone: 'TimeZone',
 }
 
-/** Settings with one value only: others would break a promise of the cluster or what the planner relies on. */
-const PINNED: Readonly<Record<string, { readonly value: string; readonly why: string }>> = {
-  synchronous_commit: { value: 'on', why: 'A commit is answered only when it is durable on both copies.' },
-  standard_conforming_strings: {
-    value: 'on',
-    why: 'Statements are placed by reading their string literals.',
-  },
-}
 const SAVEPOINT = 'mirabelle_set'
 const TRANSACTION_SETTINGS = new Set([
   'transaction_isolation',
@@ -68,10 +61,7 @@ export async function setSetting(
     })
     return ''
   }
-  const pinned = PINNED[name]
-  if (pinned !== undefined && value !== undefined && value.toLowerCase() !== pinned.value) {
-    throw new SqlError('0A000', `${name} is always ${pinned.value}`, { hint: pinned.why })
-  }
+  if (value !== undefined) refuseUnlessAllowed(name, value)
   const effective = value === undefined ? undefined : await validate(state, scope, sql, name, value)
   if (effective === undefined && !local) state.settings.reset(name)
   else state.settings.set(name, effective ?? (await serverDefault(state, name)), local)
