@@ -4,48 +4,23 @@
  * Made by a session for BEGIN … COMMIT, by the dispatcher for an autocommit statement that writes on several contents. It holds each lane
  * from its first statement there until it has ended there. It ends with `commit` or `rollback`; when a lane is lost it can only roll back.
  */
-import type { Content, Gid } from '@mirabelle/messages'
-import type { Logger } from '@mirabelle/runtime'
-import { firstErrorCode, firstErrorMessage, lastCommandTag } from '../lanes/backend-bytes.ts'
+import type { Content } from '@mirabelle/messages'
+import { firstErrorMessage, lastCommandTag } from '../lanes/backend-bytes.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
-import { SUPERUSER } from '../lanes/backend-state.ts'
 import { breakCycles } from '../lanes/deadlock.ts'
-import type { Lane, LaneRun } from '../lanes/lane.ts'
-import { LaneLost, NO_SETTINGS, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'
-import type { LaneTicket, LaneUser } from '../lanes/lane-queue.ts'
-import type { DtxRegistry } from './registry.ts'
+import type { LaneRun } from '../lanes/lane.ts'
+import { LaneLost, type LaneItem } from '../lanes/lane-item.ts'
+import type { LaneUser } from '../lanes/lane-queue.ts'
 import { SqlError } from '../errors.ts'
+import { newParticipant, sendCommit, sendRollback, type Participant } from './participant.ts'
+import type { TransactionContext } from './transaction-context.ts'
+import { commitTwoPhase } from './two-phase.ts'
 
 /** What a statement of a transaction says of itself; BEGIN, settings and loss are the transaction's business. */
 export type TransactionItem = Pick<
   LaneItem,
   'bytes' | 'syncs' | 'settings' | 'write' | 'statement' | 'onOutput'
 >
-
-export interface TransactionContext {
-  readonly lanes: ReadonlyMap<Content, Lane>
-  readonly registry: DtxRegistry
-  readonly nextAge: () => number
-  readonly nextGid: (participants: readonly Content[]) => Gid
-  readonly log: Logger
-}
-
-interface Participant {
-  readonly lane: Lane
-  ticket: LaneTicket | undefined
-  began: boolean
-  /** A `touch` has ended with it: from then on it is relied upon. */
-  kept: boolean
-  /** Term of the lane when the transaction began there. */
-  term: number
-  wrote: boolean
-  lost: LaneLost | undefined
-}
-
-type PrepareOutcome =
-  | { readonly kind: 'prepared'; readonly cleaned: readonly Gid[] }
-  | { readonly kind: 'refused'; readonly error: Uint8Array | undefined }
-  | { readonly kind: 'lost' }
 
 export class DistributedTransaction implements LaneUser {
   readonly age: number
@@ -145,16 +120,7 @@ export class DistributedTransaction implements LaneUser {
       for (const content of missing) {
         const lane = this.#context.lanes.get(content)
         if (lane === undefined) return fail(new SqlError('XX000', `content ${content} does not exist`))
-        const participant: Participant = {
-          lane,
-          ticket: undefined,
-          began: false,
-          kept: false,
-          term: 0,
-          wrote: false,
-          lost: undefined,
-        }
-        this.#participants.set(content, participant)
+        this.#participants.set(content, newParticipant(lane))
       }
       const granted = () => {
         if (over || missing.some((content) => !this.holds(content))) return
@@ -247,19 +213,22 @@ export class DistributedTransaction implements LaneUser {
     for (const content of this.contents) if (!began.includes(content)) this.#leave(content, true)
     const writers = began.filter((content) => this.#participants.get(content)?.wrote === true)
     if (writers.length <= 1) await this.#commitOnePhase(began, writers[0])
-    else await this.#commitTwoPhase(began, writers)
+    else {
+      await commitTwoPhase(
+        {
+          context: this.#context,
+          participant: (content) => this.#participants.get(content) as Participant,
+          leave: (content, keep) => this.#leave(content, keep),
+        },
+        began,
+        writers,
+      )
+    }
   }
 
   async #commitOnePhase(began: readonly Content[], writer: Content | undefined): Promise<void> {
     const answers = began.map((content) => {
-      const { lane } = this.#participants.get(content) as Participant
-      const run = lane.send({
-        bytes: queryMessage('COMMIT'),
-        syncs: 1,
-        settings: undefined,
-        write: content === writer,
-        whenLost: content === writer ? 'lookup' : 'fail',
-      })
+      const run = sendCommit(this.#participants.get(content) as Participant, content === writer)
       // The segment runs in order: whoever enters now runs after the COMMIT.
       this.#leave(content, true)
       return run.promise.then(
@@ -284,140 +253,6 @@ export class DistributedTransaction implements LaneUser {
     })
   }
 
-  async #commitTwoPhase(began: readonly Content[], writers: readonly Content[]): Promise<void> {
-    const { registry } = this.#context
-    for (const content of began) {
-      if (writers.includes(content)) continue
-      const { lane } = this.#participants.get(content) as Participant
-      lane
-        .send({
-          bytes: queryMessage('COMMIT'),
-          syncs: 1,
-          settings: undefined,
-          write: false,
-          whenLost: 'fail',
-        })
-        .promise.catch(() => undefined) // a reader has nothing to lose
-      this.#leave(content, true)
-    }
-    const gid = this.#context.nextGid(writers)
-    registry.begin(gid, writers)
-    const outcomes = await Promise.all(writers.map((content) => this.#prepare(gid, content)))
-    const verdict = registry.decide(
-      gid,
-      outcomes.every((outcome) => outcome.kind === 'prepared') ? 'commit' : 'abort',
-    )
-    const ending = Promise.all(
-      writers.map((content, i) => this.#endPrepared(gid, content, verdict, outcomes[i] as PrepareOutcome)),
-    )
-    if (verdict === 'commit') return // COMMIT PREPARED is under way; nobody waits for it
-    await ending
-    const refused = outcomes.find((outcome) => outcome.kind === 'refused')
-    if (refused?.error !== undefined) throw SqlError.fromBytes(refused.error)
-    throw new SqlError('40001', 'could not complete the transaction: a segment failed over', {
-      hint: 'Nothing was changed. Run the transaction again.',
-    })
-  }
-
-  async #prepare(gid: Gid, content: Content): Promise<PrepareOutcome> {
-    const { lane } = this.#participants.get(content) as Participant
-    const forget = this.#context.registry.forgettable(content)
-    const cleanup =
-      forget.length === 0
-        ? ''
-        : `; DELETE FROM pg_catalog.dtx_committed WHERE gid IN (${forget.map((one) => `'${one}'`).join(',')})`
-    try {
-      const result = await lane.send({
-        bytes: Buffer.concat([
-          queryMessage(
-            `SET LOCAL SESSION AUTHORIZATION ${SUPERUSER}; SET LOCAL ROLE NONE; INSERT INTO pg_catalog.dtx_committed VALUES ('${gid}')${cleanup}`,
-          ),
-          queryMessage(`PREPARE TRANSACTION '${gid}'`),
-        ]),
-        syncs: 2,
-        settings: undefined,
-        write: true,
-        whenLost: 'fail',
-      }).promise
-      if (
-        firstErrorCode(result.output) === undefined &&
-        lastCommandTag(result.output) === 'PREPARE TRANSACTION'
-      ) {
-        return { kind: 'prepared', cleaned: forget }
-      }
-      return { kind: 'refused', error: firstErrorMessage(result.output) }
-    } catch (error) {
-      if (!(error instanceof LaneLost)) {
-        this.#context.log.warn({ content, gid, err: error }, 'PREPARE TRANSACTION did not come to an end')
-        // It may be prepared: only the resolver knows, and nobody may enter before (I6).
-        lane.reopen(`PREPARE TRANSACTION '${gid}' did not come to an end`)
-      }
-      this.#leave(content, false)
-      return { kind: 'lost' }
-    }
-  }
-
-  /** COMMIT PREPARED or ROLLBACK PREPARED; the lane is held until it has run. If the lane is lost the resolver does it when the lane comes back. */
-  async #endPrepared(
-    gid: Gid,
-    content: Content,
-    verdict: 'commit' | 'abort',
-    outcome: PrepareOutcome,
-  ): Promise<void> {
-    const { registry, log } = this.#context
-    const participant = this.#participants.get(content) as Participant
-    // Another backend, another resolution: the resolver ends what it finds before anyone may enter.
-    if (outcome.kind === 'lost' || participant.term !== participant.lane.term) return
-    if (outcome.kind === 'refused') {
-      // PREPARE in a failed transaction rolls back; ROLLBACK covers the case that it never got there.
-      void this.#sendRollback(participant)
-      registry.finished(gid, content)
-      this.#leave(content, true)
-      return
-    }
-    const sql = `${verdict === 'commit' ? 'COMMIT' : 'ROLLBACK'} PREPARED '${gid}'`
-    let why = ''
-    try {
-      const result = await participant.lane.send({
-        bytes: queryMessage(sql),
-        syncs: 1,
-        // As superuser, who prepared it: the client's role may not.
-        settings: NO_SETTINGS,
-        write: true,
-        whenLost: 'fail',
-      }).promise
-      const code = firstErrorCode(result.output)
-      if (code === undefined) {
-        registry.finished(gid, content)
-        if (verdict === 'commit') registry.forgotten(content, outcome.cleaned)
-        this.#leave(content, true)
-        return
-      }
-      why = `SQLSTATE ${code}`
-    } catch (error) {
-      if (error instanceof LaneLost) return this.#leave(content, false)
-      why = String(error)
-    }
-    log.error({ content, gid }, `${sql} did not come to its end (${why}): the lane is opened anew`)
-    participant.lane.reopen(`prepared transaction ${gid} did not come to its end`)
-    this.#leave(content, false)
-  }
-
-  /** Never rejects: a lane that is lost has rolled back by itself, one where it fails otherwise is opened anew. */
-  async #sendRollback({ lane }: Participant): Promise<void> {
-    try {
-      await lane.send({
-        bytes: queryMessage('ROLLBACK'),
-        syncs: 1,
-        settings: undefined,
-        write: false,
-        whenLost: 'fail',
-      }).promise
-    } catch (error) {
-      if (!(error instanceof LaneLost)) lane.reopen(`ROLLBACK did not come to its end: ${String(error)}`)
-    }
-  }
-
   /** Rolls back everywhere. Never rejects: a lane that is lost has rolled back by itself. */
   async rollback(): Promise<void> {
     this.#ended = true
@@ -428,7 +263,7 @@ export class DistributedTransaction implements LaneUser {
         participant.term === participant.lane.term &&
         participant.ticket?.state === 'holding'
       ) {
-        runs.push(this.#sendRollback(participant))
+        runs.push(sendRollback(participant))
       }
       this.#leave(content, true)
     }
@@ -454,5 +289,3 @@ function commitError(reason: unknown): Error {
   if (reason.tookEffect === 'no') return lostError(reason)
   return new SqlError('08007', `transaction resolution unknown: ${reason.message}`)
 }
-
-export type { LaneResult }

@@ -1,0 +1,47 @@
+/** One content of a distributed transaction, and the statements that every end of a transaction sends. */
+import { LaneLost } from '../lanes/lane-item.ts'
+import { queryMessage } from '../lanes/frontend-bytes.ts'
+import type { Lane, LaneRun } from '../lanes/lane.ts'
+import type { LaneTicket } from '../lanes/lane-queue.ts'
+
+export interface Participant {
+  readonly lane: Lane
+  ticket: LaneTicket | undefined
+  began: boolean
+  /** A `touch` has ended with it: from then on it is relied upon. */
+  kept: boolean
+  /** Term of the lane when the transaction began there. */
+  term: number
+  wrote: boolean
+  lost: LaneLost | undefined
+}
+
+export function newParticipant(lane: Lane): Participant {
+  return { lane, ticket: undefined, began: false, kept: false, term: 0, wrote: false, lost: undefined }
+}
+
+/** Sends COMMIT. The one that wrote is looked up after a failover, a reader has nothing to lose. */
+export function sendCommit({ lane }: Participant, wrote: boolean): LaneRun {
+  return lane.send({
+    bytes: queryMessage('COMMIT'),
+    syncs: 1,
+    settings: undefined,
+    write: wrote,
+    whenLost: wrote ? 'lookup' : 'fail',
+  })
+}
+
+/** Never rejects: a lane that is lost has rolled back by itself, one where it fails otherwise is opened anew. */
+export async function sendRollback({ lane }: Participant): Promise<void> {
+  try {
+    await lane.send({
+      bytes: queryMessage('ROLLBACK'),
+      syncs: 1,
+      settings: undefined,
+      write: false,
+      whenLost: 'fail',
+    }).promise
+  } catch (error) {
+    if (!(error instanceof LaneLost)) lane.reopen(`ROLLBACK did not come to its end: ${String(error)}`)
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * The end of a distributed transaction that wrote on several contents: PostgreSQL's PREPARE TRANSACTION everywhere, then one outcome
+ * everywhere (sql §2, docs/decisions/0002). What this file cannot bring to its end, because a lane is lost, the resolver does.
+ */
+import type { Content, Gid } from '@mirabelle/messages'
+import { firstErrorCode, firstErrorMessage, lastCommandTag } from '../lanes/backend-bytes.ts'
+import { SUPERUSER } from '../lanes/backend-state.ts'
+import { queryMessage } from '../lanes/frontend-bytes.ts'
+import { LaneLost, NO_SETTINGS } from '../lanes/lane-item.ts'
+import { SqlError } from '../errors.ts'
+import { sendCommit, sendRollback, type Participant } from './participant.ts'
+import type { TransactionContext } from './transaction-context.ts'
+
+type PrepareOutcome =
+  | { readonly kind: 'prepared'; readonly cleaned: readonly Gid[] }
+  | { readonly kind: 'refused'; readonly error: Uint8Array | undefined }
+  | { readonly kind: 'lost' }
+
+/** The transaction as its end needs it. */
+export interface TwoPhase {
+  readonly context: TransactionContext
+  participant(content: Content): Participant
+  /** Gives the lane of a content back. */
+  leave(content: Content, keep: boolean): void
+}
+
+/**
+ * Prepares on all that wrote, in one gated round; committed when all are prepared, rolled back everywhere otherwise. Resolves when the
+ * transaction is committed (COMMIT PREPARED is under way then), rejects with SqlError when nothing was changed.
+ */
+export async function commitTwoPhase(
+  transaction: TwoPhase,
+  began: readonly Content[],
+  writers: readonly Content[],
+): Promise<void> {
+  const { registry, nextGid } = transaction.context
+  for (const content of began) {
+    if (writers.includes(content)) continue
+    sendCommit(transaction.participant(content), false).promise.catch(() => undefined) // a reader has nothing to lose
+    transaction.leave(content, true)
+  }
+  const gid = nextGid(writers)
+  registry.begin(gid, writers)
+  const outcomes = await Promise.all(writers.map((content) => prepare(transaction, gid, content)))
+  const verdict = registry.decide(
+    gid,
+    outcomes.every((outcome) => outcome.kind === 'prepared') ? 'commit' : 'abort',
+  )
+  const ending = Promise.all(
+    writers.map((content, i) =>
+      endPrepared(transaction, gid, content, verdict, outcomes[i] as PrepareOutcome),
+    ),
+  )
+  if (verdict === 'commit') return // COMMIT PREPARED is under way; nobody waits for it
+  await ending
+  const refused = outcomes.find((outcome) => outcome.kind === 'refused')
+  if (refused?.error !== undefined) throw SqlError.fromBytes(refused.error)
+  throw new SqlError('40001', 'could not complete the transaction: a segment failed over', {
+    hint: 'Nothing was changed. Run the transaction again.',
+  })
+}
+
+async function prepare(transaction: TwoPhase, gid: Gid, content: Content): Promise<PrepareOutcome> {
+  const { registry, log } = transaction.context
+  const { lane } = transaction.participant(content)
+  const forget = registry.forgettable(content)
+  const cleanup =
+    forget.length === 0
+      ? ''
+      : `; DELETE FROM pg_catalog.dtx_committed WHERE gid IN (${forget.map((one) => `'${one}'`).join(',')})`
+  try {
+    const result = await lane.send({
+      bytes: Buffer.concat([
+        queryMessage(
+          `SET LOCAL SESSION AUTHORIZATION ${SUPERUSER}; SET LOCAL ROLE NONE; INSERT INTO pg_catalog.dtx_committed VALUES ('${gid}')${cleanup}`,
+        ),
+        queryMessage(`PREPARE TRANSACTION '${gid}'`),
+      ]),
+      syncs: 2,
+      settings: undefined,
+      write: true,
+      whenLost: 'fail',
+    }).promise
+    if (
+      firstErrorCode(result.output) === undefined &&
+      lastCommandTag(result.output) === 'PREPARE TRANSACTION'
+    ) {
+      return { kind: 'prepared', cleaned: forget }
+    }
+    return { kind: 'refused', error: firstErrorMessage(result.output) }
+  } catch (error) {
+    if (!(error instanceof LaneLost)) {
+      log.warn({ content, gid, err: error }, 'PREPARE TRANSACTION did not come to an end')
+      // It may be prepared: only the resolver knows, and nobody may enter before (I6).
+      lane.reopen(`PREPARE TRANSACTION '${gid}' did not come to an end`)
+    }
+    transaction.leave(content, false)
+    return { kind: 'lost' }
+  }
+}
+
+/** COMMIT PREPARED or ROLLBACK PREPARED; the lane is held until it has run. If the lane is lost the resolver does it when the lane comes back. */
+async function endPrepared(
+  transaction: TwoPhase,
+  gid: Gid,
+  content: Content,
+  verdict: 'commit' | 'abort',
+  outcome: PrepareOutcome,
+): Promise<void> {
+  const { registry, log } = transaction.context
+  const participant = transaction.participant(content)
+  // Another backend, another resolution: the resolver ends what it finds before anyone may enter.
+  if (outcome.kind === 'lost' || participant.term !== participant.lane.term) return
+  if (outcome.kind === 'refused') {
+    // PREPARE in a failed transaction rolls back; ROLLBACK covers the case that it never got there.
+    void sendRollback(participant)
+    registry.finished(gid, content)
+    transaction.leave(content, true)
+    return
+  }
+  const sql = `${verdict === 'commit' ? 'COMMIT' : 'ROLLBACK'} PREPARED '${gid}'`
+  let why = ''
+  try {
+    const result = await participant.lane.send({
+      bytes: queryMessage(sql),
+      syncs: 1,
+      // As superuser, who prepared it: the client's role may not.
+      settings: NO_SETTINGS,
+      write: true,
+      whenLost: 'fail',
+    }).promise
+    const code = firstErrorCode(result.output)
+    if (code === undefined) {
+      registry.finished(gid, content)
+      if (verdict === 'commit') registry.forgotten(content, outcome.cleaned)
+      transaction.leave(content, true)
+      return
+    }
+    why = `SQLSTATE ${code}`
+  } catch (error) {
+    if (error instanceof LaneLost) return transaction.leave(content, false)
+    why = String(error)
+  }
+  log.error({ content, gid }, `${sql} did not come to its end (${why}): the lane is opened anew`)
+  participant.lane.reopen(`prepared transaction ${gid} did not come to its end`)
+  transaction.leave(content, false)
+}
