@@ -10,6 +10,7 @@ import { MirabelleError, type Assignment, type Dbid, type Message, type MessageO
 import type { Connection, Hello, Listener, Party, Ports, Responder } from '@mirabelle/runtime'
 import { instancesFile, readJsonFile, type AgentConfig, type KnownInstance } from './agent-config.ts'
 import { createInstanceFolder } from './create-instance-folder.ts'
+import { readPromises } from './read-promises.ts'
 import { InstanceKeeper, type KeeperOptions, type StopMode } from './instance-keeper.ts'
 import type { Processes, ProcessExit } from './process-port.ts'
 
@@ -158,7 +159,7 @@ export class Agent {
   #answer(message: Message): Promise<Message> | undefined {
     switch (message.type) {
       case 'agent.status':
-        return Promise.resolve(this.#status())
+        return this.#status()
       case 'agent.start':
         return this.#startInstance(message.assignment)
       case 'agent.stop':
@@ -177,8 +178,14 @@ export class Agent {
     }
   }
 
-  #status(): MessageOf<'agent.statusIs'> {
-    const instances = [...this.#keepers.values()].map((keeper) => keeper.row())
+  async #status(): Promise<MessageOf<'agent.statusIs'>> {
+    const { disk } = this.#options.ports
+    const instances = await Promise.all(
+      [...this.#keepers.values()].map(async (keeper) => ({
+        ...keeper.row(),
+        ...(await readPromises(disk, keeper.assignment.datadir)),
+      })),
+    )
     return { type: 'agent.statusIs', hostname: this.#options.config.hostname, pid: process.pid, instances }
   }
 

@@ -58,7 +58,8 @@ export class InstanceKeeper {
   get pid(): number | null {
     return this.#process?.pid ?? null
   }
-  row(): AgentInstanceRow {
+  /** What is known without its folder. */
+  row(): Omit<AgentInstanceRow, 'promisedEpoch' | 'dataRole'> {
     const { dbid, content, datadir } = this.#assignment
     return { dbid, content, pid: this.pid, state: this.#decider.state, datadir, lastError: this.#lastError }
   }

@@ -324,7 +324,7 @@ export class InstanceActor implements ConnectionSubject {
 
   async #open(): Promise<void> {
     const assignment = this.#assignment
-    this.#durable = await openFolder(this.#ports.disk, this.log, this.clusterId, assignment)
+    this.#durable = await openFolder(this.#ports.disk, this.clusterId, assignment)
     this.#listener = await this.#ports.network.listen(
       assignment.listen,
       () => this.#party(),

@@ -70,7 +70,8 @@ t.test('retry is asked for within the grace period only, and not after too many 
   const grace = { gp_fts_mark_mirror_down_grace_period: '200', gp_fts_replication_attempt_count: '3' }
   const one = await makeOne(t.teardown, { assignment: { settings: grace } })
   await one.instance.start()
-  one.wal.status = { ...noMirror, disconnectedAt: realClock.monotonic() }
+  // It was here and has gone; one that never was is given longer, see mirror-health.test.ts.
+  one.wal.status = { ...noMirror, dbid: 3, disconnectedAt: realClock.monotonic() }
   t.equal(asProbed(await one.ask(probe)).requestRetry, true)
   one.wal.status = { ...one.wal.status, attempts: 4 }
   t.equal(asProbed(await one.ask(probe)).requestRetry, false)

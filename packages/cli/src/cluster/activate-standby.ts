@@ -1,14 +1,13 @@
 /** Lets the standby coordinator take over. Works when the old coordinator's process or host is dead; run again, it finishes what was begun. */
 import type { MessageOf } from '@mirabelle/messages'
 import { CliError, sentenceOf } from '../errors.ts'
-import { askAgent, ensureAgents, requireAgents } from './agents.ts'
-import { assignmentOf } from './assignments.ts'
+import { ensureAgents, requireAgents } from './agents.ts'
 import type { Cluster } from './cluster.ts'
 import { askInstance, findCoordinator, remember } from './coordinators.ts'
 import { poll } from './poll.ts'
+import { spawnInstance } from './start-instance.ts'
 
 const ACTIVATE_MS = 120_000
-const START_MS = 15_000
 const UP_MS = 60_000
 const LOOK_EVERY_MS = 25
 
@@ -88,8 +87,7 @@ async function startStandby(cluster: Cluster, dbid: number): Promise<void> {
   // Agents of other hosts may be dead with them; only this one is needed.
   const { answers } = await ensureAgents(cluster)
   requireAgents(answers.filter(({ host }) => host.name === row.hostname))
-  const assignment = assignmentOf(folder, row, 'm')
-  await askAgent(cluster, folder.host(row.hostname), { type: 'agent.start', assignment }, START_MS)
+  await spawnInstance(cluster, row, 'm')
   const up = await poll(cluster.clock, UP_MS, LOOK_EVERY_MS, async () => {
     const { status } = await askInstance(cluster, row)
     return status !== undefined && status.roleState !== 'starting' ? status.roleState : undefined

@@ -1,7 +1,8 @@
 /** `mirabelle start`: agents, coordinator, and everything that the catalog says is up. */
 import type { Command } from 'commander'
 import { openCluster, type Cluster } from '../cluster/cluster.ts'
-import { startCluster, startOne } from '../cluster/start-cluster.ts'
+import { startCluster } from '../cluster/start-cluster.ts'
+import { startOne } from '../cluster/start-instance.ts'
 import { shutdownAgents } from '../cluster/agents.ts'
 import { howToConnect } from '../cluster/connect.ts'
 import { findCoordinator } from '../cluster/coordinators.ts'

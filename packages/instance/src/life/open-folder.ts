@@ -1,24 +1,27 @@
 /** The first step of a start: is the folder ours, what did we promise, and the assignment written down before anything acts on it. */
-import type { Assignment } from '@mirabelle/messages'
-import type { Disk, Logger } from '@mirabelle/runtime'
+import { COORDINATOR_CONTENT, MirabelleError, type Assignment } from '@mirabelle/messages'
+import type { Disk } from '@mirabelle/runtime'
 import { DurableState } from '../state/durable-state.ts'
 import { readIdentity, verifyIdentity } from '../state/identity.ts'
 import { receivedWalDir } from '../state/layout.ts'
 
-/** Rejects with `datadir.foreign` or `datadir.broken`. */
+/**
+ * Rejects with `datadir.foreign` or `datadir.broken`; with `epoch.stale` when a replaced coordinator asks: its catalog is old, and an instance in
+ * the role that it names could follow the wrong copy of its content (I4).
+ */
 export async function openFolder(
   disk: Disk,
-  log: Logger,
   clusterId: string,
   assignment: Assignment,
 ): Promise<DurableState> {
   const { datadir, content, dbid } = assignment
   verifyIdentity(datadir, await readIdentity(disk, datadir), { clusterId, content, dbid })
   const durable = await DurableState.open(disk, datadir)
-  if (assignment.epoch < durable.epoch) {
-    log.warn(
-      { epoch: assignment.epoch, promised: durable.epoch },
-      'the assignment comes from an older coordinator than the one that was promised obedience',
+  if (assignment.epoch < durable.epoch && !judgedLater(assignment)) {
+    throw new MirabelleError(
+      'epoch.stale',
+      `dbid ${dbid} of content ${content} has promised epoch ${durable.epoch}: it is not started by a coordinator of epoch ${assignment.epoch}, whose standby was activated`,
+      { detail: { epoch: durable.epoch } },
     )
   }
   await durable.raiseEpoch(assignment.epoch)
@@ -26,4 +29,9 @@ export async function openFolder(
   await durable.setAssignment(assignment)
   await disk.makeDir(receivedWalDir(datadir))
   return durable
+}
+
+/** A coordinator is started by an administrator, who need not know the epoch; its own catalog says whether it has been replaced. */
+function judgedLater({ content, role }: Assignment): boolean {
+  return content === COORDINATOR_CONTENT && role === 'p'
 }

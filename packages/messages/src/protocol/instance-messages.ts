@@ -165,6 +165,10 @@ export interface AgentInstanceRow {
   readonly datadir: string
   /** Why its last process ended, in its own words; null when it did not fail. */
   readonly lastError: string | null
+  /** The highest epoch that it has promised to obey, from its folder; null before its first start. */
+  readonly promisedEpoch: number | null
+  /** The role that its data is in, from its folder; null before its first start. */
+  readonly dataRole: 'p' | 'm' | null
 }
 
 /** One row of `mirabelle state`. LSNs are formatted; null = could not be asked. */

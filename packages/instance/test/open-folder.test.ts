@@ -1,0 +1,36 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { Assignment } from '@mirabelle/messages'
+import { realDisk } from '@mirabelle/runtime'
+import { openFolder } from '../src/life/open-folder.ts'
+import { writeIdentity } from '../src/state/identity.ts'
+
+/** Opens a folder of an instance that has promised epoch 2, for a start by a coordinator of the epoch. */
+async function opening(test: Test, epoch: number, content: number, role: 'p' | 'm') {
+  const base = await mkdtemp(join(tmpdir(), 'mirabelle-open-'))
+  test.teardown(() => rm(base, { recursive: true }))
+  const datadir = join(base, 'd')
+  await writeIdentity(realDisk, datadir, { clusterId: 'c', content, dbid: 2, createdAt: 1 })
+  const assignment = { dbid: 2, content, role, datadir, epoch: 2, syncRep: null } as unknown as Assignment
+  await openFolder(realDisk, 'c', assignment)
+  return openFolder(realDisk, 'c', { ...assignment, epoch })
+}
+
+t.test(
+  'an instance is not started by a coordinator that was replaced: its catalog is old (I4)',
+  async (test) => {
+    for (const role of ['p', 'm'] as const)
+      await test.rejects(opening(test, 1, 0, role), { code: 'epoch.stale', message: /promised epoch 2/ })
+    await test.rejects(opening(test, 1, -1, 'm'), { code: 'epoch.stale' })
+  },
+)
+
+t.test('a coordinator starts whatever epoch the administrator knows: its catalog judges', async (test) => {
+  test.equal((await opening(test, 1, -1, 'p')).epoch, 2)
+})
+
+t.test('a higher epoch is promised by the start', async (test) => {
+  test.equal((await opening(test, 3, 0, 'm')).epoch, 3)
+})
