@@ -57,6 +57,10 @@ export class CommitGate {
   get waiting(): number {
     return this.#waiters.length - this.#head
   }
+  /** What the oldest waiter waits for; undefined when nobody does. */
+  get nextLsn(): Lsn | undefined {
+    return this.waiting === 0 ? undefined : this.#lsns[this.#head]
+  }
   get closed(): boolean {
     return this.#closed !== undefined
   }

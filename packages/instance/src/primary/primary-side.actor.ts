@@ -24,6 +24,7 @@ import type { InstanceHooks, WalParts } from '../instance-options.ts'
 import { Maintenance } from '../maintenance/maintenance.actor.ts'
 import { mirrorHealth, type MirrorHealth } from '../probe/mirror-health.ts'
 import type { DurableState } from '../state/durable-state.ts'
+import { FlushWatch } from './flush-watch.ts'
 import { PeerWatch } from './peer-watch.ts'
 import { StandbyPolicy } from './standby-policy.ts'
 import { WalSync } from './wal-sync.ts'
@@ -66,6 +67,7 @@ export class PrimarySide {
   readonly #options: PrimarySideOptions
   readonly #sync: WalSync
   readonly #watch: PeerWatch
+  readonly #flushWatch: FlushWatch
   readonly #standby: StandbyPolicy | undefined
   readonly #maintenance: Maintenance | undefined
   readonly #acceptingSince: number
@@ -95,6 +97,16 @@ export class PrimarySide {
     })
     this.#sync.request()
     this.#watch = this.#makeWatch()
+    this.#flushWatch = new FlushWatch({
+      clock: options.ports.clock,
+      gate: this.gate,
+      mirror: () => this.hub.mirrorStatus(),
+      timeoutMs: () => options.settings().wal_sender_timeout,
+      disconnect: (reason, dbid) => {
+        options.log.warn({ mirror: dbid }, reason.message)
+        this.hub.disconnect(reason, dbid)
+      },
+    })
     if (isCoordinator) this.#standby = this.#makeStandbyPolicy()
     if (options.maintenance) {
       this.#maintenance = this.#makeMaintenance()
@@ -191,6 +203,7 @@ export class PrimarySide {
   /** Nothing leaves as primary any more; who waits gets the error. */
   close(reason: MirabelleError): void {
     this.quiet()
+    this.#flushWatch.stop()
     this.#standby?.stop()
     this.#sync.stop()
     this.gate.close(reason)

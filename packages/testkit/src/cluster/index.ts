@@ -13,3 +13,4 @@ export {
 export { LogWatch } from './log-watch.ts'
 export { pause, waitFor } from './wait-for.ts'
 export { describeVerdict, Load, type LoadOptions } from './load.ts'
+export { BitFlipper } from './bit-flipper.ts'

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import type pg from 'pg'
 import { createCluster, type Cluster, type CreateClusterOptions } from 'mirabelle'
 import type { Endpoint, MessageOf, ReplyOf, RequestType } from '@mirabelle/messages'
-import { realNetwork, type Hello, type Logger } from '@mirabelle/runtime'
+import { realNetwork, type Connection, type Hello, type Logger } from '@mirabelle/runtime'
 import { killBelow, processesBelow } from './processes-below.ts'
 import { Reaper } from './reaper.ts'
 import { waitFor } from './wait-for.ts'
@@ -162,16 +162,13 @@ export class TestCluster {
     return killBelow(this.dir)
   }
 
-  /** Asks an agent or an instance, as the command line does. */
-  async ask<K extends RequestType>(
-    endpoint: Endpoint,
-    message: MessageOf<K>,
-    timeoutMs = 10_000,
-  ): Promise<ReplyOf<K>> {
-    const clusterKey = await readFile(join(this.dir, 'cluster.key'))
-    const network = realNetwork({ clusterKey, log: silent })
-    const hello: Hello = {
-      clusterId: this.facts.clusterId,
+  /** A connection to an agent or an instance: as the command line opens them, or as `as` says. The caller closes it. */
+  async dial(endpoint: Endpoint, as: Partial<Hello> = {}, clusterKey?: Uint8Array): Promise<Connection> {
+    const key = clusterKey ?? (await readFile(join(this.dir, 'cluster.key')))
+    const network = realNetwork({ clusterKey: key, log: silent })
+    const { clusterId } = this.facts
+    const self: Hello = {
+      clusterId,
       kind: 'cli',
       dbid: 0,
       content: -1,
@@ -179,7 +176,16 @@ export class TestCluster {
       purpose: 'control',
       epoch: 0,
     }
-    const connection = await network.connect(endpoint, hello, { timeoutMs: HELLO_MS, silenceTimeoutMs: 0 })
+    const options = { timeoutMs: HELLO_MS, silenceTimeoutMs: 0 }
+    return network.connect(endpoint, { ...self, ...as }, options)
+  }
+  /** Asks an agent or an instance, as the command line does. */
+  async ask<K extends RequestType>(
+    endpoint: Endpoint,
+    message: MessageOf<K>,
+    timeoutMs = 10_000,
+  ): Promise<ReplyOf<K>> {
+    const connection = await this.dial(endpoint)
     connection.setHandlers({ onMessage: () => undefined, onClose: () => undefined })
     try {
       return await connection.request(message, timeoutMs)

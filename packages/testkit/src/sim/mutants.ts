@@ -149,7 +149,7 @@ export const mutants: readonly Mutant[] = [
     bug: 'a lane opens without looking for prepared transactions',
     plant: () => ({
       engine: (engine) => {
-        rewriteSql(engine, /pg_prepared_xacts/, 'get nothing')
+        rewriteSql(engine, /pg_prepared_xacts/, 'SET nothing')
         return engine
       },
     }),
@@ -159,21 +159,41 @@ export const mutants: readonly Mutant[] = [
     bug: 'a prepared transaction is rolled back although another participant has committed it',
     plant: () => ({
       engine: (engine) => {
-        rewriteSql(engine, /SELECT gid FROM pg_catalog\.dtx_committed/, 'get nothing')
+        rewriteSql(engine, /SELECT gid FROM pg_catalog\.dtx_committed/, 'SET nothing')
         return engine
       },
     }),
   },
   {
-    name: 'epoch-forgotten',
-    bug: 'an instance obeys a coordinator of a lower epoch than it has promised',
-    plant: () => ({
-      onRunning: ({ instance, assignment }) => {
-        if (assignment.content < 0) return
-        const admit = instance.admitEpoch.bind(instance)
-        instance.admitEpoch = (epoch, who) => (epoch < instance.epoch ? Promise.resolve() : admit(epoch, who))
-      },
-    }),
+    name: 'epoch-ignored',
+    bug: 'a coordinator that was replaced goes on with the epoch of its successor',
+    plant: () => {
+      let newest = 1
+      const adopt = <T>(message: T): T => {
+        const { epoch } = message as { epoch?: unknown }
+        if (typeof epoch !== 'number' || epoch === 0) return message
+        newest = Math.max(newest, epoch)
+        return { ...message, epoch: newest }
+      }
+      return {
+        ports: (ports, { content }) => {
+          if (content >= 0) return ports
+          const { network } = ports
+          return {
+            ...ports,
+            network: {
+              listen: (endpoint, self, accept) => network.listen(endpoint, self, accept),
+              connect: async (endpoint, hello, options) => {
+                const connection = await network.connect(endpoint, adopt(hello), options)
+                const request = connection.request.bind(connection)
+                connection.request = (message, timeoutMs) => request(adopt(message), timeoutMs)
+                return connection
+              },
+            },
+          }
+        },
+      }
+    },
   },
 ]
 

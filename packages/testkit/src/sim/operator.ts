@@ -2,9 +2,10 @@
  * The administrator of a simulated cluster: starts what should run, recovers what is marked down, starts the coordinator again or activates the standby. Works
  * with messages only, as the command line does; tries again when something did not work.
  */
+import { stateDir } from '@mirabelle/instance'
 import type { SegmentRow } from '@mirabelle/messages'
 import type { SimCluster } from './sim-cluster.ts'
-import { AGENT_PORT, initialCatalog } from './sim-layout.ts'
+import { initialCatalog } from './sim-layout.ts'
 import type { SimRandom } from './sim-random.ts'
 
 export class SimOperator {
@@ -14,8 +15,6 @@ export class SimOperator {
   #nextMs = 0
   /** The standby has been told to take over: the old coordinator is not started any more on purpose. */
   #activated = false
-  /** How often the standby was asked and did not take over. */
-  #askedForNothing = 0
 
   constructor(cluster: SimCluster, random: SimRandom) {
     this.#cluster = cluster
@@ -41,7 +40,6 @@ export class SimOperator {
     const coordinator = cluster.coordinator()
     const topology = coordinator?.service?.topology
     if (coordinator === undefined || topology === undefined) return this.#bringCoordinator()
-    this.#askedForNothing = 0
     const own = topology.row(coordinator.instance.dbid)
     if (own?.role === 'p' && own.dbid !== this.#rows[0]?.dbid) this.#activated = true
     const { host } = coordinator.process
@@ -71,25 +69,25 @@ export class SimOperator {
       const state = one?.instance.roleState
       if (one !== undefined && (state === 'primary' || state === 'promoting' || state === 'starting')) return
     }
-    const standbyRuns = standby !== undefined && running.has(standby.dbid)
-    const takeOver =
-      standbyRuns && (this.#activated || (this.#askedForNothing < 4 && this.#random.chance(0.5)))
-    if (takeOver) {
-      this.#askedForNothing++
-      return this.activate()
-    }
-    if (this.#activated && standby !== undefined) return this.#startAs(standby, 2)
-    this.#startAs(first, 1)
+    if (standby !== undefined && this.#activated) return this.#startAs(standby, 'p')
+    // Which of the two ruled last is not known when neither runs: the one that may not will say so.
+    if (standby === undefined || this.#random.chance(0.5)) return this.#startAs(first, 'p')
+    if (running.has(standby.dbid)) this.activate()
+    else this.#startAs(standby, 'm')
   }
 
-  #startAs(row: SegmentRow, epoch: number): void {
+  #startAs(row: SegmentRow, role: 'p' | 'm'): void {
     const catalog = initialCatalog(this.#cluster.layout)
     const agent = this.#cluster.agentOf(row.hostname)
     if (agent === undefined) return
-    const rows = epoch === 1 ? catalog.rows : catalog.rows.filter((one) => one.content >= 0 || one.dbid === row.dbid)
-    this.#cluster.startCoordinator(row, { ...catalog, rows, epoch })
+    const rows = this.#activated ? catalog.rows.filter((one) => one.content >= 0 || one.dbid === row.dbid) : catalog.rows
+    this.#cluster.startCoordinator(row, role, { ...catalog, rows, epoch: this.#epochOf(row) })
   }
 
-  /** Port of the agents, for who wants to talk to one. */
-  static readonly agentPort = AGENT_PORT
+  /** What the instance has promised, as its folder says. */
+  #epochOf(row: SegmentRow): number {
+    const file = this.#cluster.host(row.hostname).files.file(`${stateDir(row.datadir)}/epoch.json`)
+    if (file === undefined) return 1
+    return (JSON.parse(new TextDecoder().decode(file.content)) as { value: number }).value
+  }
 }

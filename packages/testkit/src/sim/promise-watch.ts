@@ -51,6 +51,9 @@ export class PromiseWatch {
         case 'segment.syncRepOff':
           this.#onSyncRepOff(message)
           return
+        case 'fts.probed':
+          this.#onProbed(from, message)
+          return
         case 'epoch.promised':
           this.#onPromised(from, message)
           return
@@ -145,6 +148,15 @@ export class PromiseWatch {
         'I2',
         `dbid ${message.dbid} is promoted, but the catalog said mode ${row.mode}, status ${row.status}`,
       )
+  }
+
+  /** I2 rests on it: a mirror that lacks anything that anybody was told of is never called in sync. */
+  #onProbed(from: SimConnection, message: MessageOf<'fts.probed'>): void {
+    const running = this.#instanceOf(from)
+    const told = running?.instance.gate?.releasedLsn ?? 0
+    if (running === undefined || !message.isInSync || told <= FIRST_LSN) return
+    const { dbid } = running.assignment
+    this.#durableAt(running, this.#peerOf(dbid), told, running.instance.timeline, `dbid ${dbid} calls its mirror in sync, having told of`)
   }
 
   #onSyncRepOff(message: MessageOf<'segment.syncRepOff'>): void {

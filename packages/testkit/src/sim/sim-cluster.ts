@@ -73,7 +73,7 @@ export class SimCluster {
     for (const name of this.hosts.keys()) this.startAgent(name)
     const catalog = initialCatalog(this.layout)
     const row = catalog.rows.find((one) => one.content === -1 && one.role === 'p') as SegmentRow
-    this.world.schedule(20, undefined, () => this.startCoordinator(row, catalog))
+    this.world.schedule(20, undefined, () => this.startCoordinator(row, 'p', catalog))
     await this.world.run(() => this.coordinator()?.open === true && this.allOpen(), this.world.nowMs + 60_000, 100_000)
   }
 
@@ -126,14 +126,14 @@ export class SimCluster {
   }
 
   /** As `mirabelle start` does it: the agent of its host starts the coordinator's process. */
-  startCoordinator(row: SegmentRow, catalog: ClusterSnapshot): void {
+  startCoordinator(row: SegmentRow, role: 'p' | 'm', catalog: ClusterSnapshot): void {
     const agent = this.agentOf(row.hostname)
     if (agent === undefined) return
     const peer = catalog.rows.find((one) => one.content === -1 && one.dbid !== row.dbid)
     const assignment: Assignment = {
       dbid: row.dbid,
       content: -1,
-      role: 'p',
+      role,
       epoch: catalog.epoch,
       hostname: row.hostname,
       datadir: row.datadir,

@@ -1,0 +1,80 @@
+/**
+ * Ends a stream whose mirror goes on talking but makes nothing durable that an answer waits for (I10): its disk hangs, or it waits for the rest of a record
+ * whose length was damaged on the way. The mirror then comes again and fetches what it lacks, or it does not, and is recorded down.
+ *
+ * Started with the primary side, ended with it. Looks only while answers wait for the mirror; a mirror that is slow but advances is left alone.
+ */
+import { formatLsn, MirabelleError, type Dbid, type Lsn } from '@mirabelle/messages'
+import type { Clock, Timer } from '@mirabelle/runtime'
+import type { MirrorStatus } from '@mirabelle/wal'
+import type { CommitGate } from '../gate/commit-gate.ts'
+
+/** Looks in one `wal_sender_timeout`. */
+const LOOKS = 4
+
+export interface FlushWatchOptions {
+  readonly clock: Clock
+  readonly gate: CommitGate
+  readonly mirror: () => MirrorStatus
+  /** `wal_sender_timeout`, ms. */
+  readonly timeoutMs: () => number
+  readonly disconnect: (reason: MirabelleError, dbid: Dbid) => void
+}
+
+export class FlushWatch {
+  readonly #options: FlushWatchOptions
+  #timer: Timer | undefined
+  #stopped = false
+  /** What the mirror had when it was last seen to advance, or when nothing waited for it. */
+  #flushLsn: Lsn = 0
+  #sinceMs: number
+  #lookedMs: number
+
+  constructor(options: FlushWatchOptions) {
+    this.#options = options
+    this.#sinceMs = options.clock.monotonic()
+    this.#lookedMs = this.#sinceMs
+    this.#later()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#timer?.clear()
+  }
+
+  #later(): void {
+    if (this.#stopped) return
+    this.#timer = this.#options.clock.setTimer(this.#options.timeoutMs() / LOOKS, () => {
+      this.#look()
+      this.#later()
+    })
+  }
+
+  #look(): void {
+    const { clock, gate } = this.#options
+    const now = clock.monotonic()
+    const timeoutMs = this.#options.timeoutMs()
+    // When this process itself was held up, what the mirror said meanwhile has not been read yet.
+    const heldUp = now - this.#lookedMs > timeoutMs / 2
+    this.#lookedMs = now
+    const wanted = gate.syncRep ? gate.nextLsn : undefined
+    const mirror = this.#options.mirror()
+    const connected = mirror.state === 'catchup' || mirror.state === 'streaming'
+    const stuck = connected && wanted !== undefined && wanted > gate.mirrorLsn && wanted <= gate.localLsn
+    if (!stuck || heldUp || mirror.flushLsn !== this.#flushLsn) {
+      this.#flushLsn = mirror.flushLsn
+      this.#sinceMs = now
+      return
+    }
+    const forMs = now - this.#sinceMs
+    if (forMs < timeoutMs) return
+    this.#sinceMs = now
+    this.#options.disconnect(
+      new MirabelleError(
+        'connection.silent',
+        `dbid ${mirror.dbid} has made nothing durable beyond ${formatLsn(mirror.flushLsn)} for ${Math.round(forMs)} ms while an answer waits for ${formatLsn(wanted)} (wal_sender_timeout ${timeoutMs} ms)`,
+      ),
+      mirror.dbid,
+    )
+  }
+}

@@ -1,0 +1,113 @@
+import t from 'tap'
+import type { MirabelleError } from '@mirabelle/messages'
+import type { Clock } from '@mirabelle/runtime'
+import type { MirrorStatus } from '@mirabelle/wal'
+import { CommitGate } from '../src/gate/commit-gate.ts'
+import { FlushWatch } from '../src/primary/flush-watch.ts'
+
+/** A clock whose timers fire when `advance` says so. */
+function handClock(): { clock: Clock; advance: (ms: number) => void } {
+  let now = 0
+  let timers: { at: number; fn: () => void }[] = []
+  const clock: Clock = {
+    now: () => now,
+    monotonic: () => now,
+    setTimer(ms, fn) {
+      const timer = { at: now + ms, fn }
+      timers.push(timer)
+      return { clear: () => (timers = timers.filter((one) => one !== timer)) }
+    },
+    soon: (fn) => fn(),
+  }
+  const advance = (ms: number): void => {
+    const until = now + ms
+    for (;;) {
+      const due = timers.filter((one) => one.at <= until).sort((a, b) => a.at - b.at)[0]
+      if (due === undefined) break
+      timers = timers.filter((one) => one !== due)
+      now = due.at
+      due.fn()
+    }
+    now = until
+  }
+  return { clock, advance }
+}
+
+function watched() {
+  const { clock, advance } = handClock()
+  const gate = new CommitGate({ localLsn: 0, syncRep: true, onReleased: () => undefined })
+  const ended: MirabelleError[] = []
+  const mirror: { status: MirrorStatus } = {
+    status: {
+      state: 'streaming',
+      dbid: 4,
+      flushLsn: 100,
+      caughtUp: false,
+      connectedSince: 0,
+      disconnectedAt: null,
+      attempts: 0,
+    },
+  }
+  const watch = new FlushWatch({
+    clock,
+    gate,
+    mirror: () => mirror.status,
+    timeoutMs: () => 5_000,
+    disconnect: (reason) => ended.push(reason),
+  })
+  t.teardown(() => watch.stop())
+  const flushed = (lsn: number): void => {
+    mirror.status = { ...mirror.status, flushLsn: lsn }
+    gate.mirrorDurable(lsn)
+  }
+  return { gate, mirror, ended, advance, flushed, watch }
+}
+
+void t.test('a mirror that makes nothing durable while an answer waits loses its stream', (t) => {
+  const { gate, ended, advance, flushed } = watched()
+  flushed(100)
+  gate.localDurable(200)
+  gate.wait(200, () => undefined)
+  advance(4_000)
+  t.equal(ended.length, 0, 'not before wal_sender_timeout')
+  advance(4_000)
+  t.match(ended, [{ code: 'connection.silent', message: /0\/64.*0\/C8/ }])
+  t.end()
+})
+
+void t.test('a mirror that is slow but advances is left alone', (t) => {
+  const { gate, ended, advance, flushed } = watched()
+  gate.localDurable(10_000)
+  gate.wait(10_000, () => undefined)
+  for (let lsn = 200; lsn < 4_000; lsn += 100) {
+    flushed(lsn)
+    advance(2_000)
+  }
+  t.same(ended, [])
+  t.end()
+})
+
+void t.test('nothing is expected of a mirror while nobody waits, or the own disk is what is waited for', (t) => {
+  const { gate, ended, advance, flushed } = watched()
+  flushed(100)
+  advance(60_000)
+  gate.wait(200, () => undefined)
+  advance(60_000)
+  t.same(ended, [], 'WAL up to 200 is not durable here either')
+  gate.setSyncRep(false)
+  gate.localDurable(300)
+  advance(60_000)
+  t.same(ended, [])
+  t.end()
+})
+
+void t.test('after its end the watch ends no stream', (t) => {
+  const { gate, ended, advance, flushed, watch } = watched()
+  flushed(100)
+  gate.localDurable(200)
+  gate.wait(200, () => undefined)
+  watch.stop()
+  advance(60_000)
+  t.same(ended, [])
+  t.end()
+})
