@@ -367,3 +367,43 @@ t.test('a closed lane refuses and is not opened again', async (t) => {
   await t.rejects(lane.run(item('W 1')).promise, { code: 'not.ready' })
   t.equal(clock.pending, 0, 'no timer is left')
 })
+
+t.test(
+  'a statement whose preparation a restarted backend has forgotten is prepared and run again',
+  async (t) => {
+    const { lane } = setUp()
+    const sent: { seq: number; bytes: Uint8Array }[] = []
+    let events: Parameters<Parameters<typeof lane.attach>[0]>[0] | undefined
+    await lane.attach((given) => {
+      events = given
+      const send = (seq: number, bytes: Uint8Array) => void sent.push({ seq, bytes })
+      return Promise.resolve({
+        generation: 1,
+        send,
+        cancel() {},
+        close() {},
+        settled: () => Promise.reject(new Error('not asked')),
+      })
+    }, nothing)
+    const answer = (output: string, generation: number) => {
+      const { seq } = sent.at(-1) as { seq: number }
+      events?.onDone(seq, { output: Buffer.from(output, 'latin1'), lsn: 1, txStatus: 'I', generation })
+    }
+    const parse = Buffer.from('P-parse-message')
+    const bound = item('bind', { statement: { name: 's1', parse } })
+    const prepared = '3\0\0\0\x041\0\0\0\x042\0\0\0\x04'
+    const first = lane.run(bound).promise
+    answer(prepared, 1)
+    await first
+    const second = lane.run(bound).promise
+    t.notOk(Buffer.from((sent.at(-1) as { bytes: Uint8Array }).bytes).includes(parse), 'known to be there')
+    const fields = 'SERROR\0C26000\0Mprepared statement "s1" does not exist\0\0'
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(fields.length + 4)
+    answer(`E${length.toString('latin1')}${fields}`, 2)
+    t.equal(sent.length, 3, 'it was sent again')
+    t.ok(Buffer.from((sent.at(-1) as { bytes: Uint8Array }).bytes).includes(parse), 'prepared on the way')
+    answer(prepared, 2)
+    t.equal((await second).output.byteLength, 5)
+  },
+)

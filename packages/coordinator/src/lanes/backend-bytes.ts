@@ -12,6 +12,11 @@ export function withoutPreparation(output: Uint8Array): { output: Uint8Array; pr
   return { output: output.subarray(at), prepared: false }
 }
 
+/** True when the first message is an ErrorResponse: cheap. */
+export function startsWithError(output: Uint8Array): boolean {
+  return output[0] === ERROR_RESPONSE
+}
+
 /** SQLSTATE of the first ErrorResponse, or undefined. */
 export function firstErrorCode(output: Uint8Array): string | undefined {
   const view = Buffer.from(output.buffer, output.byteOffset, output.byteLength)

@@ -14,25 +14,14 @@ import type { BackendEvents, LaneBackend, OpenBackend } from './lane-backend.ts'
 import { LaneLine } from './lane-line.ts'
 import { LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
 import { LaneQueue, type LaneTicket, type LaneUser } from './lane-queue.ts'
-import { withoutPreparation, firstErrorCode } from './backend-bytes.ts'
+import { firstErrorCode, startsWithError, withoutPreparation } from './backend-bytes.ts'
+import { cancelledByUser, fateOf, sentOf, type FateCounts, type Sent } from './sent.ts'
 
 /** One item under way. */
 export interface LaneRun {
   readonly promise: Promise<LaneResult>
   /** Takes the item out of the queue, or cancels it where it runs; the promise rejects or carries 57014. */
   cancel(): void
-}
-
-interface Sent {
-  readonly item: LaneItem
-  readonly resolve: (result: LaneResult) => void
-  readonly reject: (error: Error) => void
-  seq: number
-  prepares: string | undefined
-  /** A piece of its answer has gone out: it cannot run again unnoticed. */
-  streamed: boolean
-  /** A cancel came while it had no backend: it does not run again. */
-  cancelled: boolean
 }
 
 export interface LaneOptions {
@@ -46,6 +35,8 @@ export interface LaneOptions {
   /** Statements can be sent (again). */
   readonly onOpen?: (content: Content) => void
 }
+
+const UNDEFINED_STATEMENT = '26000'
 
 /** Anonymous user of passes: it holds nothing, so it is never part of a deadlock. */
 const PASSER: LaneUser = { age: 0, requeueable: true, deadlockVictim() {} }
@@ -278,6 +269,7 @@ export class Lane {
         if (sent === undefined) return
         line.state?.sawGeneration(result.generation)
         let output = result.output
+        if (this.#runAgainPrepared(line, sent, output)) return
         if (sent.prepares !== undefined) {
           const cut = withoutPreparation(output)
           line.state?.prepared(sent.prepares, cut.prepared)
@@ -313,6 +305,19 @@ export class Lane {
         this.#end(line, reason, true)
       },
     }
+  }
+
+  /**
+   * The backend was started anew under an open line (a statement had to be cancelled that way): a statement that counted on being prepared
+   * there did not run. It runs again, prepared this time; the client notices nothing.
+   */
+  #runAgainPrepared(line: LaneLine, sent: Sent, output: Uint8Array): boolean {
+    const { statement, whenLost } = sent.item
+    if (statement === undefined || sent.prepares !== undefined || whenLost !== 'rerun') return false
+    if (!startsWithError(output) || firstErrorCode(output) !== UNDEFINED_STATEMENT) return false
+    line.state?.prepared(statement.name, false)
+    this.#dispatch(line, sent)
+    return true
   }
 
   /** The line is gone: what was under way fails or waits for the next one. */
@@ -356,37 +361,13 @@ export class Lane {
     const orphans = this.#orphans
     if (orphans.length === 0) return
     this.#orphans = []
-    const counts = { answered: 0, again: 0, unknown: 0 }
+    const counts: FateCounts = { answered: 0, again: 0, unknown: 0, ended: 0 }
     for (const orphan of orphans) {
-      const entry = settled.get(orphan.seq)
-      if (entry !== undefined) {
-        counts.answered++
-        if (entry[2] === null)
-          orphan.reject(
-            new LaneLost(
-              this.content,
-              'yes',
-              'the statement took effect but its answer was lost in a failover',
-            ),
-          )
-        else {
-          const output = orphan.prepares === undefined ? entry[2] : withoutPreparation(entry[2]).output
-          orphan.resolve({ output, lsn: entry[1], txStatus: 'I' })
-        }
-      } else if (orphan.item.write && orphan.seq < known.floor) {
-        counts.unknown++
-        orphan.reject(
-          new LaneLost(this.content, 'unknown', 'the outcome of the statement was lost in a failover'),
-        )
-      } else if (orphan.cancelled) {
-        orphan.reject(cancelledByUser())
-      } else if (orphan.item.whenLost === 'rerun' && !orphan.streamed) {
-        counts.again++
-        this.#dispatch(line, orphan)
-      } else
-        orphan.reject(
-          new LaneLost(this.content, 'no', 'the statement did not take effect before the failover'),
-        )
+      const fate = fateOf(this.content, orphan, settled.get(orphan.seq), known.floor)
+      counts[fate.counted]++
+      if (fate.answer !== undefined) orphan.resolve(fate.answer)
+      else if (fate.error !== undefined) orphan.reject(fate.error)
+      else this.#dispatch(line, orphan)
     }
     this.#options.log.info(
       { content: this.content, ...counts },
@@ -419,14 +400,6 @@ export class Lane {
     this.detach(error)
     this.setUnavailable(error)
   }
-}
-
-function sentOf(item: LaneItem, resolve: Sent['resolve'], reject: Sent['reject']): Sent {
-  return { item, resolve, reject, seq: 0, prepares: undefined, streamed: false, cancelled: false }
-}
-
-function cancelledByUser(): MirabelleError {
-  return new MirabelleError('cancelled', 'canceling statement due to user request')
 }
 
 function rejected(error: Error): LaneRun {

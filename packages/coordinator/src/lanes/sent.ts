@@ -1,0 +1,58 @@
+/** An item under way, and what becomes of it when its backend was lost and another one stands. Pure. */
+import { MirabelleError, type Content, type SettledEntry } from '@mirabelle/messages'
+import { withoutPreparation } from './backend-bytes.ts'
+import { LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
+
+export interface Sent {
+  readonly item: LaneItem
+  readonly resolve: (result: LaneResult) => void
+  readonly reject: (error: Error) => void
+  seq: number
+  prepares: string | undefined
+  /** A piece of its answer has gone out: it cannot run again unnoticed. */
+  streamed: boolean
+  /** A cancel came while it had no backend: it does not run again. */
+  cancelled: boolean
+}
+
+export function sentOf(item: LaneItem, resolve: Sent['resolve'], reject: Sent['reject']): Sent {
+  return { item, resolve, reject, seq: 0, prepares: undefined, streamed: false, cancelled: false }
+}
+
+export function cancelledByUser(): MirabelleError {
+  return new MirabelleError('cancelled', 'canceling statement due to user request')
+}
+
+/** For the log line of a failover. */
+export type FateCounts = Record<'answered' | 'again' | 'unknown' | 'ended', number>
+
+/** Answer, or error, or neither: then it runs again. */
+export interface Fate {
+  readonly counted: keyof FateCounts
+  readonly answer?: LaneResult
+  readonly error?: Error
+}
+
+/**
+ * Decides by what the new backend knows of statements that took effect: `entry` for this one, `floor` below which nothing is known.
+ * A write runs again only when it is known not to have taken effect.
+ */
+export function fateOf(content: Content, sent: Sent, entry: SettledEntry | undefined, floor: number): Fate {
+  if (entry !== undefined) {
+    const [, lsn, kept] = entry
+    if (kept === null) {
+      const why = 'the statement took effect but its answer was lost in a failover'
+      return { counted: 'answered', error: new LaneLost(content, 'yes', why) }
+    }
+    const output = sent.prepares === undefined ? kept : withoutPreparation(kept).output
+    return { counted: 'answered', answer: { output, lsn, txStatus: 'I' } }
+  }
+  if (sent.item.write && sent.seq < floor) {
+    const why = 'the outcome of the statement was lost in a failover'
+    return { counted: 'unknown', error: new LaneLost(content, 'unknown', why) }
+  }
+  if (sent.cancelled) return { counted: 'ended', error: cancelledByUser() }
+  if (sent.item.whenLost === 'rerun' && !sent.streamed) return { counted: 'again' }
+  const why = 'the statement did not take effect before the failover'
+  return { counted: 'ended', error: new LaneLost(content, 'no', why) }
+}
