@@ -13,6 +13,8 @@ export interface Mutant {
   readonly name: string
   /** What is wrong, as one would find it in a commit. */
   readonly bug: string
+  /** The promises whose breach shows it. */
+  readonly found: readonly string[]
   /** Makes it anew for each seed. */
   readonly plant: () => SimOverrides
 }
@@ -21,11 +23,13 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'ack-before-fsync',
     bug: 'a mirror acknowledges WAL that it has written but not made durable',
+    found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withoutSync(ports.disk) }) }),
   },
   {
     name: 'answer-before-fsync',
     bug: 'a primary takes its own WAL for durable as soon as it is written',
+    found: ['I1'],
     plant: () => ({
       engine: (engine) => {
         engine.syncWal = () => Promise.resolve(engine.flushLsn())
@@ -36,6 +40,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'gate-ignores-mirror',
     bug: 'the commit gate counts WAL as flushed by the mirror when it is sent',
+    found: ['I1'],
     plant: () => ({
       wal: hubWith((hub, options) => {
         const publish = hub.publish.bind(hub)
@@ -50,6 +55,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'syncrep-off-before-catalog',
     bug: 'a primary stops waiting for its mirror when the stream ends, before that is in the catalog',
+    found: ['I3'],
     plant: () => {
       const running = new Map<Dbid, RunningInstance>()
       return {
@@ -74,6 +80,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'catalog-not-awaited',
     bug: 'a change of the catalog counts as made before it is durable',
+    found: ['I3', 'uncaught'],
     plant: () => ({
       store: (store) => ({
         load: () => store.load(),
@@ -87,6 +94,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'promote-out-of-sync',
     bug: 'the catalog keeps calling a pair in sync when its mirror has gone, so that the mirror is promoted later',
+    found: ['I2', 'I3', 'uncaught', 'lost'],
     plant: () => ({
       store: (store) => ({
         load: () => store.load(),
@@ -103,6 +111,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'in-sync-too-early',
     bug: 'a mirror that catches up is called in sync before it has everything that was told',
+    found: ['I1', 'lost'],
     plant: () => ({
       wal: hubWith((hub) => {
         const status = hub.mirrorStatus.bind(hub)
@@ -118,6 +127,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'settled-told-late',
     bug: 'which statements took effect is told to the mirror one piece of WAL too late, so that a failover runs some again',
+    found: ['doubled', 'appeared'],
     plant: () => ({
       wal: hubWith((hub) => {
         const publish = hub.publish.bind(hub)
@@ -132,6 +142,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'promote-forgets-last-flush',
     bug: 'a promotion ends recovery one flush before the end of the received WAL',
+    found: ['lost'],
     plant: () => ({
       engine: (engine) => {
         const arrived = engine.walArrived.bind(engine)
@@ -147,6 +158,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'prepared-forgotten',
     bug: 'a lane opens without looking for prepared transactions',
+    found: ['I6'],
     plant: () => ({
       engine: (engine) => {
         rewriteSql(engine, /pg_prepared_xacts/, 'SET nothing')
@@ -157,6 +169,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'decision-forgotten',
     bug: 'a prepared transaction is rolled back although another participant has committed it',
+    found: ['I9', 'lost', 'I6'],
     plant: () => ({
       engine: (engine) => {
         rewriteSql(engine, /SELECT gid FROM pg_catalog\.dtx_committed/, 'SET nothing')
@@ -167,6 +180,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'epoch-ignored',
     bug: 'a coordinator that was replaced goes on with the epoch of its successor',
+    found: ['I4', 'lost', 'I3', 'I9', 'appeared'],
     plant: () => {
       let newest = 1
       const adopt = <T>(message: T): T => {

@@ -25,8 +25,8 @@ export interface SimulationOptions {
   readonly layout?: SimLayout
   /** Only these faults. */
   readonly faults?: readonly FaultKind[]
-  /** Something is broken on purpose. */
-  readonly overrides?: SimOverrides
+  /** Something is broken on purpose; made anew for each run. */
+  readonly overrides?: () => SimOverrides
 }
 
 export interface SimulationResult {
@@ -85,7 +85,7 @@ class Simulation {
       gp_fts_probe_interval: random.pick(['1000ms', '5000ms']),
       ...options.layout?.settings,
     }
-    this.#cluster = new SimCluster(world, { ...(options.layout ?? defaultLayout), settings }, options.overrides)
+    this.#cluster = new SimCluster(world, { ...(options.layout ?? defaultLayout), settings }, options.overrides?.())
     new PromiseWatch(this.#cluster)
     this.#operator = new SimOperator(this.#cluster, random.fork())
     this.#faults = new Faults(this.#cluster, this.#operator, random.fork())
