@@ -4,14 +4,20 @@
  */
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
+interface Damage {
+  wanted: number
+  done: number
+  leastBytes: number
+}
+
 export class BitFlipper {
   /** Where to connect. */
   readonly port: number
   readonly #server: Server
   readonly #sockets: Set<Socket>
-  readonly #damage: { wanted: number; done: number; leastBytes: number }
+  readonly #damage: Damage
 
-  private constructor(server: Server, port: number, sockets: Set<Socket>, damage: BitFlipper['#damage']) {
+  private constructor(server: Server, port: number, sockets: Set<Socket>, damage: Damage) {
     this.#server = server
     this.port = port
     this.#sockets = sockets
@@ -21,7 +27,7 @@ export class BitFlipper {
   /** Passes everything on to `target` on this machine. */
   static start(target: number): Promise<BitFlipper> {
     const sockets = new Set<Socket>()
-    const damage = { wanted: 0, done: 0, leastBytes: 0 }
+    const damage: Damage = { wanted: 0, done: 0, leastBytes: 0 }
     const server = createServer((near) => {
       const far = connect({ host: '127.0.0.1', port: target })
       for (const [one, other] of [
@@ -64,7 +70,7 @@ export class BitFlipper {
   }
 }
 
-function damaged(bytes: Buffer, damage: { wanted: number; done: number; leastBytes: number }): Buffer {
+function damaged(bytes: Buffer, damage: Damage): Buffer {
   if (damage.wanted <= damage.done || bytes.length < damage.leastBytes) return bytes
   damage.done += 1
   const at = Math.floor(bytes.length / 2)

@@ -1,0 +1,216 @@
+// Garbage to every port of every process: each connection is closed with a log line, no process dies, no memory is held.
+import t from 'tap'
+import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { connect, type Socket } from 'node:net'
+import { Load, LogWatch, TestCluster, waitFor } from '@mirabelle/testkit/cluster'
+
+const MIB = 1024 * 1024
+/** Random bytes, connections that promise 64 MiB each, and so on: how much bigger a process may be afterwards. */
+const MAX_GROWTH_BYTES = 64 * MIB
+const CLOSED_WITHIN_MS = 30_000
+
+interface Door {
+  readonly name: string
+  readonly port: number
+  readonly kind: 'internal' | 'sql'
+  readonly logs: readonly string[]
+}
+
+t.test('garbage closes its own connection and nothing else', async (t) => {
+  const cluster = await TestCluster.start({ segments: 2 })
+  t.teardown(() => cluster.close())
+  const load = await Load.start(cluster, { count: 4 })
+  t.teardown(() => load.stop())
+  await load.acks(50)
+  const doors = doorsOf(cluster)
+  t.equal(doors.length, 3 + 6 + 2, 'agents, instances, front doors of coordinator and standby')
+  const pids = await cluster.pids()
+  const processes = cluster.processes().sort()
+  const before = await memoryOf(processes)
+
+  for (const door of doors) {
+    await t.test(door.name, async (t) => {
+      const log = await LogWatch.of(...door.logs)
+      const sent = door.kind === 'internal' ? internalGarbage() : sqlGarbage()
+      const ends = await Promise.all(sent.map(({ name, bytes, end }) => throwAt(door.port, name, bytes, end)))
+      t.same(
+        ends.filter(({ closed }) => !closed),
+        [],
+        `all ${ends.length} connections are closed`,
+      )
+      await waitFor(
+        `log lines of ${door.name}`,
+        async () => (await log.matching(/"level":"?(warn|40)|warn/)).length > 0,
+      )
+      if (door.kind === 'internal') {
+        await t.rejects(
+          cluster.dial({ addresses: ['127.0.0.1'], port: door.port }, {}, randomBytes(32)),
+          { code: 'handshake.failed' },
+          'a peer with another key is refused',
+        )
+        await t.rejects(
+          cluster.dial({ addresses: ['127.0.0.1'], port: door.port }, { clusterId: 'another' }),
+          { code: 'cluster.foreign' },
+          'a peer of another cluster is refused',
+        )
+        t.ok((await log.matching(/proof|key/)).length > 0, 'and logged')
+      }
+    })
+  }
+
+  await t.test('many connections that promise much hold nothing', async (t) => {
+    const header = Buffer.alloc(4)
+    header.writeUInt32BE(64 * MIB)
+    for (const { port } of doors) {
+      const ends = await Promise.all(
+        Array.from({ length: 40 }, () =>
+          throwAt(port, 'promise', Buffer.concat([header, randomBytes(3000)]), false),
+        ),
+      )
+      t.ok(ends.every(({ closed }) => closed))
+    }
+  })
+
+  t.same(cluster.processes().sort(), processes, 'the same processes run')
+  t.same(await cluster.pids(), pids)
+  const ackedAt = await load.acks(50)
+  for (const one of [0, 1]) await load.acksOn(one, ackedAt)
+  await load.stop()
+  t.equal(load.ledger.count('acked'), load.ledger.units.length, 'no client noticed anything')
+  const after = await memoryOf(processes)
+  const growth = processes.map((pid) => (after.get(pid) as number) - (before.get(pid) as number))
+  t.comment(`growth of the processes in MiB: ${growth.map((bytes) => Math.round(bytes / MIB)).join(', ')}`)
+  t.ok(Math.max(...growth) < MAX_GROWTH_BYTES, 'no process holds on to what it was sent')
+})
+
+function doorsOf(cluster: TestCluster): Door[] {
+  const agents = cluster.facts.hosts.map(({ name, agentPort, dir }): Door => {
+    return { name: `agent of ${name}`, port: agentPort, kind: 'internal', logs: [`${dir}/agent.log`] }
+  })
+  const instances = cluster.facts.rows.flatMap((row): Door[] => {
+    const logs = cluster.logsOf(row.dbid)
+    const name = `dbid ${row.dbid}, content ${row.content}, role ${row.role}`
+    const internal: Door = { name, port: row.endpoint.port, kind: 'internal', logs }
+    return row.content >= 0
+      ? [internal]
+      : [internal, { name: `front door of ${name}`, port: row.port, kind: 'sql', logs }]
+  })
+  return [...agents, ...instances]
+}
+
+interface Garbage {
+  readonly name: string
+  readonly bytes: Buffer
+  /** Hang up after sending; otherwise the other side must. */
+  readonly end: boolean
+}
+
+function length(value: number, rest: Buffer = Buffer.alloc(0)): Buffer {
+  const head = Buffer.alloc(4)
+  head.writeUInt32BE(value)
+  return Buffer.concat([head, rest])
+}
+
+function internalGarbage(): Garbage[] {
+  return [
+    { name: '1 MiB of random bytes', bytes: randomBytes(MIB), end: false },
+    {
+      name: 'random bytes after the first byte of TLS',
+      bytes: Buffer.concat([Buffer.from([0x16]), randomBytes(MIB)]),
+      end: false,
+    },
+    { name: 'a length of zero', bytes: length(0), end: false },
+    { name: 'the largest length', bytes: length(0xffff_ffff, randomBytes(100)), end: false },
+    {
+      name: 'a length just over the limit of frames',
+      bytes: length(64 * MIB + 1, randomBytes(100)),
+      end: false,
+    },
+    { name: 'half a frame, then silence', bytes: length(1000, randomBytes(500)), end: false },
+    { name: 'half a frame, then the end', bytes: length(1000, randomBytes(500)), end: true },
+    { name: 'a frame that is no msgpack', bytes: length(1000, randomBytes(1000)), end: false },
+    { name: 'half a length, then the end', bytes: Buffer.from([0, 0]), end: true },
+    { name: 'HTTP', bytes: Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'), end: false },
+  ]
+}
+
+function sqlGarbage(): Garbage[] {
+  const startup = (parameters: string) => {
+    const body = Buffer.concat([length(196_608), Buffer.from(parameters)])
+    return length(4 + body.length, body)
+  }
+  const good = startup('user\0postgres\0database\0postgres\0\0')
+  return [
+    {
+      name: '1 MiB of random bytes',
+      bytes: Buffer.concat([Buffer.from([0xff]), randomBytes(MIB)]),
+      end: false,
+    },
+    { name: 'a startup of zero bytes', bytes: length(0), end: false },
+    { name: 'the largest startup', bytes: length(0x7fff_ffff, randomBytes(100)), end: false },
+    { name: 'half a startup, then the end', bytes: good.subarray(0, 10), end: true },
+    { name: 'a startup without an end', bytes: startup('user'), end: false },
+    { name: 'an unknown protocol', bytes: length(8, length(0x0063_0000)), end: false },
+    {
+      name: 'an unknown message after the startup',
+      bytes: Buffer.concat([good, Buffer.from('\0'), length(4)]),
+      end: false,
+    },
+    {
+      name: 'a message too short to be one',
+      bytes: Buffer.concat([good, Buffer.from('Q'), length(1)]),
+      end: false,
+    },
+    {
+      name: 'a message too long to be one',
+      bytes: Buffer.concat([good, Buffer.from('Q'), length(0x7fff_ffff), randomBytes(100)]),
+      end: false,
+    },
+    {
+      name: 'random bytes after the startup',
+      bytes: Buffer.concat([good, Buffer.from([1]), randomBytes(MIB)]),
+      end: false,
+    },
+    {
+      name: 'half a query, then the end',
+      bytes: Buffer.concat([good, Buffer.from('Q'), length(1000), randomBytes(10)]),
+      end: true,
+    },
+  ]
+}
+
+/** Sends the bytes; resolves with whether the other side ended the connection. */
+function throwAt(
+  port: number,
+  name: string,
+  bytes: Buffer,
+  end: boolean,
+): Promise<{ name: string; closed: boolean }> {
+  return new Promise((resolve) => {
+    const socket: Socket = connect({ host: '127.0.0.1', port }, () => {
+      socket.write(bytes)
+      if (end) socket.end()
+    })
+    const timer = setTimeout(() => {
+      resolve({ name, closed: false })
+      socket.destroy()
+    }, CLOSED_WITHIN_MS)
+    socket.resume()
+    socket.on('error', () => undefined) // a reset is an end, too
+    socket.once('close', () => {
+      clearTimeout(timer)
+      resolve({ name, closed: true })
+    })
+  })
+}
+
+/** Resident memory of processes, bytes. */
+async function memoryOf(pids: readonly number[]): Promise<Map<number, number>> {
+  const found = new Map<number, number>()
+  for (const pid of pids) {
+    const status = await readFile(`/proc/${pid}/status`, 'utf8')
+    found.set(pid, Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024)
+  }
+  return found
+}
