@@ -3,7 +3,7 @@ import { CommanderError } from 'commander'
 import { isMirabelleError } from '@mirabelle/messages'
 import { CliError, sentenceOf } from './errors.ts'
 import { createProgram } from './program.ts'
-import { installInterrupts } from './terminal/interrupt.ts'
+import { installInterrupts, wasInterrupted } from './terminal/interrupt.ts'
 
 /** The command line was not understood: nothing was done. */
 const COULD_NOT = 2
@@ -19,7 +19,7 @@ try {
   if (error instanceof CommanderError) {
     // Commander has said it already; help and version are no failures.
     process.exitCode = error.exitCode === 0 ? 0 : COULD_NOT
-  } else {
+  } else if (!wasInterrupted()) {
     const expected = error instanceof CliError || isMirabelleError(error)
     process.stderr.write(
       `mirabelle: ${expected ? sentenceOf(error) : `unexpected: ${(error as Error).stack ?? String(error)}`}\n`,

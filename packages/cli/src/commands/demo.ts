@@ -25,7 +25,7 @@ export function addDemo(program: Command): void {
   program
     .command('demo')
     .description('kill processes of a throw-away cluster under load, and count every acknowledged row')
-    .option('--writers <n>', 'clients that write', wholeNumber(1, 500), 16)
+    .option('--writers <n>', 'clients that write', wholeNumber(2, 500), 16)
     .option('--segments <n>', 'primaries in all', wholeNumber(2, 16), 2)
     .option('--phase <seconds>', 'how long clients write between two events', seconds, 2000)
     .addOption(jsonOption())
@@ -33,7 +33,9 @@ export function addDemo(program: Command): void {
       const reporter = terminalReporter()
       const timeline = new Timeline((line) => reporter.print(line))
       const dir = await mkdtemp(join(tmpdir(), 'mirabelle-demo-'))
-      const takeBack = onInterrupt(() => cleanUp(dir, reporter))
+      let cleaning: Promise<void> | undefined
+      const clean = (): Promise<void> => (cleaning ??= cleanUp(dir, reporter))
+      const takeBack = onInterrupt(clean)
       let result: StoryResult
       try {
         timeline.add('creating a cluster: coordinator, standby, mirrored segments')
@@ -41,8 +43,8 @@ export function addDemo(program: Command): void {
         timeline.add(`it runs: ${await describe(cluster)}`)
         result = await tellStory(cluster, timeline, { writers: options.writers, phaseMs: options.phase })
       } finally {
+        await clean()
         takeBack()
-        await cleanUp(dir, reporter)
         timeline.add('everything stopped and deleted')
       }
       reporter.print(

@@ -21,7 +21,7 @@ export interface WritersOptions {
 }
 
 /** The content that a row with this distribution key belongs to. */
-export function contentOf(id: number, segments: number): number {
+function contentOf(id: number, segments: number): number {
   return contentOfKey([{ value: String(id), format: 0, type: 'bigint' }], segments, undefined, [])
 }
 
@@ -72,6 +72,14 @@ export class Writers {
     await Promise.all(this.#running)
   }
 
+  /** An id of the writer's own content: clients of one content must not be held up by another one's failure. */
+  #nextId(content: number): number {
+    for (;;) {
+      const id = this.#options.ledger.take()
+      if (contentOf(id, this.#options.segments) === content) return id
+    }
+  }
+
   async #write(writer: number): Promise<void> {
     const { ledger, segments, addresses, now } = this.#options
     let client: pg.Client | undefined
@@ -81,10 +89,10 @@ export class Writers {
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
         continue
       }
-      const id = ledger.take()
+      const id = this.#nextId(writer % segments)
       try {
         await client.query('INSERT INTO demo_rows VALUES ($1, $2, $3)', [id, writer, `row ${id}`])
-        ledger.acked(id, { content: contentOf(id, segments), atMs: now() })
+        ledger.acked(id, { content: writer % segments, atMs: now() })
       } catch {
         // Whatever the error says, the row may be there: only an answer without error is an acknowledgement.
         ledger.unknown(id)

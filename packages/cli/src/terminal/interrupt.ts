@@ -16,6 +16,11 @@ export function onInterrupt(undo: Undo): () => void {
 
 const STATUS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
 
+/** The command was interrupted: what fails from now on fails because of that, and needs no word. */
+export function wasInterrupted(): boolean {
+  return interrupted
+}
+
 /** Watches the signals of the terminal. A second one ends the process at once. */
 export function installInterrupts(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
