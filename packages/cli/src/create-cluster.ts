@@ -17,6 +17,7 @@ import { headlessState, stateFromCoordinator, type HeadlessState } from './clust
 import { stopCluster, type StopMode } from './cluster/stop-cluster.ts'
 import { destroyCluster } from './commands/destroy.ts'
 import { init } from './commands/init.ts'
+import { DEFAULT_LANE_MS, DEFAULT_REBALANCE_MS, rebalance } from './commands/rebalance.ts'
 import { DEFAULT_RECOVER_MS, recover, type RecoverMode } from './commands/recover.ts'
 import { DEFAULT_START_MS, DEFAULT_SYNC_MS } from './commands/start.ts'
 import { DEFAULT_STOP_MS } from './commands/stop.ts'
@@ -123,6 +124,13 @@ export class Cluster {
   ): Promise<readonly ActionResult[]> {
     const { mode = 'auto', dbids = null, timeoutMs = DEFAULT_RECOVER_MS } = options
     return recover(this.#operated, mode, dbids, timeoutMs)
+  }
+  /** Gives pairs their preferred roles back. A row per pair that was not in them. */
+  rebalance(
+    options: { readonly laneTimeoutMs?: number; readonly timeoutMs?: number } = {},
+  ): Promise<readonly ActionResult[]> {
+    const { laneTimeoutMs = DEFAULT_LANE_MS, timeoutMs = DEFAULT_REBALANCE_MS } = options
+    return rebalance(this.#operated, { laneTimeoutMs, timeoutMs })
   }
   activateStandby(options: { readonly force?: boolean } = {}): Promise<ActivationReport> {
     return activateStandby(this.#operated, options.force === true)

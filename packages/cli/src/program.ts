@@ -7,6 +7,7 @@ import { addDestroy } from './commands/destroy.ts'
 import { addFtsProbe } from './commands/fts-probe.ts'
 import { addInit } from './commands/init.ts'
 import { addQuickstart } from './commands/quickstart.ts'
+import { addRebalance } from './commands/rebalance.ts'
 import { addRecover } from './commands/recover.ts'
 import { addStandby } from './commands/standby.ts'
 import { addStart } from './commands/start.ts'
@@ -24,6 +25,7 @@ export function createProgram(): Command {
   addStart(program)
   addState(program)
   addRecover(program)
+  addRebalance(program)
   addStandby(program)
   addStop(program)
   addDestroy(program)

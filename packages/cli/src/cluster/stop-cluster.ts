@@ -23,7 +23,10 @@ export async function stopCluster(cluster: Cluster, mode: StopMode, timeoutMs: n
   const before = await agentAnswers(cluster)
   const ran = runningIn(before).length
   const coordinator = await findCoordinator(cluster)
-  if (coordinator !== undefined) {
+  if (mode === 'immediate') {
+    // A crash of everything at once; the coordinator first, so that it does not take the others' ends for failures.
+    if (ran > 0) cluster.reporter.say('Stopping the cluster in immediate mode')
+  } else if (coordinator !== undefined) {
     cluster.reporter.say(
       `Stopping the cluster in ${mode} mode through the coordinator on ${coordinator.row.hostname}`,
     )
@@ -70,7 +73,7 @@ async function stopThroughCoordinator(
   })
 }
 
-/** Stops what still runs: primaries, so that their mirrors get the last WAL, then mirrors, then content -1. */
+/** Stops what still runs: primaries, so that their mirrors get the last WAL, then mirrors, then content -1 (which goes first in a crash). */
 async function stopThroughAgents(
   cluster: Cluster,
   mode: StopMode,
@@ -87,15 +90,12 @@ async function stopThroughAgents(
       }),
     ),
   )
-  const wave = ({ instance }: (typeof running)[number]): number =>
-    instance.content === -1
-      ? roles.get(instance.dbid) === 'p'
-        ? 2
-        : 3
-      : roles.get(instance.dbid) === 'p'
-        ? 0
-        : 1
-  for (const number of [0, 1, 2, 3]) {
+  const wave = ({ instance }: (typeof running)[number]): number => {
+    const primary = roles.get(instance.dbid) === 'p'
+    if (instance.content === -1) return mode === 'immediate' ? 0 : primary ? 3 : 4
+    return primary ? 1 : 2
+  }
+  for (const number of [0, 1, 2, 3, 4]) {
     await Promise.all(
       running
         .filter((one) => wave(one) === number)

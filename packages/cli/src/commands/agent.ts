@@ -1,11 +1,14 @@
 /** `mirabelle agent` and `mirabelle agent-config`: for clusters on real hosts. */
 import { cp, mkdir } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { agentScript, configFile } from '@mirabelle/agent'
+import { bootstrapSql } from '@mirabelle/coordinator'
+import { createTemplate } from '@mirabelle/engine'
 import { realDisk } from '@mirabelle/runtime'
 import { agentConfig } from '../cluster/create-cluster-folder.ts'
 import { ClusterFolder } from '../folder/cluster-folder.ts'
+import { templateDir } from '../folder/template-cache.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
 import { plan } from './init.ts'
 import { dirOf, dirOption, type DirOption } from './options.ts'
@@ -40,8 +43,12 @@ export function addAgentConfig(program: Command): void {
     })
 }
 
-/** Writes `agents/HOST/agent.json` and the key beside it; resolves with what is to be done with them. */
+/**
+ * Writes `agents/HOST/agent.json`, and beside it the key and the template of a data directory; resolves with what is to be done with them.
+ * All hosts get one template: initdb gives each run an identity of its own, and a mirror can follow only a primary of the same one.
+ */
 async function writeAgentFolders(folder: ClusterFolder): Promise<string[]> {
+  const template = await createTemplate({ cacheDir: await templateDir(folder.dir), bootstrapSql })
   const lines = ['Copy each folder to its host, keep the key secret, and start the agent there:']
   for (const host of folder.file.hosts) {
     const here = join(folder.dir, 'agents', host.name)
@@ -49,6 +56,7 @@ async function writeAgentFolders(folder: ClusterFolder): Promise<string[]> {
     const config = agentConfig(folder, host, join(host.dir, 'cluster.key'), join(host.dir, 'templates'))
     await realDisk.writeFileDurable(configFile(here), `${JSON.stringify(config, null, 2)}\n`)
     await cp(join(folder.dir, folder.file.keyFile), join(here, 'cluster.key'))
+    await cp(template, join(here, 'templates', basename(template)), { recursive: true })
     lines.push(
       `  ${here}/ -> ${host.name}:${host.dir}/   then on ${host.name}: mirabelle agent --dir ${host.dir}`,
     )

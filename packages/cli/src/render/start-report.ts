@@ -27,13 +27,50 @@ export function renderStart(results: readonly ActionResult[]): Report {
 
 /** A row per instance that was recovered. */
 export function renderRecover(results: readonly ActionResult[], state: ClusterState | undefined): Report {
-  const failed = results.filter(({ outcome }) => outcome === 'failed').length
-  const done = results.filter(({ outcome }) => outcome === 'done').length
+  const { failed, done } = counts(results)
+  return {
+    lines: [
+      ...table(results, state),
+      failed === 0
+        ? `Segments successfully recovered: ${done} of ${results.length}`
+        : `${failed} of ${results.length} segments could not be recovered; the others are up. Run "mirabelle state -e" and try again`,
+    ],
+    exitStatus: failed === 0 ? 0 : done > 0 ? 1 : 2,
+  }
+}
+
+/** A row per pair that was not in its preferred roles. What was skipped is not done: the status says so. */
+export function renderRebalance(results: readonly ActionResult[], state: ClusterState | undefined): Report {
+  if (results.length === 0)
+    return {
+      lines: ['No segments are running in their non-preferred role and need to be rebalanced.'],
+      exitStatus: 0,
+    }
+  const { done } = counts(results)
+  const all = done === results.length
+  return {
+    lines: [
+      ...table(results, state),
+      all
+        ? 'The rebalance operation has completed successfully.'
+        : `The rebalance operation has completed with WARNINGS: ${done} of ${results.length} pairs are in their preferred roles. Run "mirabelle state -e", mend what it names and try again`,
+    ],
+    exitStatus: all ? 0 : done > 0 ? 1 : 2,
+  }
+}
+
+function counts(results: readonly ActionResult[]): { readonly done: number; readonly failed: number } {
+  const count = (outcome: ActionResult['outcome']): number =>
+    results.filter((one) => one.outcome === outcome).length
+  return { done: count('done'), failed: count('failed') }
+}
+
+function table(results: readonly ActionResult[], state: ClusterState | undefined): string[] {
   const where = (dbid: number): string => {
     const row = state?.instances.find((one) => one.dbid === dbid)
     return row === undefined ? '' : `${row.host}:${row.port}`
   }
-  const lines = [
+  return [
     RULER,
     ...columns(
       ['Segment', 'Dbid', 'Content', 'Outcome', 'Message'],
@@ -47,9 +84,5 @@ export function renderRecover(results: readonly ActionResult[], state: ClusterSt
       (i) => results[i]?.outcome === 'failed',
     ),
     RULER,
-    failed === 0
-      ? `Segments successfully recovered: ${done} of ${results.length}`
-      : `${failed} of ${results.length} segments could not be recovered; the others are up. Run "mirabelle state -e" and try again`,
   ]
-  return { lines, exitStatus: failed === 0 ? 0 : done > 0 ? 1 : 2 }
 }
