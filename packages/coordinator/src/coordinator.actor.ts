@@ -28,7 +28,7 @@ import type { LaneResult } from './lanes/lane-item.ts'
 import type { LaneUser } from './lanes/lane-queue.ts'
 import { createSqlFrontend, type SqlFrontend } from './session/sql-frontend.ts'
 import { showSetting } from './front/show-setting.ts'
-import { refuseWhenStale, refuseWhileCoordinatorLives } from './standby/activation-checks.ts'
+import { claimEpoch, refuseWhenStale, refuseWhileCoordinatorLives } from './standby/activation-checks.ts'
 import { refreshSql } from './views/live-views.ts'
 
 /** Key under which the first assignment of a new coordinator holds its initial catalog. */
@@ -269,6 +269,7 @@ export class Coordinator {
           refuseWhileCoordinatorLives(ports, hello, instance.assignment),
           refuseWhenStale(ports, hello, instance.assignment, instance.epoch),
         ])
+        await claimEpoch(ports, hello, instance.assignment, instance.epoch + 1)
       }
       instance.log.warn({ force }, 'activating the standby coordinator')
       const promoted = this.#whenPrimary()

@@ -9,12 +9,14 @@ import {
 import type { FtsProber } from '@mirabelle/fts'
 import { delay, type Clock, type Logger } from '@mirabelle/runtime'
 import { assignmentFor } from './assignments.ts'
+import { markQuorum } from '../standby/quorum.ts'
 import type { SegmentLinks } from './segment-links.ts'
 import type { Topology } from './topology.ts'
 
 const START_TIMEOUT_MS = 10_000
 const STOP_TIMEOUT_MS = 15_000
 const SYNC_POLL_MS = 100
+const MARK_TIMEOUT_MS = 1_000
 
 export interface AdminSources {
   readonly topology: Topology
@@ -25,12 +27,13 @@ export interface AdminSources {
   readonly ownDbid: number
 }
 
-function sentence(error: unknown): string {
+/** What an error says. */
+export function sentence(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
 /** Starts one instance through the agent of its host (an instance that runs already is adopted). */
-async function startOne(
+export async function startOne(
   row: SegmentRow,
   sources: AdminSources,
   recovery: 'auto' | 'incremental' | 'differential' | 'full' = 'auto',
@@ -121,7 +124,12 @@ async function recoverOne(
   return waitInSync(row, request.timeoutMs, sources)
 }
 
-async function waitInSync(row: SegmentRow, timeoutMs: number, sources: AdminSources): Promise<ActionResult> {
+/** Waits until FTS has recorded the instance up and in sync. */
+export async function waitInSync(
+  row: SegmentRow,
+  timeoutMs: number,
+  sources: AdminSources,
+): Promise<ActionResult> {
   const { topology, links, clock } = sources
   const deadline = clock.monotonic() + timeoutMs
   let last = 'starting'
@@ -191,18 +199,36 @@ async function stopOne(
   }
 }
 
-/** Marks on all reachable instances whether the standby has all of the coordinator's WAL. Rejects when no instance could be told. */
-export async function markStandby(stale: boolean, sources: AdminSources): Promise<void> {
-  const rows = sources.topology.rows().filter((row) => row.content >= 0 && row.status === 'u')
-  const answers = await Promise.allSettled(
-    rows.map((row) =>
-      sources.links
+/**
+ * Records with the segment instances whether the standby has all of the coordinator's WAL. Resolves when enough of them have (quorum.ts); rejects when
+ * too few can be told.
+ */
+export function markStandby(stale: boolean, sources: AdminSources): Promise<void> {
+  const { topology, links } = sources
+  const rows = topology.rows().filter((row) => row.content >= 0)
+  const needed = markQuorum(rows.length)
+  return new Promise((resolve, reject) => {
+    let marked = 0
+    let failed = 0
+    for (const row of rows) {
+      links
         .instance(row)
-        .request({ type: 'standby.mark', epoch: sources.topology.epoch, stale }, 1_000),
-    ),
-  )
-  if (answers.some((answer) => answer.status === 'fulfilled')) return
-  const first = answers.find((answer) => answer.status === 'rejected')
-  if (first !== undefined && isMirabelleError(first.reason)) throw first.reason
-  throw new MirabelleError('connection.lost', 'no instance could be told about the standby coordinator')
+        .request({ type: 'standby.mark', epoch: topology.epoch, stale }, MARK_TIMEOUT_MS)
+        .then(
+          () => {
+            if (++marked === needed) resolve()
+          },
+          (error: unknown) => {
+            if (++failed <= rows.length - needed) return
+            reject(
+              isMirabelleError(error)
+                ? error
+                : new MirabelleError('connection.lost', 'too few instances could be told about the standby', {
+                    cause: error,
+                  }),
+            )
+          },
+        )
+    }
+  })
 }

@@ -10,6 +10,7 @@ import {
 } from '@mirabelle/messages'
 import type { Hello, Ports } from '@mirabelle/runtime'
 import { TOPOLOGY_SETTING } from '../ha/assignments.ts'
+import { promiseQuorum } from './quorum.ts'
 
 const ASK_TIMEOUT_MS = 700
 
@@ -64,26 +65,56 @@ export async function refuseWhileCoordinatorLives(
   }
 }
 
-/** Rejects with `standby.stale` when a segment has recorded that the old coordinator went on without this standby. */
+/**
+ * Rejects with `standby.stale` when a segment has recorded that the old coordinator went on without this standby, with `not.ready` when too few
+ * segments answer to be sure. Asks only: an activation that is refused here has changed nothing.
+ */
 export async function refuseWhenStale(
   ports: Ports,
   hello: Hello,
   assignment: Assignment,
   epoch: number,
 ): Promise<void> {
+  await askPromises(ports, hello, assignment, epoch)
+}
+
+/**
+ * Has enough segments promise `epoch`, the one after all that this standby knows of: from then on the old coordinator cannot record any more that it goes
+ * on alone, and so cannot answer anything that this standby lacks. Rejects as `refuseWhenStale` does.
+ */
+export async function claimEpoch(
+  ports: Ports,
+  hello: Hello,
+  assignment: Assignment,
+  epoch: number,
+): Promise<void> {
+  await askPromises(ports, { ...hello, epoch }, assignment, epoch)
+}
+
+async function askPromises(ports: Ports, hello: Hello, assignment: Assignment, epoch: number): Promise<void> {
   const others = knownInstances(assignment).filter((one) => one.content >= 0)
   const answers = await Promise.allSettled(
     others.map((one) =>
       ask(ports, hello, one.endpoint, { type: 'epoch.promise', dbid: one.dbid, content: one.content, epoch }),
     ),
   )
+  let promised = 0
   for (const answer of answers) {
-    if (answer.status === 'fulfilled' && answer.value.standbyStale) {
+    if (answer.status === 'fulfilled') {
+      promised++
+      if (!answer.value.standbyStale) continue
       throw new MirabelleError(
         'standby.stale',
         'the standby coordinator lacks changes that the old coordinator made without it: start the old coordinator again, or accept the loss with --force',
       )
     }
-    if (answer.status === 'rejected' && isMirabelleError(answer.reason, 'epoch.stale')) throw answer.reason
+    if (isMirabelleError(answer.reason, 'epoch.stale')) throw answer.reason
+  }
+  const needed = promiseQuorum(others.length)
+  if (promised < needed) {
+    throw new MirabelleError(
+      'not.ready',
+      `only ${promised} of ${others.length} segment instances answer, ${needed} are needed to be sure that the old coordinator has not gone on without this standby: start more of them, or accept a possible loss with --force`,
+    )
   }
 }

@@ -3,6 +3,7 @@
  * front door and sessions. Clients of the simulation call the dispatcher. Made by a simulated process; ends as its instance does.
  */
 import {
+  claimEpoch,
   CoordinatorService,
   openLocalBackend,
   quietLocalLane,
@@ -195,6 +196,7 @@ export class SimCoordinator {
           refuseWhileCoordinatorLives(ports, hello, instance.assignment),
           refuseWhenStale(ports, hello, instance.assignment, instance.epoch),
         ])
+        await claimEpoch(ports, hello, instance.assignment, instance.epoch + 1)
       }
       instance.requestPromote()
     } else if (instance.roleState !== 'primary' && instance.roleState !== 'promoting')
