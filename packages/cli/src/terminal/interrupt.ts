@@ -4,6 +4,10 @@ type Undo = () => Promise<void>
 
 const undos: Undo[] = []
 let interrupted = false
+let interruptedAt = 0
+
+/** npm and shells pass on a Ctrl-C that the terminal has sent already: only a later one means "at once". */
+const SAME_MS = 1_000
 
 /** Runs `undo` when the command is interrupted; the returned function takes it back. The last one registered runs first. */
 export function onInterrupt(undo: Undo): () => void {
@@ -21,12 +25,16 @@ export function wasInterrupted(): boolean {
   return interrupted
 }
 
-/** Watches the signals of the terminal. A second one ends the process at once. */
+/** Watches the signals of the terminal. A second one, later, ends the process at once. */
 export function installInterrupts(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      if (interrupted) process.exit(STATUS[signal])
+      if (interrupted) {
+        if (performance.now() - interruptedAt > SAME_MS) process.exit(STATUS[signal])
+        return
+      }
       interrupted = true
+      interruptedAt = performance.now()
       void unwind().then(() => process.exit(STATUS[signal]))
     })
   }
