@@ -24,6 +24,9 @@ const installed = (program: string) =>
 
 const programs = { psql: await installed('psql'), pgbench: await installed('pgbench') }
 
+// A busy machine starts a cluster slowly; the limits of the single waits are much lower.
+t.setTimeout(300_000)
+
 t.test('psql and pgbench work unmodified', async (t) => {
   const cluster = await TestCluster.start({ segments: 2 })
   t.teardown(() => cluster.close())

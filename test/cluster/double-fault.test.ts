@@ -11,6 +11,9 @@ import {
   TestCluster,
 } from '@mirabelle/testkit/cluster'
 
+// A busy machine starts a cluster slowly; the limits of the single waits are much lower.
+t.setTimeout(300_000)
+
 t.test('a content whose both instances are dead fails fast, and comes back whole', async (t) => {
   const cluster = await TestCluster.start({ segments: 2 })
   t.teardown(() => cluster.close())

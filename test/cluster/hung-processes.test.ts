@@ -4,6 +4,9 @@ import t from 'tap'
 import type { Message } from '@mirabelle/messages'
 import { describeVerdict, inSync, isFaultless, Load, TestCluster, waitFor } from '@mirabelle/testkit/cluster'
 
+// A busy machine starts a cluster slowly; the limits of the single waits are much lower.
+t.setTimeout(300_000)
+
 t.test('a hung process is replaced and does no harm when it wakes up', async (t) => {
   const cluster = await TestCluster.start({ segments: 2 })
   t.teardown(() => cluster.close())

@@ -2,6 +2,9 @@
 import t from 'tap'
 import { describeVerdict, inSync, isFaultless, Load, TestCluster } from '@mirabelle/testkit/cluster'
 
+// A busy machine starts a cluster slowly; the limits of the single waits are much lower.
+t.setTimeout(300_000)
+
 t.test('a mirror killed under load stalls its content only until the catalog has it as down', async (t) => {
   const cluster = await TestCluster.start({ segments: 2 })
   t.teardown(() => cluster.close())

@@ -22,6 +22,9 @@ import {
 const WAL_SEGMENT_BYTES = 1024 * 1024
 const run = promisify(execFile)
 
+// A busy machine starts a cluster slowly; the limits of the single waits are much lower.
+t.setTimeout(300_000)
+
 t.test('wrong or damaged data is refused, and nothing acknowledged is lost', async (t) => {
   const cluster = await TestCluster.start({ segments: 2 })
   t.teardown(() => cluster.close())

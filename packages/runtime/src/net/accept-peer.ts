@@ -135,7 +135,8 @@ function handOver(
   } catch (error) {
     const reason = asMirabelleError(error)
     connection?.abandon()
-    context.log.warn(
+    // "Not yet" is an answer that whoever waits for a start or a promotion gets again and again.
+    context.log[reason.code === 'not.ready' ? 'debug' : 'warn'](
       { peer: hello.name, dbid: hello.dbid, code: reason.code },
       `a connection was refused: ${reason.message}`,
     )
