@@ -122,11 +122,18 @@ export class FtsContentActor {
     this.#holds += 1
     if (this.#running) await this.#untilIdle.wait()
     let held = true
+    const primary = this.#pair()?.primary.dbid
     return () => {
       if (!held) return
       held = false
       this.#holds -= 1
-      if (this.#holds === 0) this.look()
+      if (this.#holds > 0) return
+      if (this.#pair()?.primary.dbid !== primary) {
+        // What was heard is about a process that is not the primary any more.
+        this.#notices = noNotices()
+        this.#noticed = false
+      }
+      this.look()
     }
   }
 

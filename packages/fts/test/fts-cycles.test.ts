@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { SegmentRow } from '@mirabelle/messages'
 import { fakeCluster, healthy, pairs, refused, row, started } from './fake-cluster.ts'
 
 const probes = (did: readonly string[], dbid: number) => did.filter((act) => act === `probe ${dbid}`).length
@@ -151,6 +152,28 @@ t.test(
     release()
     await c.clock.advance(1)
     t.ok(c.did.includes('promote 12'))
+    await c.prober.stop()
+  },
+)
+
+t.test(
+  'a certificate of a primary that an administrator has replaced under a hold is forgotten',
+  async (t) => {
+    const c = await started(fakeCluster(pairs(1)))
+    const release = await c.prober.hold(0)
+    c.prober.notify({ kind: 'death', dbid: 2, pid: 1 })
+    const [, primary, mirror] = c.rows as [SegmentRow, SegmentRow, SegmentRow]
+    c.rows.splice(
+      1,
+      2,
+      { ...primary, role: 'm', mode: 'n', status: 'd' },
+      { ...mirror, role: 'p', mode: 'n', status: 'u' },
+    )
+    // The new primary is slow to answer once; that is no fault yet.
+    c.instances.set(12, 'silent')
+    release()
+    await c.clock.advance(1_100)
+    t.equal(c.prober.contentState(0)?.health, 'suspect', 'one silence is no double fault: it is asked again')
     await c.prober.stop()
   },
 )

@@ -34,13 +34,19 @@ function setUp(options: { standby?: number | null } = {}) {
   const { clock, pass } = manualClock()
   const gate = new CommitGate({ localLsn: 100, syncRep: standby !== null, onReleased: () => undefined })
   const marks: boolean[] = []
-  const world = { mirror: noMirror, fail: false, hold: undefined as (() => void) | undefined, holding: false }
+  const world = {
+    standby,
+    mirror: noMirror,
+    fail: false,
+    hold: undefined as (() => void) | undefined,
+    holding: false,
+  }
   const policy = new StandbyPolicy({
     clock,
     log: silent,
     gate,
     mirror: () => world.mirror,
-    standbyDbid: () => standby,
+    standbyDbid: () => world.standby,
     mark: async (stale) => {
       marks.push(stale)
       if (world.holding) await new Promise<void>((resolve) => (world.hold = resolve))
@@ -141,3 +147,21 @@ t.test(
     t.same(marks, [false, true, false])
   },
 )
+
+t.test('a standby that takes the place of a removed one is recorded anew', async (t) => {
+  const { gate, policy, marks, world } = setUp()
+  world.mirror = streaming(100)
+  policy.evaluate()
+  await settle()
+  t.same(marks, [false])
+  world.standby = null
+  world.mirror = { ...noMirror }
+  policy.evaluate()
+  t.equal(gate.syncRep, false, 'nobody is waited for')
+  world.standby = 3
+  world.mirror = { ...streaming(100), dbid: 3 }
+  policy.evaluate()
+  await settle()
+  t.same(marks, [false, false], 'what was recorded of the old one does not count for the new one')
+  t.equal(gate.syncRep, true)
+})

@@ -127,7 +127,9 @@ export function problemsOf(
     if (row.status === 'd') problems.push(`${who} is marked down${why}: run "mirabelle recover"`)
     else if (row.pid === null) problems.push(`${who} does not answer${why}: run "mirabelle start"`)
     if (row.role !== row.preferred_role && row.role === 'p')
-      problems.push(`${who} acts as primary but is preferred as mirror`)
+      problems.push(
+        `${who} acts as primary but is preferred as mirror: run "mirabelle rebalance" when the pair is in sync`,
+      )
     if (
       row.role === 'p' &&
       row.mode === 'n' &&

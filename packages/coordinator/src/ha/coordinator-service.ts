@@ -9,6 +9,7 @@ import { createFtsProber, type FtsProber } from '@mirabelle/fts'
 import {
   isMirabelleError,
   MirabelleError,
+  type ActionResult,
   type Content,
   type Message,
   type MessageOf,
@@ -30,6 +31,7 @@ import {
   type AdminSources,
 } from './cluster-admin.ts'
 import { collectInstances, collectState, standbyState, type StateSources } from './cluster-state.ts'
+import { rebalance } from './rebalance.ts'
 import { SegmentLinks } from './segment-links.ts'
 import { Topology } from './topology.ts'
 import type { LiveState, StandbySummary } from '../views/live-views.ts'
@@ -64,6 +66,8 @@ export class CoordinatorService {
   readonly #options: ServiceOptions
   #standbyChangedAt: number | null = null
   #standbySummary = ''
+  /** A rebalance that runs: who asks again meanwhile gets its results. */
+  #rebalancing: Promise<ActionResult[]> | undefined
   #superseded = false
   #closed = false
 
@@ -346,6 +350,18 @@ export class CoordinatorService {
         })
       case 'cluster.recover':
         return recoverInstances(message, this.#admin).then((results) => ({ type: 'cluster.done', results }))
+      case 'cluster.rebalance':
+        this.#rebalancing ??= rebalance(message, {
+          ...this.#admin,
+          dispatcher: this.dispatcher,
+          aim: (content) => {
+            this.#aim(content)
+            this.#refreshStandbyTopology()
+          },
+        }).finally(() => {
+          this.#rebalancing = undefined
+        })
+        return this.#rebalancing.then((results) => ({ type: 'cluster.done', results }))
       case 'cluster.probe':
         return this.fts.requestScan().then(() => ({ type: 'ok' }))
       default:

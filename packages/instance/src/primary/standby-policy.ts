@@ -52,6 +52,8 @@ export class StandbyPolicy {
     const { gate, clock } = this.#options
     const standbyDbid = this.#options.standbyDbid()
     if (standbyDbid === null) {
+      // The next standby is another one: what was recorded says nothing of it.
+      this.#marked = undefined
       if (gate.syncRep) gate.setSyncRep(false)
       return
     }

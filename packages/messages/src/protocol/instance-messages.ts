@@ -22,6 +22,24 @@ const assignment = f.record(
   'an assignment',
 )
 
+/** Where an instance lives: its row of gp_segment_configuration and its endpoint inside the cluster. */
+const segmentRow = f.record(
+  {
+    dbid: f.dbid('the instance'),
+    content: f.content('its content'),
+    role: f.oneOf(['p', 'm'], 'acting role'),
+    preferredRole: f.oneOf(['p', 'm'], 'role by design'),
+    mode: f.oneOf(['s', 'n'], 'in sync or not'),
+    status: f.oneOf(['u', 'd'], 'up or down'),
+    port: f.uint('port of the catalog'),
+    hostname: f.text('its host'),
+    address: f.text('its address'),
+    datadir: f.text('its folder'),
+    endpoint: endpoint('where it speaks the cluster protocol'),
+  },
+  'a row of the catalog',
+)
+
 export const instanceMessages = {
   'instance.status': define(
     'How are you? Asked by agents, the coordinator and the command line.',
@@ -85,6 +103,18 @@ export const instanceMessages = {
   'agent.remove': define('Delete the folder of an instance that does not run.', 'ok', {
     dbid: f.dbid('which'),
   }),
+  'agent.offerPlace': define(
+    'Where could a new instance live on your host? Nothing is reserved.',
+    'agent.placeOffered',
+    {
+      folder: f.text('wanted name of its folder'),
+      ports: f.list(f.nullable(f.uint('a port that would be best, or null')), 'one entry per port', 16),
+    },
+  ),
+  'agent.placeOffered': define('A folder that does not exist and ports that nobody has.', null, {
+    datadir: f.text('the folder'),
+    ports: f.list(f.uint('a free port'), 'in the order asked for', 16),
+  }),
   'agent.status': define('What runs on your host?', 'agent.statusIs', {}),
   'agent.statusIs': define('The instances that an agent knows.', null, {
     hostname: f.text('host'),
@@ -122,10 +152,51 @@ export const instanceMessages = {
     dbids: f.nullable(f.list(f.dbid('which'), 'only these', 1000)),
     timeoutMs: f.uint('how long to wait until they are in sync'),
   }),
+  'cluster.rebalance': define(
+    'Give pairs their preferred roles back, by a switchover in which no statement fails (Greenplum: gprecoverseg -r).',
+    'cluster.done',
+    {
+      laneTimeoutMs: f.uint('how long open transactions of a content may keep its switchover waiting'),
+      timeoutMs: f.uint('how long to wait until the pairs are in sync again'),
+    },
+  ),
   'cluster.probe': define('Run an FTS cycle now and wait for it.', 'ok', {}),
   'cluster.done': define('How an administrative action went, per instance.', null, {
     results: f.json<readonly ActionResult[]>('a row per instance'),
   }),
+  'standby.plan': define('Where would a new standby coordinator be?', 'standby.planned', {
+    host: f.nullable(f.text('the host that it is to be on, or null')),
+    aboveDbid: f.dbid('the highest dbid that was ever given away, as far as the asker knows'),
+    before: f.list(
+      f.record(
+        {
+          hostname: f.text('host'),
+          sqlPort: f.uint("port of PostgreSQL's protocol"),
+          port: f.uint('port of the cluster protocol'),
+        },
+        'a place',
+      ),
+      'where instances of content -1 were, the best place first',
+      16,
+    ),
+  }),
+  'standby.planned': define('The row that the standby would have. Nothing has been changed.', null, {
+    row: segmentRow,
+    begun: f.bool('its making has begun and is not complete'),
+  }),
+  'standby.init': define(
+    'Make this standby coordinator and wait until it has all of the WAL; or complete what was begun.',
+    'cluster.done',
+    {
+      row: segmentRow,
+    },
+  ),
+  'standby.remove': define('Do away with the standby coordinator and its folder.', 'cluster.done', {}),
+  'standby.resync': define(
+    'Bring the standby coordinator back by WAL or by a copy, while the coordinator serves (HAWQ: init standby -n).',
+    'cluster.done',
+    { mode: f.oneOf(['auto', 'incremental', 'differential', 'full'], 'how') },
+  ),
   'standby.activate': define('Sent to the standby coordinator: take over.', 'standby.activated', {
     force: f.bool('even if the old coordinator answers or the standby is known to be behind'),
   }),

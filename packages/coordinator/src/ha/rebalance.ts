@@ -1,0 +1,244 @@
+/**
+ * Rebalance (replication §4; Greenplum: gprecoverseg -r): pairs get their preferred roles back by a switchover in which no statement fails.
+ * Asked for by an administrator; ends with a row per content that is not in its preferred roles.
+ *
+ * The order of one switchover, and who repairs when the coordinator dies, or a step fails, right after it:
+ *
+ * 1. FTS keeps off the content, the lane is held: nothing has changed. The hold ends with this process.
+ * 2. The acting primary ends in an orderly way: its last WAL goes to its mirror, which has all of it. FTS finds the primary dead and its
+ *    mirror in sync, and fails over: the same outcome.
+ * 3. The roles are recorded in one transaction, as in a failover (I2, I3): the old primary `m`,`n`,`d`, its mirror `p`,`n`,`u`. FTS finds
+ *    that the acting primary says it is a mirror, and sends PROMOTE.
+ * 4. PROMOTE is sent and the lane aimed at the new primary; when it is open the hold is released and those who waited go on. The old primary
+ *    is down by the catalog: `mirabelle recover` brings it back.
+ * 5. The old primary starts as mirror; FTS records it up and in sync. `d` until then, because until then it is no mirror: whoever
+ *    comes between may fence it, but never promotes it.
+ */
+import {
+  formatLsn,
+  type ActionResult,
+  type Content,
+  type Lsn,
+  type MessageOf,
+  type SegmentRow,
+} from '@mirabelle/messages'
+import { delay } from '@mirabelle/runtime'
+import type { Dispatcher } from '../dispatcher.ts'
+import { sentence, startOne, waitInSync, type AdminSources } from './cluster-admin.ts'
+import { holdLane, type LaneHold } from './lane-hold.ts'
+
+const STATUS_TIMEOUT_MS = 1_000
+const PROMOTE_TIMEOUT_MS = 2_000
+/** How long the mirror may take to have all WAL of a primary on which nothing runs, ms. */
+const CAUGHT_UP_MS = 2_000
+/** How long the PostgreSQL of a mirror that starts may take until it has replayed, ms; then the switchover goes on and the pause is longer. */
+const START_TIMEOUT_MS = 20_000
+const START_POLL_MS = 20
+const STOP_TIMEOUT_MS = 15_000
+/** How long the promoted mirror may take to open, ms. */
+const OPEN_TIMEOUT_MS = 15_000
+const POLL_MS = 5
+
+export interface RebalanceSources extends AdminSources {
+  readonly dispatcher: Pick<Dispatcher, 'lane'>
+  /** The roles of a content have changed: point its lane at the acting primary. */
+  readonly aim: (content: Content) => void
+}
+
+interface Pair {
+  /** Acts as primary, preferred as mirror. */
+  readonly primary: SegmentRow
+  readonly mirror: SegmentRow
+}
+
+export async function rebalance(
+  request: MessageOf<'cluster.rebalance'>,
+  sources: RebalanceSources,
+): Promise<ActionResult[]> {
+  const { topology } = sources
+  const results: Promise<ActionResult>[] = []
+  // One switchover after the other keeps each of the pauses short; the waits for the mirrors overlap.
+  for (const content of topology.contents) {
+    const pair = unbalanced(content, sources)
+    if (pair !== undefined)
+      results.push(Promise.resolve(await rebalanceOne(pair, request, sources)).then((next) => next()))
+  }
+  return Promise.all(results)
+}
+
+function unbalanced(content: Content, { topology }: RebalanceSources): Pair | undefined {
+  const primary = topology.primary(content)
+  const mirror = topology.mirror(content)
+  if (primary === undefined || mirror === undefined) return undefined
+  return primary.role !== primary.preferredRole || mirror.role !== mirror.preferredRole
+    ? { primary, mirror }
+    : undefined
+}
+
+/** What is still to be waited for, when the switchover is over. */
+type Rest = () => Promise<ActionResult>
+
+async function rebalanceOne(
+  { primary, mirror }: Pair,
+  request: MessageOf<'cluster.rebalance'>,
+  sources: RebalanceSources,
+): Promise<Rest> {
+  const { topology, fts, log } = sources
+  const { content } = primary
+  const end =
+    (outcome: ActionResult['outcome'], message: string): Rest =>
+    () =>
+      Promise.resolve({ dbid: mirror.dbid, content, outcome, message })
+  const why = `Not rebalancing primary segment dbid ${primary.dbid} with its mirror dbid ${mirror.dbid} because`
+  const unfit = (reason: string): string =>
+    `${why} one is either down, unreachable, or not synchronized: ${reason}`
+  await fts()
+    ?.requestProbe(content)
+    .catch(() => undefined) // what the catalog says then decides
+  await replayedSoon({ primary, mirror }, sources)
+  const unhold = (await fts()?.hold(content)) ?? (() => undefined)
+  let hold: LaneHold | undefined
+  try {
+    // From here on nobody else changes the roles of the pair.
+    const before = await obstacle({ primary, mirror }, sources)
+    if (before !== undefined) return end('skipped', unfit(before))
+    try {
+      hold = await holdLane(sources.clock, sources.dispatcher.lane(content), request.laneTimeoutMs)
+    } catch (error) {
+      return end('skipped', `${why} ${sentence(error)}`)
+    }
+    const behind = await notCaughtUp({ primary, mirror }, sources)
+    if (behind !== undefined) return end('skipped', unfit(behind))
+    log.info({ content, from: primary.dbid, to: mirror.dbid }, 'rebalance: switching over')
+    await sources.links
+      .agent(primary.hostname)
+      .request({ type: 'agent.stop', dbid: primary.dbid, mode: 'fast' }, STOP_TIMEOUT_MS)
+    await topology.change({
+      rows: [
+        { dbid: primary.dbid, role: 'm', mode: 'n', status: 'd' },
+        { dbid: mirror.dbid, role: 'p', mode: 'n', status: 'u' },
+      ],
+      history: [history(primary, 'm', 'd'), history(mirror, 'p', 'u')],
+    })
+    sources.aim(content)
+    const opened = promoteAndOpen(mirror, sources)
+    const started = startOne({ ...primary, role: 'm' }, sources)
+    await opened
+    return async () => {
+      const start = await started
+      if (start.outcome !== 'done')
+        return {
+          dbid: mirror.dbid,
+          content,
+          outcome: 'failed',
+          message: `dbid ${mirror.dbid} is primary again, but dbid ${primary.dbid} could not be started as its mirror: ${start.message}; run "mirabelle recover"`,
+        }
+      const synced = await waitInSync(primary, request.timeoutMs, sources)
+      return synced.outcome === 'done'
+        ? { dbid: mirror.dbid, content, outcome: 'done', message: 'in its preferred role again, in sync' }
+        : {
+            ...synced,
+            dbid: mirror.dbid,
+            message: `dbid ${mirror.dbid} is primary again, but its mirror dbid ${primary.dbid} is ${synced.message}`,
+          }
+    }
+  } catch (error) {
+    log.warn({ content, err: error }, 'rebalance: the switchover did not end; FTS takes over')
+    return end(
+      'failed',
+      `the switchover did not end, FTS decides now: ${sentence(error)}; see "mirabelle state"`,
+    )
+  } finally {
+    hold?.release()
+    unhold()
+  }
+}
+
+function history(row: SegmentRow, role: 'p' | 'm', status: 'u' | 'd') {
+  return {
+    dbid: row.dbid,
+    description: `rebalance: update role, status, and mode for dbid ${row.dbid} with contentid ${row.content} to ${role}, ${status}, and n`,
+  }
+}
+
+type Status = MessageOf<'instance.statusIs'>
+
+/** Why the pair cannot be switched over now; undefined when it can: up and in sync by the catalog (I2), both in their roles, the WAL streams. */
+async function obstacle(pair: Pair, sources: RebalanceSources): Promise<string | undefined> {
+  const { primary, mirror } = pair
+  const { topology, links } = sources
+  if (topology.primary(primary.content)?.dbid !== primary.dbid) return 'its roles have just changed'
+  for (const { dbid } of [primary, mirror]) {
+    const row = topology.row(dbid)
+    if (row?.status !== 'u') return `dbid ${dbid} is down`
+    if (row.mode !== 's') return `dbid ${dbid} is not in sync`
+  }
+  try {
+    const [first, second] = await statuses(pair, sources)
+    if (first.roleState !== 'primary') return `dbid ${primary.dbid} is ${first.roleState}, not primary`
+    if (second.roleState !== 'mirror') return `dbid ${mirror.dbid} is ${second.roleState}, not mirror`
+    const stream = first.replication.find((row) => row.dbid === mirror.dbid)
+    if (stream?.state !== 'streaming') return `dbid ${mirror.dbid} is ${stream?.state ?? 'not connected'}`
+    // It has to end the primary.
+    await links.agent(primary.hostname).connect(STATUS_TIMEOUT_MS)
+  } catch (error) {
+    return sentence(error)
+  }
+  return undefined
+}
+
+/**
+ * A mirror takes WAL, and is in sync, before its PostgreSQL replays (it starts, or starts again on a newer timeline). A promotion would wait for
+ * that, so it is waited for here, while statements still run: until all that the primary has now is replayed.
+ */
+async function replayedSoon(pair: Pair, sources: RebalanceSources): Promise<void> {
+  const { clock } = sources
+  const deadline = clock.monotonic() + START_TIMEOUT_MS
+  let target: Lsn | undefined
+  while (clock.monotonic() < deadline) {
+    const found = await statuses(pair, sources).catch(() => undefined) // the look under the hold says so
+    if (found === undefined) return
+    const [primary, mirror] = found
+    target ??= primary.flushLsn
+    const coming = mirror.roleState === 'starting' || mirror.roleState === 'mirror'
+    if (!coming || (mirror.roleState === 'mirror' && mirror.replayLsn >= target)) return
+    await delay(clock, START_POLL_MS)
+  }
+}
+
+function statuses({ primary, mirror }: Pair, { links }: RebalanceSources): Promise<[Status, Status]> {
+  const ask = (row: SegmentRow) => links.instance(row).request({ type: 'instance.status' }, STATUS_TIMEOUT_MS)
+  return Promise.all([ask(primary), ask(mirror)])
+}
+
+/** The mirror has flushed everything that the primary has; only asked while nothing runs. Resolves with why not, within CAUGHT_UP_MS. */
+async function notCaughtUp(pair: Pair, sources: RebalanceSources): Promise<string | undefined> {
+  const { clock } = sources
+  const deadline = clock.monotonic() + CAUGHT_UP_MS
+  for (;;) {
+    try {
+      const [primary, mirror] = await statuses(pair, sources)
+      if (!primary.syncRep) return `dbid ${primary.dbid} does not wait for its mirror`
+      if (mirror.roleState === 'mirror' && mirror.flushLsn >= primary.flushLsn) return undefined
+      if (clock.monotonic() >= deadline)
+        return `dbid ${mirror.dbid} has WAL up to ${formatLsn(mirror.flushLsn)}, dbid ${primary.dbid} up to ${formatLsn(primary.flushLsn)}`
+    } catch (error) {
+      return sentence(error)
+    }
+    await delay(clock, POLL_MS)
+  }
+}
+
+/** Sends PROMOTE and waits until the lane stands on the new primary. */
+async function promoteAndOpen(mirror: SegmentRow, sources: RebalanceSources): Promise<void> {
+  const { clock, links, dispatcher, topology } = sources
+  const row = topology.row(mirror.dbid) ?? mirror
+  await links.promote(row, PROMOTE_TIMEOUT_MS)
+  const lane = dispatcher.lane(mirror.content)
+  const deadline = clock.monotonic() + OPEN_TIMEOUT_MS
+  while (!lane.isOpen) {
+    if (clock.monotonic() >= deadline)
+      throw new Error(`dbid ${mirror.dbid} takes no statements ${OPEN_TIMEOUT_MS} ms after its promotion`)
+    await delay(clock, POLL_MS)
+  }
+}
