@@ -38,12 +38,12 @@ function host(ports: RealPorts, config: AgentConfig, assignment: Assignment): St
   return new Coordinator({ ...common, version: VERSION, sqlHost: sqlHost(assignment) })
 }
 
-/** Clients come to the loopback address of a localhost cluster, to all addresses of a host otherwise. */
+/** Clients come to the host's own loopback address when it has no other, to all addresses of a host otherwise. */
 function sqlHost(assignment: Assignment): string {
   const loopback = assignment.listen.addresses.every(
     (address) => address === 'localhost' || address === '::1' || address.startsWith('127.'),
   )
-  return loopback ? '127.0.0.1' : '0.0.0.0'
+  return loopback ? (assignment.listen.addresses[0] ?? '127.0.0.1') : '0.0.0.0'
 }
 
 async function main(): Promise<void> {
