@@ -4,7 +4,7 @@
  *
  *   npm run bench -- --seconds=5 --clients=1,4,16,64 --only=insertSimple,selectPrepared --no-native
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -42,6 +42,8 @@ const clientCounts = values.clients.split(',').map(Number)
 const names = values.only.split(',')
 const results = []
 const dir = mkdtempSync(join(tmpdir(), 'mirabelle-bench-'))
+// The native server may run as another user, who has to get through this folder to its own.
+chmodSync(dir, 0o711)
 
 async function setup(port, user, distributed) {
   const client = new pg.Client({ host: '127.0.0.1', port, user, database: 'postgres' })
@@ -69,10 +71,10 @@ const cluster = await createCluster({
   standby: true,
 })
 try {
-  await setup(cluster.port, 'postgres', true)
+  await setup(cluster.coordinator.port, 'postgres', true)
   const state = await cluster.state()
   const rss = state.instances.map((one) => one.rss_bytes ?? 0)
-  measure('mirabelle', cluster.port, 'postgres')
+  measure('mirabelle', cluster.coordinator.port, 'postgres')
   const after = await cluster.state()
   results.push({
     system: 'mirabelle',
