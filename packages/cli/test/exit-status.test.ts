@@ -3,24 +3,41 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import t from 'tap'
+import t, { type Test } from 'tap'
+import { run } from '../src/run.ts'
 import { renderRecover, renderStart } from '../src/render/start-report.ts'
 
 const command = fileURLToPath(new URL('../bin/mirabelle.js', import.meta.url))
 const base = await mkdtemp(join(tmpdir(), 'mirabelle-exit-'))
 t.teardown(() => rm(base, { recursive: true }))
 
-/** Runs the command as a process of its own. */
-function mirabelle(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [command, ...args], {
-    encoding: 'utf8',
-    env: { ...process.env, MIRABELLE_DIR: join(base, 'nothing') },
-  })
-  return { status, stdout, stderr }
+process.env['MIRABELLE_DIR'] = join(base, 'nothing')
+
+/** Runs the command in this process; what it writes is caught. */
+async function mirabelle(test: Test, ...args: string[]) {
+  const out = test.capture(process.stdout, 'write', () => true)
+  const err = test.capture(process.stderr, 'write', () => true)
+  await run(args)
+  const status = process.exitCode
+  process.exitCode = 0
+  const text = (calls: readonly { args: readonly unknown[] }[]): string =>
+    calls.map((call) => String(call.args[0])).join('')
+  const outcome = { status, stdout: text(out()), stderr: text(err()) }
+  out.restore()
+  err.restore()
+  return outcome
 }
 
-t.test('help is there for the command and for all of its parts', (test) => {
-  const top = mirabelle('--help')
+t.test('the exit status and the words of a process of its own', (test) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [command, 'state'], { encoding: 'utf8' })
+  test.equal(status, 2)
+  test.equal(stdout, '')
+  test.match(stderr, /^mirabelle: there is no cluster in /)
+  test.end()
+})
+
+t.test('help is there for the command and for all of its parts', async (test) => {
+  const top = await mirabelle(test, '--help')
   test.equal(top.status, 0)
   for (const name of [
     'init',
@@ -37,14 +54,13 @@ t.test('help is there for the command and for all of its parts', (test) => {
     test.match(top.stdout, new RegExp(`^  ${name} `, 'm'))
   }
   for (const args of [['init'], ['state'], ['standby', 'activate']]) {
-    const one = mirabelle(...args, '--help')
+    const one = await mirabelle(test, ...args, '--help')
     test.equal(one.status, 0)
     test.match(one.stdout, /--dir <folder>/)
   }
-  test.end()
 })
 
-t.test('without a cluster each command says in one sentence what to do, and exits with 2', (test) => {
+t.test('without a cluster each command says in one sentence what to do, and exits with 2', async (test) => {
   for (const args of [
     ['start'],
     ['stop'],
@@ -54,21 +70,19 @@ t.test('without a cluster each command says in one sentence what to do, and exit
     ['standby', 'activate'],
     ['fts-probe'],
   ]) {
-    const { status, stdout, stderr } = mirabelle(...args)
+    const { status, stdout, stderr } = await mirabelle(test, ...args)
     test.equal(status, 2, args.join(' '))
     test.equal(stdout, '')
     test.match(stderr, /^mirabelle: there is no cluster in .*mirabelle init/)
     test.notMatch(stderr, /^\s+at /m, 'no stack trace')
   }
-  test.end()
 })
 
-t.test('there is nothing to destroy where there is no cluster', (test) => {
-  test.equal(mirabelle('destroy', '--yes').status, 0)
-  test.end()
+t.test('there is nothing to destroy where there is no cluster', async (test) => {
+  test.equal((await mirabelle(test, 'destroy', '--yes')).status, 0)
 })
 
-t.test('what cannot be understood exits with 2 and names the option', (test) => {
+t.test('what cannot be understood exits with 2 and names the option', async (test) => {
   for (const [args, words] of [
     [['stop', '--mode', 'gently'], /smart, fast, immediate/],
     [['init', '--segments', 'many'], /--segments.*whole number/s],
@@ -76,18 +90,17 @@ t.test('what cannot be understood exits with 2 and names the option', (test) => 
     [['init', '--set', 'gp_fts_probe_interval=soon'], /invalid value for "gp_fts_probe_interval"/],
     [['init', '--hosts', '1', '--mirroring', 'spread', '--segments', '0'], /--segments/],
   ] as const) {
-    const { status, stderr } = mirabelle(...args)
+    const { status, stderr } = await mirabelle(test, ...args)
     test.equal(status, 2, args.join(' '))
     test.match(stderr, words)
   }
-  test.end()
 })
 
 t.test('a description that is no description is refused, not overwritten', async (test) => {
   const dir = join(base, 'broken')
   await mkdir(dir)
   await writeFile(join(dir, 'cluster.json'), '{"formatVersion":1}')
-  const { status, stderr } = mirabelle('init', '--dir', dir)
+  const { status, stderr } = await mirabelle(test, 'init', '--dir', dir)
   test.equal(status, 2)
   test.match(stderr, /cluster\.json is not the description of a cluster/)
 })
@@ -95,16 +108,15 @@ t.test('a description that is no description is refused, not overwritten', async
 t.test('a YAML file with a mistake stops init before anything is written', async (test) => {
   const file = join(base, 'c.yaml')
   await writeFile(file, 'cluster:\n  port: 1234567\nhosts: []\n')
-  const { status, stderr } = mirabelle('init', '-f', file)
+  const { status, stderr } = await mirabelle(test, 'init', '-f', file)
   test.equal(status, 2)
   test.match(stderr, /c\.yaml:2: cluster\.port/)
 })
 
-t.test('waldump names a path that is not there', (test) => {
-  const { status, stderr } = mirabelle('waldump', join(base, 'nowhere'))
+t.test('waldump names a path that is not there', async (test) => {
+  const { status, stderr } = await mirabelle(test, 'waldump', join(base, 'nowhere'))
   test.equal(status, 2)
   test.match(stderr, /nowhere does not exist/)
-  test.end()
 })
 
 t.test('recover exits with 0 when all came back, 1 when some did, 2 when none did', (test) => {
