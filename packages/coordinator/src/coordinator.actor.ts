@@ -144,6 +144,7 @@ export class Coordinator {
       {
         ports: { ...ports, log: instance.log },
         ownDbid: assignment.dbid,
+        takesOver: assignment.role === 'm',
         version,
         store: createSqlCatalogStore({ read: (sql) => this.#read(sql), write: (sql) => write(sql) }),
         openLocal: (events) =>
@@ -165,6 +166,7 @@ export class Coordinator {
         ownStatus: () => instance.status(),
         promisedEpoch: () => instance.epoch,
         promiseEpoch: (epoch) => instance.raiseEpoch(epoch),
+        setPeer: (peer) => instance.reassign({ ...instance.assignment, peer }),
         onSuperseded: (reason) => {
           instance.fail(
             new MirabelleError(
@@ -265,11 +267,13 @@ export class Coordinator {
     if (instance.roleState === 'mirror') {
       if (!force) {
         const hello = instance.hello('control')
-        await Promise.all([
+        const [, promised] = await Promise.all([
           refuseWhileCoordinatorLives(ports, hello, instance.assignment),
           refuseWhenStale(ports, hello, instance.assignment, instance.epoch),
         ])
-        await claimEpoch(ports, hello, instance.assignment, instance.epoch + 1)
+        const epoch = promised + 1
+        await claimEpoch(ports, hello, instance.assignment, epoch)
+        await instance.raiseEpoch(epoch)
       }
       instance.log.warn({ force }, 'activating the standby coordinator')
       const promoted = this.#whenPrimary()

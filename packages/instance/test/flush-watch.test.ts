@@ -87,19 +87,22 @@ void t.test('a mirror that is slow but advances is left alone', (t) => {
   t.end()
 })
 
-void t.test('nothing is expected of a mirror while nobody waits, or the own disk is what is waited for', (t) => {
-  const { gate, ended, advance, flushed } = watched()
-  flushed(100)
-  advance(60_000)
-  gate.wait(200, () => undefined)
-  advance(60_000)
-  t.same(ended, [], 'WAL up to 200 is not durable here either')
-  gate.setSyncRep(false)
-  gate.localDurable(300)
-  advance(60_000)
-  t.same(ended, [])
-  t.end()
-})
+void t.test(
+  'nothing is expected of a mirror while nobody waits, or the own disk is what is waited for',
+  (t) => {
+    const { gate, ended, advance, flushed } = watched()
+    flushed(100)
+    advance(60_000)
+    gate.wait(200, () => undefined)
+    advance(60_000)
+    t.same(ended, [], 'WAL up to 200 is not durable here either')
+    gate.setSyncRep(false)
+    gate.localDurable(300)
+    advance(60_000)
+    t.same(ended, [])
+    t.end()
+  },
+)
 
 void t.test('after its end the watch ends no stream', (t) => {
   const { gate, ended, advance, flushed, watch } = watched()

@@ -43,6 +43,8 @@ const LANE_SILENCE_MS = 2_000
 export interface ServiceOptions {
   readonly ports: Ports
   readonly ownDbid: number
+  /** It is activated now: the epoch rises, also when an activation that was interrupted has changed the catalog already. */
+  readonly takesOver?: boolean
   readonly version: string
   readonly store: CatalogStore
   /** The coordinator's own lane. */
@@ -144,7 +146,8 @@ export class CoordinatorService {
   ): Promise<CoordinatorService> {
     const snapshot = await loadOrInitialise(options, initial, runSql)
     const topology = new Topology(snapshot, options.store)
-    if (topology.row(options.ownDbid)?.role === 'm') await recordActivation(options, topology)
+    const takesOver = options.takesOver === true || topology.row(options.ownDbid)?.role === 'm'
+    if (takesOver) await recordActivation(options, topology)
     else if (options.promisedEpoch() > topology.epoch) {
       throw new MirabelleError(
         'epoch.stale',

@@ -67,20 +67,28 @@ export async function refuseWhileCoordinatorLives(
 
 /**
  * Rejects with `standby.stale` when a segment has recorded that the old coordinator went on without this standby, with `not.ready` when too few
- * segments answer to be sure. Asks only: an activation that is refused here has changed nothing.
+ * segments answer to be sure. Resolves to the highest epoch that they have promised. Asks only: an activation that is refused here has changed nothing.
  */
 export async function refuseWhenStale(
   ports: Ports,
   hello: Hello,
   assignment: Assignment,
   epoch: number,
-): Promise<void> {
-  await askPromises(ports, hello, assignment, epoch)
+): Promise<number> {
+  try {
+    await askPromises(ports, { ...hello, epoch }, assignment, epoch)
+    return epoch
+  } catch (error) {
+    // An activation of this standby was interrupted after some of them had promised its epoch: it goes on from there.
+    const promised = isMirabelleError(error, 'epoch.stale') ? error.detail?.['epoch'] : undefined
+    if (typeof promised !== 'number' || promised <= epoch) throw error
+    return refuseWhenStale(ports, hello, assignment, promised)
+  }
 }
 
 /**
- * Has enough segments promise `epoch`, the one after all that this standby knows of: from then on the old coordinator cannot record any more that it goes
- * on alone, and so cannot answer anything that this standby lacks. Rejects as `refuseWhenStale` does.
+ * Has enough segments promise `epoch`, which nobody has promised yet: from then on the old coordinator cannot record any more that it goes on
+ * alone, and so cannot answer anything that this standby lacks. Rejects as `refuseWhenStale` does.
  */
 export async function claimEpoch(
   ports: Ports,

@@ -44,7 +44,12 @@ export interface PlannedFault {
 }
 
 /** So many faults within the time. */
-export function planFaults(random: SimRandom, count: number, withinMs: number, kinds: readonly FaultKind[] = faultKinds): PlannedFault[] {
+export function planFaults(
+  random: SimRandom,
+  count: number,
+  withinMs: number,
+  kinds: readonly FaultKind[] = faultKinds,
+): PlannedFault[] {
   const bag = kinds.flatMap((kind) => Array<FaultKind>(WEIGHTS[kind]).fill(kind))
   return Array.from({ length: count }, () => ({
     kind: random.pick(bag),
@@ -109,8 +114,10 @@ export class Faults {
       const fitting = instances.filter(which)
       return fitting.length === 0 ? undefined : random.pick(fitting)
     }
-    const acts = (role: string) => (running: RunningInstance): boolean =>
-      running.assignment.content >= 0 && running.instance.roleState === role
+    const acts =
+      (role: string) =>
+      (running: RunningInstance): boolean =>
+        running.assignment.content >= 0 && running.instance.roleState === role
     switch (kind) {
       case 'killPrimary':
         return one(acts('primary'))?.process.kill()
@@ -142,10 +149,11 @@ export class Faults {
         const cutOff = random.chance(0.5)
         const others = hosts.filter((host) => host !== old.host && random.chance(0.7))
         if (!cutOff) old.pause()
-        else for (const other of others) {
-          fabric.cut(old.host, other)
-          fabric.cut(other, old.host)
-        }
+        else
+          for (const other of others) {
+            fabric.cut(old.host, other)
+            fabric.cut(other, old.host)
+          }
         world.schedule(random.between(300, 2_000), undefined, () => this.#operator.activate())
         return later(() => {
           old.resume()

@@ -77,17 +77,27 @@ export class HistoryChecker {
       if (known === undefined || !known.lists.includes(name))
         throw new SimFailure('appeared', `${who} of ${name} shows ${id}, which nobody appended`)
       if (known.outcome === 'refused')
-        throw new SimFailure('appeared', `${who} of ${name} shows ${id}, whose append was refused or rolled back`)
+        throw new SimFailure(
+          'appeared',
+          `${who} of ${name} shows ${id}, whose append was refused or rolled back`,
+        )
     })
     for (const id of list.acknowledged.slice(0, start.acknowledged)) {
-      if (!places.has(id)) throw new SimFailure('lost', `${who} of ${name} misses ${id}, which was acknowledged before`)
+      if (!places.has(id))
+        throw new SimFailure('lost', `${who} of ${name} misses ${id}, which was acknowledged before`)
     }
     if (ids.length < start.seen)
-      throw new SimFailure('lost', `${who} of ${name} shows ${ids.length} ids, ${start.seen} were seen before`)
+      throw new SimFailure(
+        'lost',
+        `${who} of ${name} shows ${ids.length} ids, ${start.seen} were seen before`,
+      )
     const both = Math.min(ids.length, list.seen.length)
     for (let i = 0; i < both; i++) {
       if (ids[i] !== list.seen[i])
-        throw new SimFailure('lost', `${who} of ${name} shows ${ids[i]} at place ${i} where ${list.seen[i]} was seen before`)
+        throw new SimFailure(
+          'lost',
+          `${who} of ${name} shows ${ids[i]} at place ${i} where ${list.seen[i]} was seen before`,
+        )
     }
     if (ids.length > list.seen.length) list.seen = [...ids]
   }

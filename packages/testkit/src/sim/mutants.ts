@@ -99,7 +99,11 @@ export const mutants: readonly Mutant[] = [
       store: (store) => ({
         load: () => store.load(),
         change: (change) => {
-          for (const row of (change.rows ?? []) as unknown as { mode: string; status: string; role: string }[]) {
+          for (const row of (change.rows ?? []) as unknown as {
+            mode: string
+            status: string
+            role: string
+          }[]) {
             if (row.role === 'm') row.status = 'u'
             row.mode = 's'
           }

@@ -3,7 +3,7 @@
  * with messages only, as the command line does; tries again when something did not work.
  */
 import { stateDir } from '@mirabelle/instance'
-import type { SegmentRow } from '@mirabelle/messages'
+import { isMirabelleError, type SegmentRow } from '@mirabelle/messages'
 import type { SimCluster } from './sim-cluster.ts'
 import { initialCatalog } from './sim-layout.ts'
 import type { SimRandom } from './sim-random.ts'
@@ -13,6 +13,11 @@ export class SimOperator {
   readonly #random: SimRandom
   readonly #rows: readonly SegmentRow[]
   #nextMs = 0
+  /**
+   * The standby has refused to take over because it lacks something. When the old coordinator is not obeyed any more either (its segments have promised an
+   * epoch that nobody took up), only a human can decide: whether what is lacking may be lost (`--force`).
+   */
+  standbyIsStale = false
   /** The standby has been told to take over: the old coordinator is not started any more on purpose. */
   #activated = false
 
@@ -54,7 +59,14 @@ export class SimOperator {
   activate(): void {
     const standby = this.#rows.find((row) => row.content === -1 && row.role === 'm')
     if (standby === undefined) return
-    this.#cluster.tell(this.#cluster.host(standby.hostname), standby.port, { type: 'standby.activate', force: false })
+    this.#cluster.tell(
+      this.#cluster.host(standby.hostname),
+      standby.port,
+      { type: 'standby.activate', force: false },
+      (error) => {
+        if (isMirabelleError(error, 'standby.stale')) this.standbyIsStale = true
+      },
+    )
   }
 
   #bringCoordinator(): void {
@@ -80,7 +92,9 @@ export class SimOperator {
     const catalog = initialCatalog(this.#cluster.layout)
     const agent = this.#cluster.agentOf(row.hostname)
     if (agent === undefined) return
-    const rows = this.#activated ? catalog.rows.filter((one) => one.content >= 0 || one.dbid === row.dbid) : catalog.rows
+    const rows = this.#activated
+      ? catalog.rows.filter((one) => one.content >= 0 || one.dbid === row.dbid)
+      : catalog.rows
     this.#cluster.startCoordinator(row, role, { ...catalog, rows, epoch: this.#epochOf(row) })
   }
 

@@ -7,7 +7,8 @@ export function frontendQueries(bytes: Uint8Array): string[] {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const texts: string[] = []
   for (let at = 0; at < buffer.length;) {
-    if (buffer[at] !== QUERY) throw new RangeError(`the stand-in engine takes only Query, not type ${buffer[at]}`)
+    if (buffer[at] !== QUERY)
+      throw new RangeError(`the stand-in engine takes only Query, not type ${buffer[at]}`)
     const end = at + 1 + buffer.readUInt32BE(at + 1)
     texts.push(buffer.toString('utf8', at + 5, end - 1))
     at = end
@@ -75,7 +76,9 @@ export function readAnswer(output: Uint8Array): { rows: string[]; error: string 
       const length = buffer.readInt32BE(at + 7)
       rows.push(buffer.toString('utf8', at + 11, at + 11 + length))
     } else if (buffer[at] === 0x45) {
-      error ??= /C([0-9A-Z]{5})\0/.exec(buffer.toString('latin1', at + 5, at + 1 + buffer.readUInt32BE(at + 1)))?.[1]
+      error ??= /C([0-9A-Z]{5})\0/.exec(
+        buffer.toString('latin1', at + 5, at + 1 + buffer.readUInt32BE(at + 1)),
+      )?.[1]
     }
   }
   return { rows, error }

@@ -4,7 +4,14 @@
  */
 import type { ClusterSnapshot } from '@mirabelle/coordinator/ha'
 import { pgWalDir, receivedWalDir } from '@mirabelle/instance'
-import { formatLsn, type Dbid, type Lsn, type Message, type MessageOf, type SegmentRow } from '@mirabelle/messages'
+import {
+  formatLsn,
+  type Dbid,
+  type Lsn,
+  type Message,
+  type MessageOf,
+  type SegmentRow,
+} from '@mirabelle/messages'
 import { CATALOG_KEY } from './sim-catalog-store.ts'
 import type { RunningInstance, SimCluster } from './sim-cluster.ts'
 import type { SimConnection } from './sim-connection.ts'
@@ -72,7 +79,10 @@ export class PromiseWatch {
     const { timeline } = instance
     const who = `dbid ${dbid} of content ${content}`
     const last = this.#answered.get(content)
-    if (last !== undefined && (timeline < last.timeline || (timeline === last.timeline && dbid !== last.dbid)))
+    if (
+      last !== undefined &&
+      (timeline < last.timeline || (timeline === last.timeline && dbid !== last.dbid))
+    )
       throw new SimFailure(
         'I4',
         `${who} answers on timeline ${timeline} after dbid ${last.dbid} has answered on timeline ${last.timeline}`,
@@ -80,10 +90,14 @@ export class PromiseWatch {
     this.#answered.set(content, { timeline, dbid })
     const epoch = (from.peer as { epoch?: number }).epoch ?? 0
     if (epoch < (this.#epochs.get(dbid) ?? 0))
-      throw new SimFailure('I4', `${who} answers a coordinator of epoch ${epoch} after it has promised epoch ${this.#epochs.get(dbid)}`)
+      throw new SimFailure(
+        'I4',
+        `${who} answers a coordinator of epoch ${epoch} after it has promised epoch ${this.#epochs.get(dbid)}`,
+      )
     const lsn = message.items.reduce((max, one) => Math.max(max, one[1]), 0)
     this.#durableAt(running, dbid, lsn, timeline, `${who} answers`)
-    if (instance.gate?.syncRep === true) this.#durableAt(running, this.#peerOf(dbid), lsn, timeline, `${who} answers`)
+    if (instance.gate?.syncRep === true)
+      this.#durableAt(running, this.#peerOf(dbid), lsn, timeline, `${who} answers`)
     else this.#mayAnswerAlone(running, timeline)
   }
 
@@ -94,8 +108,22 @@ export class PromiseWatch {
     const from = before?.timeline === timeline ? before.lsn : FIRST_LSN
     if (lsn <= from) return
     const row = this.#row(dbid)
-    const own = walBytes(running.process.host.files, folders(running.assignment.datadir), timeline, from, lsn, false)
-    const there = walBytes(this.#cluster.host(row.hostname).files, folders(row.datadir), timeline, from, lsn, true)
+    const own = walBytes(
+      running.process.host.files,
+      folders(running.assignment.datadir),
+      timeline,
+      from,
+      lsn,
+      false,
+    )
+    const there = walBytes(
+      this.#cluster.host(row.hostname).files,
+      folders(row.datadir),
+      timeline,
+      from,
+      lsn,
+      true,
+    )
     const same = own !== undefined && there !== undefined && Buffer.compare(own, there) === 0
     // Bytes between records (padding) are covered by no CRC: then the records decide.
     if (!same && !this.#sameRecords(running, row, timeline, lsn))
@@ -106,19 +134,37 @@ export class PromiseWatch {
     this.#checked.set(key, { timeline, lsn })
   }
 
-  #sameRecords({ process, assignment }: RunningInstance, row: SegmentRow, timeline: number, lsn: Lsn): boolean {
+  #sameRecords(
+    { process, assignment }: RunningInstance,
+    row: SegmentRow,
+    timeline: number,
+    lsn: Lsn,
+  ): boolean {
     const own = recoverWal(process.host.files, folders(assignment.datadir), timeline, lsn)
-    const there = recoverWal(this.#cluster.host(row.hostname).files, folders(row.datadir), timeline, lsn, true)
+    const there = recoverWal(
+      this.#cluster.host(row.hostname).files,
+      folders(row.datadir),
+      timeline,
+      lsn,
+      true,
+    )
     return own.end === there.end && JSON.stringify(own.records) === JSON.stringify(there.records)
   }
 
   /** A primary that does not wait for its mirror answers only when the catalog says durably that the pair is not in sync (I2, I3). */
   #mayAnswerAlone({ assignment: { content, dbid } }: RunningInstance, timeline: number): void {
     const key = `${dbid}@${timeline}`
-    if (this.#aloneChecked.has(key) && this.#catalog.rows.some((row) => row.content === content && row.mode === 'n')) return
+    if (
+      this.#aloneChecked.has(key) &&
+      this.#catalog.rows.some((row) => row.content === content && row.mode === 'n')
+    )
+      return
     const pair = this.#durableCatalog().rows.filter((row) => row.content === content)
     if (pair.some((row) => row.mode === 's'))
-      throw new SimFailure('I3', `dbid ${dbid} of content ${content} answers without its mirror while the catalog says that they are in sync`)
+      throw new SimFailure(
+        'I3',
+        `dbid ${dbid} of content ${content} answers without its mirror while the catalog says that they are in sync`,
+      )
     this.#aloneChecked.add(key)
   }
 
@@ -128,7 +174,13 @@ export class PromiseWatch {
     if (mirror === undefined || message.flushLsn <= FIRST_LSN) return
     const primary = this.#cluster.running.get(from.peer.dbid)
     if (primary === undefined || primary.instance.timeline !== message.timeline) return
-    this.#durableAt(primary, mirror.assignment.dbid, message.flushLsn, message.timeline, `dbid ${mirror.assignment.dbid} acknowledges`)
+    this.#durableAt(
+      primary,
+      mirror.assignment.dbid,
+      message.flushLsn,
+      message.timeline,
+      `dbid ${mirror.assignment.dbid} acknowledges`,
+    )
   }
 
   #onPromote(message: MessageOf<'segment.promote'>): void {
@@ -156,13 +208,22 @@ export class PromiseWatch {
     const told = running?.instance.gate?.releasedLsn ?? 0
     if (running === undefined || !message.isInSync || told <= FIRST_LSN) return
     const { dbid } = running.assignment
-    this.#durableAt(running, this.#peerOf(dbid), told, running.instance.timeline, `dbid ${dbid} calls its mirror in sync, having told of`)
+    this.#durableAt(
+      running,
+      this.#peerOf(dbid),
+      told,
+      running.instance.timeline,
+      `dbid ${dbid} calls its mirror in sync, having told of`,
+    )
   }
 
   #onSyncRepOff(message: MessageOf<'segment.syncRepOff'>): void {
     const pair = this.#durableCatalog().rows.filter((row) => row.content === message.content)
     if (pair.some((row) => row.mode !== 'n'))
-      throw new SimFailure('I3', `SYNCREP_OFF is sent to content ${message.content}, which the durable catalog calls in sync`)
+      throw new SimFailure(
+        'I3',
+        `SYNCREP_OFF is sent to content ${message.content}, which the durable catalog calls in sync`,
+      )
   }
 
   #onPromised(from: SimConnection, message: MessageOf<'epoch.promised'>): void {
@@ -171,7 +232,10 @@ export class PromiseWatch {
     const { dbid } = running.assignment
     const before = this.#epochs.get(dbid) ?? 0
     if (message.epoch < before)
-      throw new SimFailure('I4', `dbid ${dbid} says that it promised epoch ${message.epoch}, but it had promised ${before}`)
+      throw new SimFailure(
+        'I4',
+        `dbid ${dbid} says that it promised epoch ${message.epoch}, but it had promised ${before}`,
+      )
     this.#epochs.set(dbid, message.epoch)
   }
 

@@ -16,6 +16,8 @@ export interface RunSeedsOptions {
 
 export interface SeedsResult {
   readonly seeds: number
+  /** Runs that ended where only a human may go on. */
+  readonly undecided: number
   readonly failures: readonly SimulationResult[]
   readonly realMs: number
   /** Time of processors that it took: what counts on a machine that others use too. */
@@ -34,6 +36,7 @@ export async function runSeeds(options: RunSeedsOptions): Promise<SeedsResult> {
   const counts = { acknowledged: 0, refused: 0, unknown: 0, reads: 0 }
   let simulatedMs = 0
   let seeds = 0
+  let undecided = 0
   let steps = 0
   const cpuMs = (): number => {
     const { user, system } = process.cpuUsage(cpuAt)
@@ -42,7 +45,7 @@ export async function runSeeds(options: RunSeedsOptions): Promise<SeedsResult> {
   const sum = (): string => {
     const realMs = performance.now() - begunAt
     return (
-      `${seeds} seeds, ${failures.length} failed; ${((seeds / realMs) * 1000).toFixed(1)} seeds/s ` +
+      `${seeds} seeds, ${failures.length} failed, ${undecided} left to a human; ${((seeds / realMs) * 1000).toFixed(1)} seeds/s ` +
       `(${((seeds / cpuMs()) * 1000).toFixed(1)} per second of CPU), ` +
       `${((simulatedMs / 3_600_000 / realMs) * 60_000).toFixed(1)} simulated hours per minute, ${(steps / seeds).toFixed(0)} events a seed; ` +
       `${counts.acknowledged} writes acknowledged, ${counts.refused} refused, ${counts.unknown} unknown, ${counts.reads} reads`
@@ -53,6 +56,7 @@ export async function runSeeds(options: RunSeedsOptions): Promise<SeedsResult> {
     const trace = options.onStory !== undefined
     const result = await simulate({ ...options.simulation, seed, trace })
     seeds++
+    if (result.undecided) undecided++
     steps += result.steps
     simulatedMs += result.simulatedMs
     for (const name of Object.keys(counts) as (keyof typeof counts)[]) counts[name] += result.counts[name]
@@ -64,7 +68,16 @@ export async function runSeeds(options: RunSeedsOptions): Promise<SeedsResult> {
     }
     if (seeds % PROGRESS_EVERY === 0) options.onProgress?.(sum())
   }
-  return { seeds, failures, realMs: performance.now() - begunAt, cpuMs: cpuMs(), simulatedMs, counts, summary: sum() }
+  return {
+    seeds,
+    undecided,
+    failures,
+    realMs: performance.now() - begunAt,
+    cpuMs: cpuMs(),
+    simulatedMs,
+    counts,
+    summary: sum(),
+  }
 }
 
 /** Lines at the end of a story that are always told. */
@@ -79,7 +92,11 @@ export async function tellFailure(
   const again = await simulate({ ...simulation, seed: failed.seed, trace: true })
   const lines = again.story
   const told = lines.filter(
-    (line, i) => i >= lines.length - LAST_LINES || /^ *\S+ (fault|world|network|cli|FAILURE|\S*dw\S*) |is paused|is resumed| ends \(|promoted|lane open|accepts clients|FTS: update|epoch promised/.test(line),
+    (line, i) =>
+      i >= lines.length - LAST_LINES ||
+      /^ *\S+ (fault|world|network|cli|FAILURE|\S*dw\S*) |is paused|is resumed| ends \(|promoted|lane open|accepts clients|FTS: update|epoch promised/.test(
+        line,
+      ),
   )
   const short = told.length > MAX_LINES ? ['           …', ...told.slice(-MAX_LINES)] : told
   return [

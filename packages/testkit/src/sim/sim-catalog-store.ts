@@ -16,7 +16,8 @@ export interface CatalogAccess {
 export function createSimCatalogStore(access: CatalogAccess): CatalogStore {
   const load = async (): Promise<ClusterSnapshot> => {
     const text = readAnswer((await access.read(`get ${CATALOG_KEY}`)).output).rows[0]
-    if (text === undefined) throw new MirabelleError('datadir.broken', 'the catalog of the coordinator is empty')
+    if (text === undefined)
+      throw new MirabelleError('datadir.broken', 'the catalog of the coordinator is empty')
     return JSON.parse(text) as ClusterSnapshot
   }
   let current: ClusterSnapshot | undefined
@@ -28,7 +29,8 @@ export function createSimCatalogStore(access: CatalogAccess): CatalogStore {
     async change(change) {
       const next = applyChange(current ?? (await load()), change)
       const { error } = readAnswer((await access.write(`put ${CATALOG_KEY} ${JSON.stringify(next)}`)).output)
-      if (error !== undefined) throw new MirabelleError('internal', `changing the catalog failed with SQLSTATE ${error}`)
+      if (error !== undefined)
+        throw new MirabelleError('internal', `changing the catalog failed with SQLSTATE ${error}`)
       current = next
     },
   }

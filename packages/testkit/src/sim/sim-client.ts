@@ -59,7 +59,9 @@ export class SimClient {
     if (this.#stopped) return
     const { cluster, random } = this.#options
     const newest = cluster.coordinator()
-    const all = [...cluster.running.values()].flatMap(({ coordinator }) => (coordinator?.open === true ? [coordinator] : []))
+    const all = [...cluster.running.values()].flatMap(({ coordinator }) =>
+      coordinator?.open === true ? [coordinator] : [],
+    )
     const chosen = all.length > 1 && random.chance(0.3) ? random.pick(all) : newest
     if (chosen === undefined) return this.#later()
     this.#visit(chosen)
@@ -102,9 +104,8 @@ export class SimClient {
   #appendTogether(coordinator: SimCoordinator, done: () => void): string {
     const lists = this.#lists(2)
     return this.#write(coordinator, lists, done, async (id) => {
-      const results = await dispatcherOf(coordinator).writeMany(
-        lists.map(contentOf),
-        (content) => item(`append ${lists.find((one) => contentOf(one) === content)} ${id}`, true),
+      const results = await dispatcherOf(coordinator).writeMany(lists.map(contentOf), (content) =>
+        item(`append ${lists.find((one) => contentOf(one) === content)} ${id}`, true),
       )
       return results.map(({ output }) => errorOf(output)).find((error) => error !== undefined)
     })
@@ -126,7 +127,9 @@ export class SimClient {
           const { output } = await transaction.run(content, item(`append ${list} ${id}`, true)).promise
           const error = errorOf(output)
           if (error !== undefined) throw new SqlError(error, 'a statement failed', { wire: output })
-          await new Promise<void>((resolve) => void coordinator.process.schedule(pauses[i] as number, resolve))
+          await new Promise<void>(
+            (resolve) => void coordinator.process.schedule(pauses[i] as number, resolve),
+          )
           if (fails) await transaction.run(content, item('fail', true)).promise
         }
       } catch (error) {
@@ -159,10 +162,15 @@ export class SimClient {
       else history.lose(id)
       done()
     }
-    this.#in(coordinator, () => end('unknown', '(the coordinator is gone)'), () => run(id).then(
-      (refused) => (refused === undefined ? end('acknowledged', '') : end('refused', refused)),
-      (error: unknown) => end(verdictOn(error), String(error)),
-    ))
+    this.#in(
+      coordinator,
+      () => end('unknown', '(the coordinator is gone)'),
+      () =>
+        run(id).then(
+          (refused) => (refused === undefined ? end('acknowledged', '') : end('refused', refused)),
+          (error: unknown) => end(verdictOn(error), String(error)),
+        ),
+    )
     return `${id} in ${lists.join(' ')}`
   }
 
@@ -184,7 +192,9 @@ export class SimClient {
     const starts = new Map<string, ReadStart>(lists.map((list) => [list, history.beginRead(list)]))
     this.#in(coordinator, done, async () => {
       const reading = dispatcherOf(coordinator)
-        .readMany(lists.map(contentOf), (content) => item(`list ${lists.find((one) => contentOf(one) === content)}`, false))
+        .readMany(lists.map(contentOf), (content) =>
+          item(`list ${lists.find((one) => contentOf(one) === content)}`, false),
+        )
         .then((results) => {
           const reads = new Map(results.map(({ output }, i) => [lists[i] as string, idsIn(output)]))
           for (const [list, ids] of reads) history.endRead(starts.get(list) as ReadStart, ids)
@@ -258,6 +268,7 @@ function verdictOn(error: unknown): Answered {
   if (effect === 'yes') return 'acknowledged'
   if (effect === 'no') return 'refused'
   // What waited in a lane and was never sent.
-  if (isMirabelleError(error, 'content.unavailable') || isMirabelleError(error, 'queue.full')) return 'refused'
+  if (isMirabelleError(error, 'content.unavailable') || isMirabelleError(error, 'queue.full'))
+    return 'refused'
   return 'unknown'
 }

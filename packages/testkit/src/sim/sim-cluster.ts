@@ -6,7 +6,7 @@
 import { Agent, configFile, type AgentConfig } from '@mirabelle/agent'
 import type { CatalogStore, ClusterSnapshot } from '@mirabelle/coordinator/ha'
 import { realWalParts, type CopyFromPeer, type InstanceActor, type WalParts } from '@mirabelle/instance'
-import type { Assignment, Dbid, SegmentRow } from '@mirabelle/messages'
+import type { Assignment, Dbid, Message, SegmentRow } from '@mirabelle/messages'
 import type { Ports } from '@mirabelle/runtime'
 import { createSegment, type Segment } from '@mirabelle/segment'
 import { createWalFiles, createWalReceiver, createWalSenderHub } from '@mirabelle/wal'
@@ -74,7 +74,11 @@ export class SimCluster {
     const catalog = initialCatalog(this.layout)
     const row = catalog.rows.find((one) => one.content === -1 && one.role === 'p') as SegmentRow
     this.world.schedule(20, undefined, () => this.startCoordinator(row, 'p', catalog))
-    await this.world.run(() => this.coordinator()?.open === true && this.allOpen(), this.world.nowMs + 60_000, 100_000)
+    await this.world.run(
+      () => this.coordinator()?.open === true && this.allOpen(),
+      this.world.nowMs + 60_000,
+      100_000,
+    )
   }
 
   /** The acting coordinator that lets clients in; undefined when there is none. */
@@ -148,13 +152,21 @@ export class SimCluster {
   }
 
   /** Sends one message from outside (the command line, on that host) and forgets it; the answer goes into the trace. */
-  tell(host: SimHost, port: number, message: Parameters<import('@mirabelle/runtime').Connection['send']>[0]): void {
+  tell(host: SimHost, port: number, message: Message, onRefused?: (error: unknown) => void): void {
     const process = host.spawn('cli')
     const { network } = host.portsOf(process)
     const run = async (): Promise<void> => {
       const connection = await network.connect(
         { addresses: [host.name], port },
-        { clusterId: CLUSTER_ID, kind: 'cli', dbid: 0, content: -1, name: 'cli', purpose: 'control', epoch: 0 },
+        {
+          clusterId: CLUSTER_ID,
+          kind: 'cli',
+          dbid: 0,
+          content: -1,
+          name: 'cli',
+          purpose: 'control',
+          epoch: 0,
+        },
         { timeoutMs: 2_000, silenceTimeoutMs: 0 },
       )
       connection.setHandlers({ onMessage() {}, onClose() {} })
@@ -164,7 +176,10 @@ export class SimCluster {
       run()
         .then(
           () => this.world.trace.add('cli', `${message.type}: done`),
-          (error: unknown) => this.world.trace.add('cli', `${message.type}: ${String(error)}`),
+          (error: unknown) => {
+            this.world.trace.add('cli', `${message.type}: ${String(error)}`)
+            onRefused?.(error)
+          },
         )
         .finally(() => process.exit({ code: 0, signal: null }))
     })
@@ -195,9 +210,20 @@ export class SimCluster {
     let startable: { start(): Promise<void> }
     let running: RunningInstance
     if (assignment.content === -1) {
-      const coordinator = new SimCoordinator({ ...common, process, wrapStore: this.#overrides.store ?? ((store) => store) })
+      const coordinator = new SimCoordinator({
+        ...common,
+        process,
+        wrapStore: this.#overrides.store ?? ((store) => store),
+      })
       startable = coordinator
-      running = { process, assignment, engine, instance: coordinator.instance, segment: undefined, coordinator }
+      running = {
+        process,
+        assignment,
+        engine,
+        instance: coordinator.instance,
+        segment: undefined,
+        coordinator,
+      }
     } else {
       const segment = createSegment({ ...common, maintenance: false })
       startable = segment
@@ -233,7 +259,8 @@ function agentConfig(name: string): AgentConfig {
 const simWalParts: WalParts = {
   createHub: (options) => createWalSenderHub({ ...options, segmentSize: SIM_SEGMENT_BYTES }),
   createReceiver: (options) => createWalReceiver({ ...options, segmentSize: SIM_SEGMENT_BYTES }),
-  createReader: (ports, folders) => createWalFiles({ disk: ports.disk, folders, segmentSize: SIM_SEGMENT_BYTES }),
+  createReader: (ports, folders) =>
+    createWalFiles({ disk: ports.disk, folders, segmentSize: SIM_SEGMENT_BYTES }),
   findEnd: realWalParts.findEnd,
   history: realWalParts.history,
 }

@@ -122,13 +122,16 @@ export class SimConnection implements Connection {
   }
 
   close(reason?: MirabelleError): void {
-    const own = reason ?? new MirabelleError('connection.lost', `the connection with ${this.peer.name} was closed on this side`)
+    const own =
+      reason ??
+      new MirabelleError('connection.lost', `the connection with ${this.peer.name} was closed on this side`)
     this.#end(own, reason, true)
   }
 
   /** The process that owns this end is gone: its kernel says so to the other end, unless the whole host is gone. */
   ownerGone(silently: boolean): void {
-    if (this.#reason === undefined) this.#reason = new MirabelleError('connection.lost', 'the process is gone')
+    if (this.#reason === undefined)
+      this.#reason = new MirabelleError('connection.lost', 'the process is gone')
     this.#fabric.connections.delete(this)
     const other = this.#other
     if (other === undefined || other.#reason !== undefined) return
@@ -164,7 +167,11 @@ export class SimConnection implements Connection {
       const since = this.#silentSinceMs
       if (since === undefined) return
       const ms = Math.round(this.process.world.nowMs - since)
-      this.#end(new MirabelleError('connection.silent', `nothing heard from ${this.peer.name} for ${ms} ms`), undefined, true)
+      this.#end(
+        new MirabelleError('connection.silent', `nothing heard from ${this.peer.name} for ${ms} ms`),
+        undefined,
+        true,
+      )
     })
   }
 
@@ -193,7 +200,13 @@ export class SimConnection implements Connection {
   #transmit(run: () => void): void {
     const other = this.#other
     if (other === undefined) return
-    const at = this.#fabric.transmit(this.process.host, other.process.host, other.process, run, this.#lastArrivalMs)
+    const at = this.#fabric.transmit(
+      this.process.host,
+      other.process.host,
+      other.process,
+      run,
+      this.#lastArrivalMs,
+    )
     if (at !== undefined) this.#lastArrivalMs = at
   }
 
@@ -204,7 +217,8 @@ export class SimConnection implements Connection {
       this.bufferedBytes -= frame.bytes
       other.#receive(frame)
     }
-    if (this.bufferedBytes < LOW_WATER && this.#drainers.length > 0 && this.process.alive) this.#wakeDrainers()
+    if (this.bufferedBytes < LOW_WATER && this.#drainers.length > 0 && this.process.alive)
+      this.#wakeDrainers()
   }
 
   #wakeDrainers(): void {
@@ -261,7 +275,11 @@ export class SimConnection implements Connection {
 
   #peerEnded(reason: MirabelleError | undefined): void {
     this.#end(
-      reason ?? new MirabelleError('connection.lost', `the connection with ${this.peer.name} ended: closed by the peer`),
+      reason ??
+        new MirabelleError(
+          'connection.lost',
+          `the connection with ${this.peer.name} ended: closed by the peer`,
+        ),
       undefined,
       false,
     )

@@ -128,8 +128,11 @@ export class SimCoordinator {
       {
         ports: { ...ports, log: instance.log },
         ownDbid: assignment.dbid,
+        takesOver: assignment.role === 'm',
         version: 'simulation',
-        store: wrapStore(createSimCatalogStore({ read: (sql) => this.#read(sql), write: (sql) => write(sql) })),
+        store: wrapStore(
+          createSimCatalogStore({ read: (sql) => this.#read(sql), write: (sql) => write(sql) }),
+        ),
         openLocal: (events) =>
           Promise.resolve(
             openLocalBackend(
@@ -151,7 +154,10 @@ export class SimCoordinator {
         promiseEpoch: (epoch) => instance.raiseEpoch(epoch),
         onSuperseded: (reason) => {
           instance.fail(
-            new MirabelleError('epoch.stale', `Standby activated, this node no more can act as coordinator: ${reason}`),
+            new MirabelleError(
+              'epoch.stale',
+              `Standby activated, this node no more can act as coordinator: ${reason}`,
+            ),
           )
         },
         onShutdownNeeded: () => undefined,
@@ -192,11 +198,13 @@ export class SimCoordinator {
     if (instance.roleState === 'mirror') {
       if (!force) {
         const hello = instance.hello('control')
-        await Promise.all([
+        const [, promised] = await Promise.all([
           refuseWhileCoordinatorLives(ports, hello, instance.assignment),
           refuseWhenStale(ports, hello, instance.assignment, instance.epoch),
         ])
-        await claimEpoch(ports, hello, instance.assignment, instance.epoch + 1)
+        const epoch = promised + 1
+        await claimEpoch(ports, hello, instance.assignment, epoch)
+        await instance.raiseEpoch(epoch)
       }
       instance.requestPromote()
     } else if (instance.roleState !== 'primary' && instance.roleState !== 'promoting')

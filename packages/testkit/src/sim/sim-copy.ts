@@ -11,7 +11,10 @@ import { recoverWal, SIM_SEGMENT_BYTES, walBytes, writeWal, FIRST_LSN } from './
 
 const COPY_MS = [200, 1_500] as const
 
-export function simCopyFromPeer(process: SimProcess, running: ReadonlyMap<Dbid, RunningInstance>): CopyFromPeer {
+export function simCopyFromPeer(
+  process: SimProcess,
+  running: ReadonlyMap<Dbid, RunningInstance>,
+): CopyFromPeer {
   return async (mode, { datadir, upstream, signal }) => {
     const { world, host } = process
     world.trace.add(process.name, `${mode} copy from dbid ${upstream.dbid} begins`)
@@ -43,11 +46,22 @@ export function simCopyFromPeer(process: SimProcess, running: ReadonlyMap<Dbid, 
     for (const span of spans) {
       const start = begin - (begin % SIM_SEGMENT_BYTES)
       if (span.end > start)
-        writeWal(host.files, folder, span.timeline, start, bytes.slice(start - FIRST_LSN, span.end - FIRST_LSN))
+        writeWal(
+          host.files,
+          folder,
+          span.timeline,
+          start,
+          bytes.slice(start - FIRST_LSN, span.end - FIRST_LSN),
+        )
       begin = span.end
     }
-    for (const entry of [...history.slice(1).map((one) => one.timeline), ...(history.length > 0 ? [timeline] : [])]) {
-      const file = from.file(`${folders[0]}/${historyFileName(entry)}`) ?? from.file(`${folders[1]}/${historyFileName(entry)}`)
+    for (const entry of [
+      ...history.slice(1).map((one) => one.timeline),
+      ...(history.length > 0 ? [timeline] : []),
+    ]) {
+      const file =
+        from.file(`${folders[0]}/${historyFileName(entry)}`) ??
+        from.file(`${folders[1]}/${historyFileName(entry)}`)
       if (file !== undefined) host.files.place(`${folder}/${historyFileName(entry)}`, file.content.slice())
     }
     for (const { name } of host.files.list(folder)) {

@@ -148,8 +148,7 @@ class SimFileHandle implements FileHandle {
 
   async truncate(length: number): Promise<void> {
     this.#mayWrite()
-    if (length > this.#file.content.length && this.#disk.host.disk.full)
-      throw diskError('ENOSPC', this.#path)
+    if (length > this.#file.content.length && this.#disk.host.disk.full) throw diskError('ENOSPC', this.#path)
     this.#file.resize(length)
     return Promise.resolve()
   }

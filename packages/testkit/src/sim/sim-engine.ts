@@ -101,14 +101,19 @@ export class SimEngine implements EnginePort {
     await this.#wait(START_MS, run)
     const folders = [this.#pgWal, this.#received]
     const recovered = recoverWal(this.#files, folders, newestTimeline(this.#files, folders))
-    for (const path of clearAfter(this.#files, this.#pgWal, recovered.timeline, recovered.end)) this.#unsynced.add(path)
+    for (const path of clearAfter(this.#files, this.#pgWal, recovered.timeline, recovered.end))
+      this.#unsynced.add(path)
     // A process that was killed leaves WAL in the page cache that nobody has made durable.
-    for (const { name } of this.#files.list(this.#pgWal).slice(-4)) this.#unsynced.add(`${this.#pgWal}/${name}`)
+    for (const { name } of this.#files.list(this.#pgWal).slice(-4))
+      this.#unsynced.add(`${this.#pgWal}/${name}`)
     this.#open(recovered, recovered.timeline)
     return this.#started()
   }
 
-  async startMirror(options: { readonly timeline: Timeline; readonly receivedEnd: Lsn }): Promise<EngineStarted> {
+  async startMirror(options: {
+    readonly timeline: Timeline
+    readonly receivedEnd: Lsn
+  }): Promise<EngineStarted> {
     const run = this.#begin()
     this.#arrived = { timeline: options.timeline, end: options.receivedEnd }
     await this.#wait(START_MS, run)
@@ -174,7 +179,9 @@ export class SimEngine implements EnginePort {
     const pending = this.#queue[at]
     if (pending === undefined) return
     this.#queue.splice(at, 1)
-    pending.reject(Object.assign(new Error('canceling statement due to user request'), { code: 'ENGINE_CANCELLED' }))
+    pending.reject(
+      Object.assign(new Error('canceling statement due to user request'), { code: 'ENGINE_CANCELLED' }),
+    )
   }
 
   syncWal(): Promise<Lsn> {
@@ -203,7 +210,8 @@ export class SimEngine implements EnginePort {
     this.#phase = 'stopped'
     this.#run++
     this.#failAll(new EngineStopped('the engine was stopped'))
-    if (this.#process.host.locks.get(this.#dataDir) === this.#process) this.#process.host.locks.delete(this.#dataDir)
+    if (this.#process.host.locks.get(this.#dataDir) === this.#process)
+      this.#process.host.locks.delete(this.#dataDir)
   }
 
   get #files() {
@@ -249,7 +257,9 @@ export class SimEngine implements EnginePort {
       lsn: recovered.end,
       prev: recovered.lastRecord,
       segmentSize: SIM_SEGMENT_BYTES,
-      systemIdentifier: readIdentifier(this.#files.file(`${this.#dataDir}/pgdata/global/pg_control`)?.content),
+      systemIdentifier: readIdentifier(
+        this.#files.file(`${this.#dataDir}/pgdata/global/pg_control`)?.content,
+      ),
     }
     this.#append([{ t: 'checkpoint' }])
   }
@@ -266,7 +276,12 @@ export class SimEngine implements EnginePort {
     )
     this.#position = encoded.next
     this.#wrote(writeWal(this.#files, this.#pgWal, encoded.next.timeline, encoded.start, encoded.bytes))
-    return { start: encoded.start, end: encoded.next.lsn, bytes: encoded.bytes, ends: encoded.records.map((one) => one.endLsn) }
+    return {
+      start: encoded.start,
+      end: encoded.next.lsn,
+      bytes: encoded.bytes,
+      ends: encoded.records.map((one) => one.endLsn),
+    }
   }
 
   #wrote(paths: readonly string[]): void {

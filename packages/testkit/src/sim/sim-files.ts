@@ -62,7 +62,10 @@ export class SimFile {
       }
       this.durable.set(bytes, from)
       // Written meanwhile, or nothing: whatever is within the old range may be dirty still.
-      if (this.content.length === length && Buffer.compare(this.content.subarray(from, from + bytes.length), bytes) === 0)
+      if (
+        this.content.length === length &&
+        Buffer.compare(this.content.subarray(from, from + bytes.length), bytes) === 0
+      )
         this.#cleaned(from, from + bytes.length)
     }
   }
@@ -196,8 +199,7 @@ function tear(durable: Uint8Array, content: Uint8Array, random: SimRandom): Uint
   torn.set(durable.subarray(0, length))
   if (keep === 0) return torn
   for (let at = 0; at < Math.min(length, content.length); at += SECTOR) {
-    if (random.chance(keep))
-      torn.set(content.subarray(at, Math.min(at + SECTOR, length, content.length)), at)
+    if (random.chance(keep)) torn.set(content.subarray(at, Math.min(at + SECTOR, length, content.length)), at)
   }
   return torn
 }

@@ -20,7 +20,12 @@ export interface SimLayout {
 }
 
 /** One coordinator, its standby, two contents with mirrors on each other's hosts. */
-export const defaultLayout: SimLayout = { hosts: ['mdw', 'smdw', 'sdw1', 'sdw2'], contents: 2, standby: true, settings: {} }
+export const defaultLayout: SimLayout = {
+  hosts: ['mdw', 'smdw', 'sdw1', 'sdw2'],
+  contents: 2,
+  standby: true,
+  settings: {},
+}
 
 export function initialCatalog(layout: SimLayout): ClusterSnapshot {
   const [coordinatorHost, standbyHost, ...segmentHosts] = layout.hosts as [string, string, ...string[]]
@@ -70,9 +75,18 @@ export function layOut(host: SimHost, row: SegmentRow, catalog: ClusterSnapshot)
       { t: 'commit', x: 1 },
     )
   const { name, bytes } = firstSegment(systemIdentifier, (position) =>
-    encodeWalRecords(position, records.map((record) => ({ payload: encodeKv(record) }))),
+    encodeWalRecords(
+      position,
+      records.map((record) => ({ payload: encodeKv(record) })),
+    ),
   )
-  const identity = { formatVersion: DATADIR_FORMAT, clusterId: catalog.clusterId, content: row.content, dbid: row.dbid, createdAt: 0 }
+  const identity = {
+    formatVersion: DATADIR_FORMAT,
+    clusterId: catalog.clusterId,
+    content: row.content,
+    dbid: row.dbid,
+    createdAt: 0,
+  }
   const { files } = host
   files.place(identityFile(row.datadir), new TextEncoder().encode(JSON.stringify(identity)))
   files.place(`${pgdataDir(row.datadir)}/global/pg_control`, control)

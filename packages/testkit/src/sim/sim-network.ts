@@ -147,14 +147,16 @@ export class SimFabric {
     const keys = endpoint.addresses.map((address) => `${address}:${port}`)
     for (const key of keys) {
       if (this.#listening.has(key))
-        throw new MirabelleError('listen.failed', `${key} is in use by ${this.#listening.get(key)?.process.name}`)
+        throw new MirabelleError(
+          'listen.failed',
+          `${key} is in use by ${this.#listening.get(key)?.process.name}`,
+        )
     }
     for (const key of keys) this.#listening.set(key, { ...listening, process })
     return {
       port,
       close: () => {
-        for (const key of keys)
-          if (this.#listening.get(key)?.process === process) this.#listening.delete(key)
+        for (const key of keys) if (this.#listening.get(key)?.process === process) this.#listening.delete(key)
         return Promise.resolve()
       },
     }
@@ -200,7 +202,10 @@ export class SimFabric {
       const timer = process.schedule(options.timeoutMs, () => {
         settle(() =>
           reject(
-            new MirabelleError('timeout', `no connection to ${address}:${port} within ${options.timeoutMs} ms`),
+            new MirabelleError(
+              'timeout',
+              `no connection to ${address}:${port} within ${options.timeoutMs} ms`,
+            ),
           ),
         )
       })
@@ -242,12 +247,18 @@ export class SimFabric {
   ): void {
     const self = listening.self()
     if (hello.clusterId !== self.clusterId) {
-      refuse(new MirabelleError('cluster.foreign', `this is cluster ${self.clusterId}, not ${hello.clusterId}`))
+      refuse(
+        new MirabelleError('cluster.foreign', `this is cluster ${self.clusterId}, not ${hello.clusterId}`),
+      )
       return
     }
     const silenceMs = options.silenceTimeoutMs
     const copy = { ...hello }
-    const ours = new SimConnection(this, listening.process, copy, { address: process.host.name, port: 0, silenceMs })
+    const ours = new SimConnection(this, listening.process, copy, {
+      address: process.host.name,
+      port: 0,
+      silenceMs,
+    })
     const theirs = new SimConnection(this, process, { ...self }, { ...at, silenceMs })
     ours.join(theirs)
     try {
@@ -257,7 +268,11 @@ export class SimFabric {
       theirs.abandon()
       refuse(
         error instanceof MirabelleError
-          ? new MirabelleError(error.code, error.message, error.detail === null ? {} : { detail: error.detail })
+          ? new MirabelleError(
+              error.code,
+              error.message,
+              error.detail === null ? {} : { detail: error.detail },
+            )
           : new MirabelleError('internal', String(error)),
       )
       return

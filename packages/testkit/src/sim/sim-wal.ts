@@ -126,7 +126,13 @@ function segmentsOf(
   const segments: Uint8Array[] = []
   for (let start = from; start < limit; start += SIM_SEGMENT_BYTES) {
     const newest = fileTimeline(spans, start, SIM_SEGMENT_BYTES)
-    const segment = bestSegment(files, folders, spans.map((span) => span.timeline).filter((one) => one <= newest), start, durable)
+    const segment = bestSegment(
+      files,
+      folders,
+      spans.map((span) => span.timeline).filter((one) => one <= newest),
+      start,
+      durable,
+    )
     if (segment === undefined) break
     segments.push(segment)
   }
@@ -159,7 +165,13 @@ function bestSegment(
 }
 
 /** Writes WAL of a primary into the files of `pg_wal` (page cache only). Returns the paths that were touched. */
-export function writeWal(files: SimFiles, folder: string, timeline: Timeline, start: Lsn, bytes: Uint8Array): string[] {
+export function writeWal(
+  files: SimFiles,
+  folder: string,
+  timeline: Timeline,
+  start: Lsn,
+  bytes: Uint8Array,
+): string[] {
   const touched: string[] = []
   for (let at = 0; at < bytes.length;) {
     const lsn = start + at
@@ -193,7 +205,10 @@ export function clearAfter(files: SimFiles, folder: string, timeline: Timeline, 
 }
 
 /** The text of the history file of a timeline that forks off at `end`. */
-export function forkHistory(recovered: RecoveredWal): { readonly entries: HistoryEntry[]; readonly text: string } {
+export function forkHistory(recovered: RecoveredWal): {
+  readonly entries: HistoryEntry[]
+  readonly text: string
+} {
   const entries = [...recovered.history, { timeline: recovered.timeline, end: recovered.end }]
   return { entries, text: formatHistory(entries) }
 }

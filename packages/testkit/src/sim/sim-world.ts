@@ -38,7 +38,7 @@ export class SimWorld {
   check: (() => void) | undefined
   readonly #heap = new EventHeap<WorldEvent>()
   #order = 0
-  #failure: unknown
+  #failure: Error | undefined
 
   constructor(seed: number, options: { readonly trace?: boolean } = {}) {
     this.seed = seed
@@ -61,7 +61,7 @@ export class SimWorld {
 
   /** Ends the run with a failure that was found in the middle of an event. */
   fail(failure: unknown): void {
-    this.#failure ??= failure
+    this.#failure ??= failure instanceof Error ? failure : new SimFailure('uncaught', String(failure))
   }
 
   /** Runs events until `done` says so, no event is left, or time would pass `untilMs`. Rejects with the first failure. */
@@ -92,7 +92,8 @@ export class SimWorld {
     const watched = promise.finally(() => (settled = true))
     watched.catch(() => undefined)
     await this.run(() => settled)
-    if (!settled) throw new SimFailure('liveness', 'nothing is left to happen and the promise is still pending')
+    if (!settled)
+      throw new SimFailure('liveness', 'nothing is left to happen and the promise is still pending')
     return watched
   }
 

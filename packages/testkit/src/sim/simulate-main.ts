@@ -26,7 +26,9 @@ if (values.help) {
     count: values.minutes === undefined ? Number(values.seeds) : Number.POSITIVE_INFINITY,
     forMs: values.minutes === undefined ? Number.POSITIVE_INFINITY : Number(values.minutes) * 60_000,
     onProgress: (line) => process.stderr.write(`${line}\n`),
-    ...(values.trace ? { onStory: (lines: readonly string[]) => process.stdout.write(`${lines.join('\n')}\n`) } : {}),
+    ...(values.trace
+      ? { onStory: (lines: readonly string[]) => process.stdout.write(`${lines.join('\n')}\n`) }
+      : {}),
   })
   for (const failed of result.failures) process.stdout.write(`${await tellFailure(failed)}\n`)
   process.stdout.write(`${result.summary}\n`)

@@ -15,6 +15,7 @@ import { SimFailure, SimWorld } from './sim-world.ts'
 
 /** After the last fault the cluster must be whole within this simulated time. */
 const HEAL_MS = 60_000
+const NO_COORDINATOR = 'there is no coordinator'
 const MAX_STEPS = 100_000
 /** The cluster counts as whole when it has been so for this time. */
 const STAYS_GOOD_MS = 1_000
@@ -34,6 +35,8 @@ export interface SimulationResult {
   readonly simulatedMs: number
   readonly steps: number
   readonly failure: SimFailure | undefined
+  /** It ended where only a human may go on: the standby lacks something and the old coordinator is not obeyed any more. */
+  readonly undecided: boolean
   readonly story: readonly string[]
   readonly counts: HistoryChecker['counts']
 }
@@ -46,8 +49,11 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const onRejection = (error: unknown): void => void rejections.push(error)
   process.on('unhandledRejection', onRejection)
   let failure: SimFailure | undefined
+  let undecided = false
   try {
-    await new Simulation(world, history, options).run()
+    const simulation = new Simulation(world, history, options)
+    await simulation.run()
+    undecided = simulation.undecided
   } catch (error) {
     failure = error instanceof SimFailure ? error : new SimFailure('uncaught', String(error), error)
   }
@@ -55,13 +61,18 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   await new Promise((resolve) => setImmediate(resolve))
   process.off('unhandledRejection', onRejection)
   if (failure === undefined && rejections.length > 0)
-    failure = new SimFailure('uncaught', `a promise was rejected and nobody cared: ${String(rejections[0])}`, rejections[0])
+    failure = new SimFailure(
+      'uncaught',
+      `a promise was rejected and nobody cared: ${String(rejections[0])}`,
+      rejections[0],
+    )
   if (failure !== undefined) world.trace.add('FAILURE', failure.message)
   return {
     seed: options.seed,
     simulatedMs: world.nowMs,
     steps: world.steps,
     failure,
+    undecided,
     story: world.trace.lines,
     counts: history.counts,
   }
@@ -75,6 +86,7 @@ class Simulation {
   readonly #operator: SimOperator
   readonly #options: SimulationOptions
   #clients: SimClient[] = []
+  undecided = false
 
   constructor(world: SimWorld, history: HistoryChecker, options: SimulationOptions) {
     this.#world = world
@@ -85,7 +97,11 @@ class Simulation {
       gp_fts_probe_interval: random.pick(['1000ms', '5000ms']),
       ...options.layout?.settings,
     }
-    this.#cluster = new SimCluster(world, { ...(options.layout ?? defaultLayout), settings }, options.overrides?.())
+    this.#cluster = new SimCluster(
+      world,
+      { ...(options.layout ?? defaultLayout), settings },
+      options.overrides?.(),
+    )
     new PromiseWatch(this.#cluster)
     this.#operator = new SimOperator(this.#cluster, random.fork())
     this.#faults = new Faults(this.#cluster, this.#operator, random.fork())
@@ -107,12 +123,16 @@ class Simulation {
     await this.#for(withinMs + random.between(200, 2_500))
     this.#faults.mendAll()
     world.trace.add('world', 'all faults are over')
-    await this.#heal()
+    if (!(await this.#heal())) return
     for (const client of this.#clients) client.stop()
-    await this.#until(() => this.#clients.every((client) => client.idle), HEAL_MS, () => {
-      const busy = this.#clients.flatMap(({ busyWith }) => (busyWith === undefined ? [] : [busyWith]))
-      return `clients wait for ever: ${busy.join('; ')}`
-    })
+    await this.#until(
+      () => this.#clients.every((client) => client.idle),
+      HEAL_MS,
+      () => {
+        const busy = this.#clients.flatMap(({ busyWith }) => (busyWith === undefined ? [] : [busyWith]))
+        return `clients wait for ever: ${busy.join('; ')}`
+      },
+    )
     await this.#readAll()
     await this.#compareCopies()
   }
@@ -120,7 +140,7 @@ class Simulation {
   #beginClients(): void {
     const { random } = this.#world
     const contents = [-1, ...Array.from({ length: this.#cluster.layout.contents }, (_, i) => i)]
-    const pauseMs = random.pick([60, 150, 400])
+    const pauseMs = random.pick([90, 200, 500])
     for (let i = 0; i < 3; i++) {
       this.#clients.push(
         new SimClient({
@@ -146,15 +166,22 @@ class Simulation {
     if (!done()) throw new SimFailure('liveness', `${sentence()} (${ms} ms after the faults)`)
   }
 
-  /** The administrator comes until everything is up and in sync. */
-  async #heal(): Promise<void> {
+  /** The administrator comes until everything is up and in sync. False when only a human can decide how to go on. */
+  async #heal(): Promise<boolean> {
     const from = this.#world.nowMs
     let goodSince = this.#world.nowMs
     for (;;) {
       if (!this.#healthy()) goodSince = Number.POSITIVE_INFINITY
       else if (goodSince === Number.POSITIVE_INFINITY) goodSince = this.#world.nowMs
-      if (this.#world.nowMs - goodSince >= STAYS_GOOD_MS) return
-      if (this.#world.nowMs - from > HEAL_MS) throw new SimFailure('liveness', `not healthy again after ${HEAL_MS} ms: ${this.#ailment()}`)
+      if (this.#world.nowMs - goodSince >= STAYS_GOOD_MS) return true
+      if (this.#world.nowMs - from > HEAL_MS) {
+        const ailment = this.#ailment()
+        if (ailment === NO_COORDINATOR && this.#operator.standbyIsStale) {
+          this.undecided = true
+          return false
+        }
+        throw new SimFailure('liveness', `not healthy again after ${HEAL_MS} ms: ${ailment}`)
+      }
       if (goodSince === Number.POSITIVE_INFINITY) this.#operator.tend()
       await this.#for(750)
     }
@@ -166,11 +193,13 @@ class Simulation {
 
   #ailment(): string {
     const service = this.#cluster.coordinator()?.service
-    if (service === undefined) return 'there is no coordinator'
+    if (service === undefined) return NO_COORDINATOR
     for (const row of service.topology.rows()) {
-      if (row.content >= 0 && (row.status !== 'u' || row.mode !== 's')) return `dbid ${row.dbid} is ${row.role} ${row.mode} ${row.status}`
+      if (row.content >= 0 && (row.status !== 'u' || row.mode !== 's'))
+        return `dbid ${row.dbid} is ${row.role} ${row.mode} ${row.status}`
       const state = this.#cluster.running.get(row.dbid)?.instance.roleState
-      if (state !== (row.role === 'p' ? 'primary' : 'mirror')) return `dbid ${row.dbid} is ${state ?? 'not running'}`
+      if (state !== (row.role === 'p' ? 'primary' : 'mirror'))
+        return `dbid ${row.dbid} is ${state ?? 'not running'}`
     }
     const closed = [...service.dispatcher.lanes.values()].find((lane) => !lane.isOpen)
     if (closed !== undefined) return `the lane of content ${closed.content} is closed`
@@ -216,7 +245,10 @@ class Simulation {
       for (const [list, ids] of primary.engine.store.lists) {
         const copied = copy.lists.get(list) ?? []
         if (ids.join(' ') !== copied.join(' '))
-          throw new SimFailure('I1', `list ${list} has ${ids.length} ids at dbid ${row.dbid} and ${copied.length} at its mirror, dbid ${mirror.dbid}`)
+          throw new SimFailure(
+            'I1',
+            `list ${list} has ${ids.length} ids at dbid ${row.dbid} and ${copied.length} at its mirror, dbid ${mirror.dbid}`,
+          )
       }
     }
   }

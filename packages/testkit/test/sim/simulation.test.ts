@@ -5,8 +5,8 @@ import { runSeeds, tellFailure } from '../../src/sim/run-seeds.ts'
 import { simulate } from '../../src/sim/simulation.ts'
 
 const SEEDS = 1_000
-/** Bound for one processor core of the CI's kind; time of the processor, since other tests run beside this one. */
-const LIMIT_CPU_MS = 60_000
+/** It takes some 45 s of one core of the CI's kind; twice that is allowed, since other tests share caches and cores. */
+const LIMIT_CPU_MS = 120_000
 
 void t.test('the same seed tells the same story, byte for byte', async (t) => {
   for (const seed of [7, 8]) {
@@ -29,6 +29,7 @@ void t.test(`${SEEDS} seeds keep every promise`, { timeout: 600_000 }, async (t)
   t.equal(result.seeds, SEEDS)
   t.ok(result.counts.acknowledged > SEEDS * 20, 'clients got something done')
   t.ok(result.counts.unknown > SEEDS / 20, 'faults were in the way')
+  t.ok(result.undecided < SEEDS / 100, `${result.undecided} runs ended where only a human may go on`)
   t.ok(result.cpuMs < LIMIT_CPU_MS, `${Math.round(result.cpuMs)} ms of CPU`)
   t.comment(result.summary)
 })
