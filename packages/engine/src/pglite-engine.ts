@@ -12,6 +12,7 @@ import type { EnginePort, EngineRequest, EngineResult, EngineStarted, WalChunk }
 import { EngineDied, EngineProtocolError, EngineStaleGeneration, EngineStopped } from './errors.ts'
 import { Backend, type BackendStarted, type Received } from './host/backend.ts'
 import { Canceller } from './host/canceller.ts'
+import { readControlFile } from './control-file.ts'
 import { checkDataDirectory, checkMayBePrimary, checkMayFollow } from './host/check-folder.ts'
 import { Completions } from './host/completions.ts'
 import { RequestQueue, type Pending } from './host/request-queue.ts'
@@ -38,6 +39,8 @@ export class PgliteEngine implements EnginePort {
   readonly #backend: Backend
   readonly #queue = new RequestQueue()
   readonly #completions: Completions
+  /** Where the base of a mirror begins to be replayed. */
+  #baseLsn: Lsn = 0
   readonly #walSync: WalSync
   readonly #canceller: Canceller
   #phase: Phase = 'stopped'
@@ -83,6 +86,7 @@ export class PgliteEngine implements EnginePort {
       async () => {
         await mkdir(this.#paths.receivedWal, { recursive: true })
         await checkMayFollow(this.#paths, received.timeline)
+        this.#baseLsn = (await readControlFile(this.#paths.pgdata)).redo
       },
       async () => this.#recovering(await this.#backend.start(this.#received)),
     )
@@ -99,7 +103,8 @@ export class PgliteEngine implements EnginePort {
   }
 
   replayLsn(): Lsn {
-    return this.#backend.replayLsn
+    // PostgreSQL tells no position before its first restored segment is whole: until then it stands where its base begins.
+    return Math.max(this.#backend.replayLsn, this.#baseLsn)
   }
 
   async promote(): Promise<EngineStarted> {
