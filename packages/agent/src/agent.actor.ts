@@ -10,6 +10,7 @@ import { MirabelleError, type Assignment, type Dbid, type Message, type MessageO
 import type { Connection, Hello, Listener, Party, Ports, Responder } from '@mirabelle/runtime'
 import { instancesFile, readJsonFile, type AgentConfig, type KnownInstance } from './agent-config.ts'
 import { createInstanceFolder } from './create-instance-folder.ts'
+import { freeFolder, freePorts } from './offer-place.ts'
 import { readPromises } from './read-promises.ts'
 import { InstanceKeeper, type KeeperOptions, type StopMode } from './instance-keeper.ts'
 import type { Processes, ProcessExit } from './process-port.ts'
@@ -169,6 +170,8 @@ export class Agent {
         return this.#stopInstance(message.dbid, (keeper) => keeper.fence())
       case 'agent.create':
         return this.#create(message)
+      case 'agent.offerPlace':
+        return this.#offerPlace(message)
       case 'agent.remove':
         return this.#remove(message.dbid)
       case 'agent.shutdown':
@@ -219,6 +222,16 @@ export class Agent {
     this.#keepers.set(dbid, this.#makeKeeper(assignment))
     await this.#remember()
     return { type: 'ok' }
+  }
+
+  async #offerPlace(message: MessageOf<'agent.offerPlace'>): Promise<Message> {
+    const { ports, config, dir } = this.#options
+    const known = [...this.#keepers.values()].map(({ assignment }) => assignment)
+    return {
+      type: 'agent.placeOffered',
+      datadir: await freeFolder(ports.disk, message.folder, { agentDir: dir, known }),
+      ports: await freePorts(message.ports, { addresses: config.listen.addresses, known }),
+    }
   }
 
   async #remove(dbid: Dbid): Promise<Message> {

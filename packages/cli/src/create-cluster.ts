@@ -11,6 +11,7 @@ import { agentAnswers } from './cluster/agents.ts'
 import { withFolder, type Cluster as Operated } from './cluster/cluster.ts'
 import { connectionString, multiHostConnectionString } from './cluster/connect.ts'
 import { findCoordinator } from './cluster/coordinators.ts'
+import { initStandby, removeStandby, resyncStandby, type ResyncMode } from './cluster/standby-admin.ts'
 import { startCluster, type StartReport } from './cluster/start-cluster.ts'
 import { startOne } from './cluster/start-instance.ts'
 import { headlessState, stateFromCoordinator, type HeadlessState } from './cluster/state-of.ts'
@@ -134,6 +135,18 @@ export class Cluster {
   }
   activateStandby(options: { readonly force?: boolean } = {}): Promise<ActivationReport> {
     return activateStandby(this.#operated, options.force === true)
+  }
+  /** Makes a standby coordinator, or completes what an interrupted call began. */
+  initStandby(options: { readonly host?: string } = {}): Promise<readonly ActionResult[]> {
+    return initStandby(this.#operated, options.host ?? null)
+  }
+  /** Does away with the standby coordinator and its folder. */
+  removeStandby(): Promise<readonly ActionResult[]> {
+    return removeStandby(this.#operated)
+  }
+  /** Brings the standby coordinator back while the coordinator serves. */
+  resyncStandby(options: { readonly mode?: ResyncMode } = {}): Promise<readonly ActionResult[]> {
+    return resyncStandby(this.#operated, options.mode ?? 'auto')
   }
   /** An FTS cycle now. */
   async probe(): Promise<void> {

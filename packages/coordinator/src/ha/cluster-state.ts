@@ -143,7 +143,8 @@ export function problemsOf(
     const state = sources.fts.contentState(content)
     if (state !== undefined && state.advice !== '') problems.push(`content ${content}: ${state.advice}`)
   }
-  if (standby === 'down') problems.push('the standby coordinator is not streaming: run "mirabelle start"')
+  if (standby === 'down')
+    problems.push('the standby coordinator is not streaming: run "mirabelle standby resync"')
   const inDoubt = sources.inDoubt()
   if (inDoubt.length > 0)
     problems.push(

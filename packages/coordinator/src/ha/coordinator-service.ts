@@ -13,6 +13,7 @@ import {
   type Content,
   type Message,
   type MessageOf,
+  type Peer,
   type ReplicationRow,
   type SegmentRow,
 } from '@mirabelle/messages'
@@ -32,6 +33,14 @@ import {
 } from './cluster-admin.ts'
 import { collectInstances, collectState, standbyState, type StateSources } from './cluster-state.ts'
 import { rebalance } from './rebalance.ts'
+import {
+  initStandby,
+  planStandby,
+  removeStandby,
+  resyncStandby,
+  StandbyWork,
+  type StandbySources,
+} from './standby-admin.ts'
 import { SegmentLinks } from './segment-links.ts'
 import { Topology } from './topology.ts'
 import type { LiveState, StandbySummary } from '../views/live-views.ts'
@@ -53,6 +62,8 @@ export interface ServiceOptions {
   /** Highest epoch that this instance has promised, and a way to promise more (durable). */
   readonly promisedEpoch: () => number
   readonly promiseEpoch: (epoch: number) => Promise<void>
+  /** Tells the own instance who its standby is (durable). Without it the standby cannot be changed. */
+  readonly setPeer?: (peer: Peer | null) => Promise<void>
   /** A coordinator of a higher epoch exists: this one must end. Called once. */
   readonly onSuperseded: (reason: string) => void
   /** A cluster without mirrors lost a segment and its policy is to shut down. */
@@ -70,6 +81,7 @@ export class CoordinatorService {
   #standbySummary = ''
   /** A rebalance that runs: who asks again meanwhile gets its results. */
   #rebalancing: Promise<ActionResult[]> | undefined
+  readonly #standbyWork = new StandbyWork()
   #superseded = false
   #closed = false
 
@@ -315,6 +327,17 @@ export class CoordinatorService {
       ownDbid: this.#options.ownDbid,
     }
   }
+  get #standbySources(): StandbySources {
+    const { ownStatus, setPeer } = this.#options
+    return {
+      ...this.#admin,
+      ownStatus,
+      setPeer:
+        setPeer ??
+        (() =>
+          Promise.reject(new MirabelleError('internal', 'the own instance cannot be told of a standby'))),
+    }
+  }
   get #stateSources(): StateSources {
     const { ports, ownDbid, ownStatus, version } = this.#options
     return {
@@ -365,11 +388,23 @@ export class CoordinatorService {
           this.#rebalancing = undefined
         })
         return this.#rebalancing.then((results) => ({ type: 'cluster.done', results }))
+      case 'standby.plan':
+        return planStandby(message, this.#admin)
+      case 'standby.init':
+        return this.#standbyDone('standby init', () => initStandby(message.row, this.#standbySources))
+      case 'standby.remove':
+        return this.#standbyDone('standby remove', () => removeStandby(this.#standbySources))
+      case 'standby.resync':
+        return this.#standbyDone('standby resync', () => resyncStandby(message.mode, this.#standbySources))
       case 'cluster.probe':
         return this.fts.requestScan().then(() => ({ type: 'ok' }))
       default:
         return undefined
     }
+  }
+
+  async #standbyDone(what: string, work: () => Promise<ActionResult[]>): Promise<Message> {
+    return { type: 'cluster.done', results: await this.#standbyWork.do(what, work) }
   }
 
   /** Handles a message of a control connection; false when it is not for the coordinator. */

@@ -1,0 +1,62 @@
+/** Where a new instance can live on this host: a folder beside the others, and ports that nobody has. Nothing is reserved. */
+import { createServer } from 'node:net'
+import { dirname, join } from 'node:path'
+import { MirabelleError, type Assignment } from '@mirabelle/messages'
+import type { Disk } from '@mirabelle/runtime'
+
+const FIRST_PORT = 7_000
+const LAST_PORT = 65_535
+
+/** A folder that does not exist, where the other instances of the host are, or in the agent's own folder when there are none. */
+export async function freeFolder(
+  disk: Disk,
+  name: string,
+  { agentDir, known }: { readonly agentDir: string; readonly known: readonly Assignment[] },
+): Promise<string> {
+  if (!/^[a-z][a-z0-9-]*$/.test(name))
+    throw new MirabelleError('message.bad', `"${name}" is no name for the folder of an instance`)
+  const root = known[0] === undefined ? agentDir : dirname(known[0].datadir)
+  const taken = new Set(known.map(({ datadir }) => datadir))
+  for (let turn = 1; ; turn += 1) {
+    const path = join(root, turn === 1 ? name : `${name}-${turn}`)
+    if (!taken.has(path) && !(await disk.exists(path))) return path
+  }
+}
+
+/** A free port for each entry: the wanted one when nobody listens there, else the next above all that this host's instances have. */
+export async function freePorts(
+  wanted: readonly (number | null)[],
+  { addresses, known }: { readonly addresses: readonly string[]; readonly known: readonly Assignment[] },
+): Promise<number[]> {
+  const owned = known.flatMap(({ sqlPort, listen }) => [sqlPort, listen.port])
+  let next = Math.max(FIRST_PORT, ...owned) + 1
+  const given: number[] = []
+  for (const port of wanted) {
+    if (port !== null && port > 0 && !given.includes(port) && (await isFree(port, addresses))) {
+      given.push(port)
+      continue
+    }
+    while (given.includes(next) || !(await isFree(next, addresses))) {
+      next += 1
+      if (next > LAST_PORT)
+        throw new MirabelleError('listen.failed', 'this host has no free port for an instance')
+    }
+    given.push(next)
+    next += 1
+  }
+  return given
+}
+
+/** Nobody listens there now, on any of the addresses. */
+async function isFree(port: number, addresses: readonly string[]): Promise<boolean> {
+  for (const host of addresses) if (!(await canListen(port, host))) return false
+  return true
+}
+
+function canListen(port: number, host: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)))
+  })
+}

@@ -1,0 +1,105 @@
+/**
+ * The standby coordinator's administration from the command line. The coordinator does the work; here the description of the cluster is kept
+ * true: it names a new standby before that is made, because an interrupted command leaves one that only the description can lead to.
+ */
+import type { ActionResult, MessageOf, SegmentRow } from '@mirabelle/messages'
+import { CliError, sentenceOf } from '../errors.ts'
+import { ensureAgents } from './agents.ts'
+import type { Cluster } from './cluster.ts'
+import { askInstance, requireCoordinator } from './coordinators.ts'
+
+const PLAN_MS = 30_000
+/** Copies of large databases take their time; a standby that makes no progress is given up by the coordinator long before. */
+const WORK_MS = 24 * 3_600_000
+const PROGRESS_EVERY_MS = 500
+
+export type ResyncMode = MessageOf<'standby.resync'>['mode']
+
+/** Makes a standby, or completes what an interrupted init began. Throws CliError when it is refused. */
+export async function initStandby(cluster: Cluster, host: string | null): Promise<readonly ActionResult[]> {
+  const { folder, control, reporter } = cluster
+  await ensureAgents(cluster)
+  const acting = await requireCoordinator(cluster)
+  const { row, begun } = await control.ask(
+    acting.row.endpoint,
+    {
+      type: 'standby.plan',
+      host,
+      aboveDbid: Math.max(...folder.file.rows.map(({ dbid }) => dbid)),
+      before: folder.coordinators
+        .filter(({ dbid }) => dbid !== acting.row.dbid)
+        .map(({ hostname, port, endpoint }) => ({ hostname, sqlPort: port, port: endpoint.port })),
+    },
+    PLAN_MS,
+  )
+  reporter.say(
+    `${begun ? 'Completing' : 'Making'} the standby coordinator: dbid ${row.dbid} on ${row.hostname}, port ${row.port}, folder ${row.datadir}`,
+  )
+  await describeWith(cluster, acting.row, row)
+  const answer = await withProgress(cluster, row, () =>
+    control.ask(acting.row.endpoint, { type: 'standby.init', row }, WORK_MS),
+  )
+  if (answer.results.some(({ outcome }) => outcome === 'failed'))
+    await describeWith(cluster, acting.row, null)
+  return answer.results
+}
+
+/** Does away with the standby and its folder. */
+export async function removeStandby(cluster: Cluster): Promise<readonly ActionResult[]> {
+  await ensureAgents(cluster)
+  const acting = await requireCoordinator(cluster)
+  const { results } = await cluster.control.ask(acting.row.endpoint, { type: 'standby.remove' }, WORK_MS)
+  await describeWith(cluster, acting.row, null)
+  return results
+}
+
+/** Brings the standby back while the coordinator serves. */
+export async function resyncStandby(cluster: Cluster, mode: ResyncMode): Promise<readonly ActionResult[]> {
+  await ensureAgents(cluster)
+  const acting = await requireCoordinator(cluster)
+  const standby = cluster.folder.file.rows.find(({ dbid }) => dbid === cluster.folder.file.standbyDbid)
+  const ask = () => cluster.control.ask(acting.row.endpoint, { type: 'standby.resync', mode }, WORK_MS)
+  const { results } = await (standby === undefined ? ask() : withProgress(cluster, standby, ask))
+  return results
+}
+
+/**
+ * The instances of content -1 are this coordinator and this standby. An older coordinator that an activation removed is kept in the description
+ * only while there is no other standby: its host and ports are what the next one gets.
+ */
+async function describeWith(cluster: Cluster, acting: SegmentRow, standby: SegmentRow | null): Promise<void> {
+  const { folder } = cluster
+  const { file } = folder
+  const rows =
+    standby === null
+      ? file.rows
+      : [...file.rows.filter((row) => row.content !== -1 || row.dbid === acting.dbid), standby]
+  await folder.update({
+    rows: [...rows].sort((a, b) => a.dbid - b.dbid),
+    coordinatorDbid: acting.dbid,
+    standbyDbid: standby?.dbid ?? null,
+  })
+}
+
+/** Says what the standby does while the work lasts, each time that it changes. */
+async function withProgress<T>(cluster: Cluster, row: SegmentRow, work: () => Promise<T>): Promise<T> {
+  let said = ''
+  let over = false
+  const look = async (): Promise<void> => {
+    const { status } = await askInstance(cluster, row)
+    const now = status === undefined ? '' : status.detail || status.roleState
+    if (over) return
+    if (now !== '' && now !== said) cluster.reporter.say(`dbid ${row.dbid}: ${now}`)
+    said = now
+    timer = cluster.clock.setTimer(PROGRESS_EVERY_MS, () => void look())
+  }
+  let timer = cluster.clock.setTimer(PROGRESS_EVERY_MS, () => void look())
+  try {
+    return await work()
+  } catch (error) {
+    throw new CliError(sentenceOf(error), { cause: error })
+  } finally {
+    over = true
+    timer.clear()
+  }
+}

@@ -1,0 +1,349 @@
+/**
+ * The standby coordinator's administration (replication §5; Greenplum: gpinitstandby, HAWQ: init standby -n): plan, init, remove, resync.
+ *
+ * Asked for by an administrator, done by the acting coordinator while it serves. What `init` is about to do is in the catalog before it is done
+ * (status `d`, mode `n` until the standby has all of the WAL), so a second `init` completes what was interrupted anywhere: a row without a
+ * folder, a folder without a process, a copy that is half done. A failure takes back all of it and says what could not be taken back.
+ */
+import {
+  COORDINATOR_CONTENT,
+  MirabelleError,
+  type ActionResult,
+  type MessageOf,
+  type Peer,
+  type SegmentRow,
+} from '@mirabelle/messages'
+import { delay } from '@mirabelle/runtime'
+import { assignmentFor } from './assignments.ts'
+import { markStandby, sentence, startOne, type AdminSources } from './cluster-admin.ts'
+
+const AGENT_TIMEOUT_MS = 5_000
+const STOP_TIMEOUT_MS = 15_000
+const REMOVE_TIMEOUT_MS = 60_000
+const STATUS_TIMEOUT_MS = 1_000
+const LOOK_EVERY_MS = 20
+/** A standby that shows no progress for so long is given up, ms. */
+const STALLED_MS = 60_000
+const MAX_DBID = 32_767
+
+export interface StandbySources extends AdminSources {
+  readonly ownStatus: () => MessageOf<'instance.statusIs'>
+  /** Tells the coordinator's own instance who its standby is. Resolves when that is durable. */
+  readonly setPeer: (peer: Peer | null) => Promise<void>
+}
+
+const peerOf = (row: SegmentRow): Peer => ({ dbid: row.dbid, endpoint: row.endpoint })
+const place = (row: SegmentRow): string => `${row.hostname}:${row.port}`
+
+/** Where a new standby would be. Refuses when one is configured, and a host that is the coordinator's own while there are others. */
+export async function planStandby(
+  request: MessageOf<'standby.plan'>,
+  sources: AdminSources,
+): Promise<MessageOf<'standby.planned'>> {
+  const { topology } = sources
+  const configured = topology.mirror(COORDINATOR_CONTENT)
+  if (configured !== undefined) {
+    refuseComplete(configured)
+    if (request.host !== null && request.host !== configured.hostname)
+      throw refusal(
+        `the making of a standby coordinator on ${configured.hostname} has begun: run "mirabelle standby init" without --host to complete it, or "mirabelle standby remove" first`,
+      )
+    return { type: 'standby.planned', row: configured, begun: true }
+  }
+  const { hostname, instances } = await chooseHost(request, sources)
+  const dbid =
+    1 +
+    Math.max(
+      request.aboveDbid,
+      ...topology.rows().map((row) => row.dbid),
+      ...instances.map((one) => one.dbid),
+    )
+  if (dbid > MAX_DBID)
+    throw refusal(`there is no dbid left for a standby coordinator (${MAX_DBID} is the highest)`)
+  const before = request.before.find((one) => one.hostname === hostname)
+  const offer = await sources.links.agent(hostname).request(
+    {
+      type: 'agent.offerPlace',
+      folder: `coordinator${dbid}`,
+      ports: [before?.sqlPort ?? null, before?.port ?? null],
+    },
+    AGENT_TIMEOUT_MS,
+  )
+  const [port, clusterPort] = offer.ports
+  const addresses = topology.host(hostname)?.agent.addresses ?? []
+  if (port === undefined || clusterPort === undefined || addresses[0] === undefined)
+    throw refusal(`the agent of ${hostname} offers no ports for a standby coordinator`)
+  const row: SegmentRow = {
+    dbid,
+    content: COORDINATOR_CONTENT,
+    role: 'm',
+    preferredRole: 'm',
+    mode: 'n',
+    status: 'd',
+    port,
+    hostname,
+    address: addresses[0],
+    datadir: offer.datadir,
+    endpoint: { addresses, port: clusterPort },
+  }
+  return { type: 'standby.planned', row, begun: false }
+}
+
+function refusal(message: string): MirabelleError {
+  return new MirabelleError('not.ready', message)
+}
+
+function refuseComplete(row: SegmentRow): void {
+  if (row.status !== 'u') return
+  throw refusal(
+    `standby coordinator already configured: dbid ${row.dbid} on ${place(row)}; "mirabelle standby resync" brings it back, "mirabelle standby remove" does away with it`,
+  )
+}
+
+/** The host that was asked for; else the first that answers, those that had an instance of content -1 before the others. */
+async function chooseHost(
+  { host, before }: MessageOf<'standby.plan'>,
+  { topology, links, ownDbid }: AdminSources,
+): Promise<{ hostname: string; instances: MessageOf<'agent.statusIs'>['instances'] }> {
+  const own = topology.row(ownDbid)?.hostname
+  const all = topology.hosts.map(({ hostname }) => hostname)
+  if (host !== null && !all.includes(host))
+    throw refusal(`there is no host ${host}; the hosts are ${all.join(', ')}`)
+  if (host !== null && host === own && all.length > 1)
+    throw refusal(
+      `the standby coordinator cannot be on ${host}, the host of the coordinator: choose another host`,
+    )
+  const rank = (name: string): number => {
+    const at = before.findIndex((one) => one.hostname === name)
+    return at < 0 ? before.length : at
+  }
+  const others = all.filter((name) => name !== own).sort((a, b) => rank(a) - rank(b))
+  const candidates = host !== null ? [host] : others.length > 0 ? others : all
+  const silent: string[] = []
+  for (const hostname of candidates) {
+    try {
+      const { instances } = await links.agent(hostname).request({ type: 'agent.status' }, AGENT_TIMEOUT_MS)
+      return { hostname, instances }
+    } catch (error) {
+      silent.push(`${hostname}: ${sentence(error)}`)
+    }
+  }
+  throw refusal(`no host for the standby coordinator answers (${silent.join('; ')})`)
+}
+
+/** Makes the standby of the row, or completes what was begun; takes everything back when that fails. */
+export async function initStandby(row: SegmentRow, sources: StandbySources): Promise<ActionResult[]> {
+  const { topology, log, clock } = sources
+  const configured = topology.mirror(COORDINATOR_CONTENT)
+  if (configured !== undefined) refuseComplete(configured)
+  const wanted = checked(configured ?? row, sources)
+  const begunAt = clock.monotonic()
+  if (configured === undefined) {
+    await topology.change({
+      replaceRows: [wanted],
+      history: [
+        {
+          dbid: wanted.dbid,
+          description: `standby init: dbid ${wanted.dbid} on ${place(wanted)}, folder ${wanted.datadir}, is being made`,
+        },
+      ],
+    })
+  }
+  try {
+    await createIfNew(wanted, sources)
+    await bringUp(wanted, 'auto', sources)
+  } catch (error) {
+    log.warn({ dbid: wanted.dbid, err: error }, 'the standby coordinator could not be made: taking it back')
+    const left = await takeAway(wanted, 'standby init failed', sources)
+    return [
+      result(
+        wanted,
+        'failed',
+        `${sentence(error)}; what had been made was taken back${left.length === 0 ? '' : `, but ${left.join('; ')}`}`,
+      ),
+    ]
+  }
+  const tookMs = Math.round(clock.monotonic() - begunAt)
+  log.info({ dbid: wanted.dbid, tookMs }, 'the standby coordinator is complete')
+  return [
+    result(wanted, 'done', `the standby coordinator on ${place(wanted)} streams and has all of the WAL`),
+  ]
+}
+
+function result(row: SegmentRow, outcome: ActionResult['outcome'], message: string): ActionResult {
+  return { dbid: row.dbid, content: row.content, outcome, message }
+}
+
+function checked(row: SegmentRow, { topology }: StandbySources): SegmentRow {
+  if (topology.host(row.hostname) === undefined) throw refusal(`there is no host ${row.hostname}`)
+  const other = topology.row(row.dbid)
+  if (other !== undefined && other.content !== COORDINATOR_CONTENT)
+    throw refusal(`dbid ${row.dbid} belongs to content ${other.content}: ask for a new plan`)
+  if (other?.role === 'p') throw refusal(`dbid ${row.dbid} is the coordinator: ask for a new plan`)
+  return { ...row, content: COORDINATOR_CONTENT, role: 'm', preferredRole: 'm', mode: 'n', status: 'd' }
+}
+
+/** An empty folder, which the first start fills from the coordinator; one that the agent knows already stays. */
+async function createIfNew(row: SegmentRow, { topology, links }: StandbySources): Promise<void> {
+  const agent = links.agent(row.hostname)
+  const { instances } = await agent.request({ type: 'agent.status' }, AGENT_TIMEOUT_MS)
+  if (instances.some(({ dbid, datadir }) => dbid === row.dbid && datadir === row.datadir)) return
+  await agent.request(
+    {
+      type: 'agent.create',
+      assignment: assignmentFor(topology, row, 'm'),
+      clusterId: topology.clusterId,
+      from: 'empty',
+    },
+    STOP_TIMEOUT_MS,
+  )
+}
+
+/** Starts the standby and waits until it has everything; then the catalog says so. Rejects with why it does not. */
+async function bringUp(
+  row: SegmentRow,
+  recovery: MessageOf<'standby.resync'>['mode'],
+  sources: StandbySources,
+): Promise<void> {
+  await sources.setPeer(peerOf(row))
+  const started = await startOne({ ...row, role: 'm' }, sources, recovery)
+  if (started.outcome !== 'done') throw refusal(`dbid ${row.dbid} was not started: ${started.message}`)
+  await streams(row, sources)
+  const now = sources.topology.row(row.dbid)
+  if (now?.status === 'u' && now.mode === 's') return
+  await sources.topology.change({
+    rows: [{ dbid: row.dbid, role: 'm', mode: 's', status: 'u' }],
+    history: [
+      { dbid: row.dbid, description: `standby coordinator dbid ${row.dbid} is up and has all of the WAL` },
+    ],
+  })
+}
+
+/** The walsender's view decides: streaming, and flushed as far as the coordinator had written when it was first seen so. */
+async function streams(row: SegmentRow, sources: StandbySources): Promise<void> {
+  const { clock, links } = sources
+  let last = ''
+  let changedAt = clock.monotonic()
+  let target: number | undefined
+  for (;;) {
+    const own = sources.ownStatus()
+    const stream = own.replication.find((one) => one.dbid === row.dbid)
+    if (stream?.state === 'streaming') {
+      target ??= own.flushLsn
+      if (stream.flushLsn >= target) return
+    } else target = undefined
+    const seen = `${stream?.state ?? ''} ${stream?.flushLsn ?? ''} ${await howItIs(row, links)}`
+    if (seen !== last) {
+      last = seen
+      changedAt = clock.monotonic()
+    } else if (clock.monotonic() - changedAt > STALLED_MS)
+      throw new MirabelleError(
+        'timeout',
+        `dbid ${row.dbid} made no progress for ${STALLED_MS / 1000} s; it was last seen: ${seen.trim() === '' ? 'not answering' : seen.trim()}`,
+      )
+    await delay(clock, LOOK_EVERY_MS)
+  }
+}
+
+/** What the standby is doing, or that it does not answer. Rejects when it ended or is unfit for good. */
+async function howItIs(row: SegmentRow, links: AdminSources['links']): Promise<string> {
+  try {
+    const status = await links.instance(row).request({ type: 'instance.status' }, STATUS_TIMEOUT_MS)
+    if (status.roleState === 'failed' || status.roleState === 'unfit')
+      throw new MirabelleError('not.mirror', `dbid ${row.dbid} cannot follow: ${status.detail}`)
+    return `${status.roleState} ${status.detail}`
+  } catch (error) {
+    if (error instanceof MirabelleError && error.code === 'not.mirror') throw error
+  }
+  // It may still be starting, or have ended: its agent knows.
+  const { instances } = await links.agent(row.hostname).request({ type: 'agent.status' }, AGENT_TIMEOUT_MS)
+  const known = instances.find(({ dbid }) => dbid === row.dbid)
+  if (known?.pid === null)
+    throw new MirabelleError('not.mirror', `dbid ${row.dbid} ended: ${known.lastError ?? 'its log says why'}`)
+  return known?.state ?? ''
+}
+
+/**
+ * Does away with process, folder and row, the row last, so that an interrupted removal can be asked for again. Resolves with what is left on a
+ * host that does not answer.
+ */
+async function takeAway(row: SegmentRow, why: string, sources: StandbySources): Promise<string[]> {
+  const left: string[] = []
+  const { links, topology } = sources
+  const agent = links.agent(row.hostname)
+  try {
+    await agent.request({ type: 'agent.stop', dbid: row.dbid, mode: 'fast' }, STOP_TIMEOUT_MS)
+    await sources.setPeer(null)
+    await agent.request({ type: 'agent.remove', dbid: row.dbid }, REMOVE_TIMEOUT_MS)
+  } catch (error) {
+    left.push(`the folder ${row.datadir} on ${row.hostname} is left: ${sentence(error)}`)
+  }
+  await sources.setPeer(null)
+  await topology.change({
+    removeDbids: [row.dbid],
+    history: [{ dbid: row.dbid, description: `${why}: dbid ${row.dbid} on ${place(row)} was removed` }],
+  })
+  return left
+}
+
+function requireStandby({ topology }: AdminSources): SegmentRow {
+  const row = topology.mirror(COORDINATOR_CONTENT)
+  if (row === undefined)
+    throw refusal('the cluster has no standby coordinator: "mirabelle standby init" makes one')
+  return row
+}
+
+/** Removes the standby. What cannot be deleted because its host is dead is said; the catalog is without it all the same. */
+export async function removeStandby(sources: StandbySources): Promise<ActionResult[]> {
+  const row = requireStandby(sources)
+  // From here on it must not be activated unnoticed, wherever its process is.
+  await markStandby(true, sources)
+  const left = await takeAway(row, 'standby remove', sources)
+  return left.length === 0
+    ? [result(row, 'done', `the standby coordinator on ${place(row)} and its folder were removed`)]
+    : [result(row, 'failed', `the standby coordinator was removed from the catalog, but ${left.join('; ')}`)]
+}
+
+/** Brings the standby back: by WAL when that is enough, else by a copy of what differs. The coordinator goes on meanwhile. */
+export async function resyncStandby(
+  mode: MessageOf<'standby.resync'>['mode'],
+  sources: StandbySources,
+): Promise<ActionResult[]> {
+  const row = requireStandby(sources)
+  const stream = sources.ownStatus().replication.find((one) => one.dbid === row.dbid)
+  if (mode === 'auto' && row.status === 'u' && stream?.state === 'streaming')
+    return [result(row, 'skipped', `the standby coordinator on ${place(row)} streams already: nothing to do`)]
+  try {
+    await createIfNew(row, sources)
+    await sources.links
+      .agent(row.hostname)
+      .request({ type: 'agent.stop', dbid: row.dbid, mode: 'fast' }, STOP_TIMEOUT_MS)
+    await bringUp(row, mode, sources)
+  } catch (error) {
+    return [
+      result(row, 'failed', `${sentence(error)}; the standby coordinator stays configured, run it again`),
+    ]
+  }
+  return [result(row, 'done', `the standby coordinator on ${place(row)} streams and has all of the WAL`)]
+}
+
+/** One piece of this work at a time. The same question again, while it is worked on, gets the same answer. */
+export class StandbyWork {
+  #running: { readonly key: string; readonly done: Promise<ActionResult[]> } | undefined
+
+  do(key: string, work: () => Promise<ActionResult[]>): Promise<ActionResult[]> {
+    if (this.#running?.key === key) return this.#running.done
+    if (this.#running !== undefined)
+      return Promise.reject(
+        new MirabelleError(
+          'busy',
+          `${this.#running.key} is under way: wait for its end, or run it again to follow it`,
+        ),
+      )
+    const done = work().finally(() => {
+      this.#running = undefined
+    })
+    this.#running = { key, done }
+    return done
+  }
+}
