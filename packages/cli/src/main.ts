@@ -3,4 +3,8 @@ import { run } from './run.ts'
 import { installInterrupts } from './terminal/interrupt.ts'
 
 installInterrupts()
+// Whoever reads the output may stop reading (`mirabelle state | head`): that is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : 1)
+})
 await run(process.argv.slice(2))

@@ -12,7 +12,7 @@ import { sentenceOf } from '../errors.ts'
 import { onInterrupt } from '../terminal/interrupt.ts'
 import { terminalReporter, type Reporter } from '../terminal/reporter.ts'
 import { destroyCluster } from './destroy.ts'
-import { jsonOption, seconds, wholeNumber, type JsonOption } from './options.ts'
+import { jsonOption, secondsOption, wholeNumber, type JsonOption } from './options.ts'
 import { rm } from 'node:fs/promises'
 
 interface DemoCommand extends JsonOption {
@@ -27,7 +27,7 @@ export function addDemo(program: Command): void {
     .description('kill processes of a throw-away cluster under load, and count every acknowledged row')
     .option('--writers <n>', 'clients that write', wholeNumber(2, 500), 16)
     .option('--segments <n>', 'primaries in all', wholeNumber(2, 16), 2)
-    .option('--phase <seconds>', 'how long clients write between two events', seconds, 2000)
+    .addOption(secondsOption('--phase <seconds>', 'how long clients write between two events', 2000))
     .addOption(jsonOption())
     .action(async (options: DemoCommand) => {
       const reporter = terminalReporter()

@@ -25,8 +25,12 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   }
 }
 
+/** An option in seconds; `defaultMs` and the value that the command gets are in ms. */
+export const secondsOption = (flags: string, description: string, defaultMs: number): Option =>
+  new Option(flags, description).argParser(seconds).default(defaultMs, String(defaultMs / 1000))
+
 /** Seconds, fractions allowed, as ms. */
-export function seconds(text: string): number {
+function seconds(text: string): number {
   const value = Number(text)
   if (!/^\d+(\.\d+)?$/.test(text) || value > 86_400)
     throw new InvalidArgumentError('It must be a number of seconds.')

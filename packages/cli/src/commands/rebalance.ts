@@ -7,7 +7,7 @@ import { ensureAgents } from '../cluster/agents.ts'
 import { stateFromCoordinator } from '../cluster/state-of.ts'
 import { renderRebalance } from '../render/start-report.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
-import { dirOf, dirOption, jsonOption, seconds, type DirOption, type JsonOption } from './options.ts'
+import { dirOf, dirOption, jsonOption, secondsOption, type DirOption, type JsonOption } from './options.ts'
 
 interface RebalanceCommand extends DirOption, JsonOption {
   readonly wait: number
@@ -24,17 +24,19 @@ export function addRebalance(program: Command): void {
     .command('rebalance')
     .description('give segments their preferred roles back; statements wait for a moment, none fails')
     .addOption(dirOption())
-    .option(
-      '--wait <seconds>',
-      'how long open transactions may keep the switchover of a segment waiting before it is skipped',
-      seconds,
-      DEFAULT_LANE_MS,
+    .addOption(
+      secondsOption(
+        '--wait <seconds>',
+        'how long open transactions may keep the switchover of a segment waiting before it is skipped',
+        DEFAULT_LANE_MS,
+      ),
     )
-    .option(
-      '--timeout <seconds>',
-      'how long to wait until the pairs are in sync',
-      seconds,
-      DEFAULT_REBALANCE_MS,
+    .addOption(
+      secondsOption(
+        '--timeout <seconds>',
+        'how long to wait until the pairs are in sync',
+        DEFAULT_REBALANCE_MS,
+      ),
     )
     .addOption(jsonOption())
     .action(async (options: RebalanceCommand) => {

@@ -8,7 +8,15 @@ import { stateFromCoordinator } from '../cluster/state-of.ts'
 import { CliError } from '../errors.ts'
 import { renderRecover } from '../render/start-report.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
-import { dbids, dirOf, dirOption, jsonOption, seconds, type DirOption, type JsonOption } from './options.ts'
+import {
+  dbids,
+  dirOf,
+  dirOption,
+  jsonOption,
+  secondsOption,
+  type DirOption,
+  type JsonOption,
+} from './options.ts'
 
 export type RecoverMode = MessageOf<'cluster.recover'>['mode']
 
@@ -37,7 +45,9 @@ export function addRecover(program: Command): void {
     .option('--full', 'copy everything anew (--mode full)')
     .option('--differential', 'copy the blocks that differ (--mode differential)')
     .option('--dbid <dbids>', 'only these, separated by commas', dbids)
-    .option('--timeout <seconds>', 'how long to wait until they are in sync', seconds, DEFAULT_RECOVER_MS)
+    .addOption(
+      secondsOption('--timeout <seconds>', 'how long to wait until they are in sync', DEFAULT_RECOVER_MS),
+    )
     .addOption(jsonOption())
     .action(async (options: RecoverCommand) => {
       const reporter = terminalReporter()

@@ -15,7 +15,7 @@ import {
   dirOf,
   dirOption,
   jsonOption,
-  seconds,
+  secondsOption,
   wholeNumber,
   type DirOption,
   type JsonOption,
@@ -36,12 +36,13 @@ export function addStart(program: Command): void {
     .description('start a cluster; what runs already is left alone')
     .addOption(dirOption())
     .option('--dbid <dbid>', 'only this instance', wholeNumber(1, 32_767))
-    .option('--timeout <seconds>', 'how long to wait until it serves', seconds, DEFAULT_START_MS)
-    .option(
-      '--sync-timeout <seconds>',
-      'how long to wait after that for mirrors to be in sync',
-      seconds,
-      DEFAULT_SYNC_MS,
+    .addOption(secondsOption('--timeout <seconds>', 'how long to wait until it serves', DEFAULT_START_MS))
+    .addOption(
+      secondsOption(
+        '--sync-timeout <seconds>',
+        'how long to wait after that for mirrors to be in sync',
+        DEFAULT_SYNC_MS,
+      ),
     )
     .addOption(jsonOption())
     .action(async (options: StartCommand) => {

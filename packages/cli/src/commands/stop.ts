@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander'
 import { openCluster } from '../cluster/cluster.ts'
 import { stopCluster, type StopMode } from '../cluster/stop-cluster.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
-import { dirOf, dirOption, jsonOption, seconds, type DirOption, type JsonOption } from './options.ts'
+import { dirOf, dirOption, jsonOption, secondsOption, type DirOption, type JsonOption } from './options.ts'
 
 interface StopCommand extends DirOption, JsonOption {
   readonly mode: StopMode
@@ -22,11 +22,12 @@ export function addStop(program: Command): void {
         .choices(['smart', 'fast', 'immediate'])
         .default('fast'),
     )
-    .option(
-      '--timeout <seconds>',
-      'how long to wait for the coordinator to stop the cluster',
-      seconds,
-      DEFAULT_STOP_MS,
+    .addOption(
+      secondsOption(
+        '--timeout <seconds>',
+        'how long to wait for the coordinator to stop the cluster',
+        DEFAULT_STOP_MS,
+      ),
     )
     .addOption(jsonOption())
     .action(async (options: StopCommand) => {

@@ -86,7 +86,7 @@ async function validate(
   if (OWN_SETTINGS.has(name)) return ownValue(name as SettingName, value)
   if (Object.hasOwn(settingsCatalog, name)) {
     throw new SqlError('55P02', `parameter "${name}" cannot be changed by a session`, {
-      hint: 'It belongs to the cluster: use "mirabelle config".',
+      hint: 'It belongs to the whole cluster and is given to "mirabelle init".',
     })
   }
   if (name === 'client_encoding') return encoding(value)
