@@ -33,14 +33,9 @@ import {
 } from './cluster-admin.ts'
 import { collectInstances, collectState, standbyState, type StateSources } from './cluster-state.ts'
 import { rebalance } from './rebalance.ts'
-import {
-  initStandby,
-  planStandby,
-  removeStandby,
-  resyncStandby,
-  StandbyWork,
-  type StandbySources,
-} from './standby-admin.ts'
+import { initStandby, removeStandby, resyncStandby, type StandbySources } from './standby-admin.ts'
+import { planStandby } from './standby-plan.ts'
+import { StandbyWork } from './standby-work.ts'
 import { SegmentLinks } from './segment-links.ts'
 import { Topology } from './topology.ts'
 import type { LiveState, StandbySummary } from '../views/live-views.ts'

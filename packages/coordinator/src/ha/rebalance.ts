@@ -217,11 +217,11 @@ async function notCaughtUp(pair: Pair, sources: RebalanceSources): Promise<strin
   const deadline = clock.monotonic() + CAUGHT_UP_MS
   for (;;) {
     try {
-      const [primary, mirror] = await statuses(pair, sources)
-      if (!primary.syncRep) return `dbid ${primary.dbid} does not wait for its mirror`
-      if (mirror.roleState === 'mirror' && mirror.flushLsn >= primary.flushLsn) return undefined
+      const [first, second] = await statuses(pair, sources)
+      if (!first.syncRep) return `dbid ${pair.primary.dbid} does not wait for its mirror`
+      if (second.roleState === 'mirror' && second.flushLsn >= first.flushLsn) return undefined
       if (clock.monotonic() >= deadline)
-        return `dbid ${mirror.dbid} has WAL up to ${formatLsn(mirror.flushLsn)}, dbid ${primary.dbid} up to ${formatLsn(primary.flushLsn)}`
+        return `dbid ${pair.mirror.dbid} has WAL up to ${formatLsn(second.flushLsn)}, dbid ${pair.primary.dbid} up to ${formatLsn(first.flushLsn)}`
     } catch (error) {
       return sentence(error)
     }

@@ -1,5 +1,5 @@
 /**
- * The standby coordinator's administration (replication §5; Greenplum: gpinitstandby, HAWQ: init standby -n): plan, init, remove, resync.
+ * The standby coordinator's administration (replication §5; Greenplum: gpinitstandby, HAWQ: init standby -n): init, remove, resync.
  *
  * Asked for by an administrator, done by the acting coordinator while it serves. What `init` is about to do is in the catalog before it is done
  * (status `d`, mode `n` until the standby has all of the WAL), so a second `init` completes what was interrupted anywhere: a row without a
@@ -7,24 +7,19 @@
  */
 import {
   COORDINATOR_CONTENT,
-  MirabelleError,
   type ActionResult,
   type MessageOf,
   type Peer,
   type SegmentRow,
 } from '@mirabelle/messages'
-import { delay } from '@mirabelle/runtime'
 import { assignmentFor } from './assignments.ts'
 import { markStandby, sentence, startOne, type AdminSources } from './cluster-admin.ts'
+import { refusal, refuseComplete } from './standby-plan.ts'
+import { streams } from './standby-streams.ts'
 
 const AGENT_TIMEOUT_MS = 5_000
 const STOP_TIMEOUT_MS = 15_000
 const REMOVE_TIMEOUT_MS = 60_000
-const STATUS_TIMEOUT_MS = 1_000
-const LOOK_EVERY_MS = 20
-/** A standby that shows no progress for so long is given up, ms. */
-const STALLED_MS = 60_000
-const MAX_DBID = 32_767
 
 export interface StandbySources extends AdminSources {
   readonly ownStatus: () => MessageOf<'instance.statusIs'>
@@ -34,102 +29,6 @@ export interface StandbySources extends AdminSources {
 
 const peerOf = (row: SegmentRow): Peer => ({ dbid: row.dbid, endpoint: row.endpoint })
 const place = (row: SegmentRow): string => `${row.hostname}:${row.port}`
-
-/** Where a new standby would be. Refuses when one is configured, and a host that is the coordinator's own while there are others. */
-export async function planStandby(
-  request: MessageOf<'standby.plan'>,
-  sources: AdminSources,
-): Promise<MessageOf<'standby.planned'>> {
-  const { topology } = sources
-  const configured = topology.mirror(COORDINATOR_CONTENT)
-  if (configured !== undefined) {
-    refuseComplete(configured)
-    if (request.host !== null && request.host !== configured.hostname)
-      throw refusal(
-        `the making of a standby coordinator on ${configured.hostname} has begun: run "mirabelle standby init" without --host to complete it, or "mirabelle standby remove" first`,
-      )
-    return { type: 'standby.planned', row: configured, begun: true }
-  }
-  const { hostname, instances } = await chooseHost(request, sources)
-  const dbid =
-    1 +
-    Math.max(
-      request.aboveDbid,
-      ...topology.rows().map((row) => row.dbid),
-      ...instances.map((one) => one.dbid),
-    )
-  if (dbid > MAX_DBID)
-    throw refusal(`there is no dbid left for a standby coordinator (${MAX_DBID} is the highest)`)
-  const before = request.before.find((one) => one.hostname === hostname)
-  const offer = await sources.links.agent(hostname).request(
-    {
-      type: 'agent.offerPlace',
-      folder: `coordinator${dbid}`,
-      ports: [before?.sqlPort ?? null, before?.port ?? null],
-    },
-    AGENT_TIMEOUT_MS,
-  )
-  const [port, clusterPort] = offer.ports
-  const addresses = topology.host(hostname)?.agent.addresses ?? []
-  if (port === undefined || clusterPort === undefined || addresses[0] === undefined)
-    throw refusal(`the agent of ${hostname} offers no ports for a standby coordinator`)
-  const row: SegmentRow = {
-    dbid,
-    content: COORDINATOR_CONTENT,
-    role: 'm',
-    preferredRole: 'm',
-    mode: 'n',
-    status: 'd',
-    port,
-    hostname,
-    address: addresses[0],
-    datadir: offer.datadir,
-    endpoint: { addresses, port: clusterPort },
-  }
-  return { type: 'standby.planned', row, begun: false }
-}
-
-function refusal(message: string): MirabelleError {
-  return new MirabelleError('not.ready', message)
-}
-
-function refuseComplete(row: SegmentRow): void {
-  if (row.status !== 'u') return
-  throw refusal(
-    `standby coordinator already configured: dbid ${row.dbid} on ${place(row)}; "mirabelle standby resync" brings it back, "mirabelle standby remove" does away with it`,
-  )
-}
-
-/** The host that was asked for; else the first that answers, those that had an instance of content -1 before the others. */
-async function chooseHost(
-  { host, before }: MessageOf<'standby.plan'>,
-  { topology, links, ownDbid }: AdminSources,
-): Promise<{ hostname: string; instances: MessageOf<'agent.statusIs'>['instances'] }> {
-  const own = topology.row(ownDbid)?.hostname
-  const all = topology.hosts.map(({ hostname }) => hostname)
-  if (host !== null && !all.includes(host))
-    throw refusal(`there is no host ${host}; the hosts are ${all.join(', ')}`)
-  if (host !== null && host === own && all.length > 1)
-    throw refusal(
-      `the standby coordinator cannot be on ${host}, the host of the coordinator: choose another host`,
-    )
-  const rank = (name: string): number => {
-    const at = before.findIndex((one) => one.hostname === name)
-    return at < 0 ? before.length : at
-  }
-  const others = all.filter((name) => name !== own).sort((a, b) => rank(a) - rank(b))
-  const candidates = host !== null ? [host] : others.length > 0 ? others : all
-  const silent: string[] = []
-  for (const hostname of candidates) {
-    try {
-      const { instances } = await links.agent(hostname).request({ type: 'agent.status' }, AGENT_TIMEOUT_MS)
-      return { hostname, instances }
-    } catch (error) {
-      silent.push(`${hostname}: ${sentence(error)}`)
-    }
-  }
-  throw refusal(`no host for the standby coordinator answers (${silent.join('; ')})`)
-}
 
 /** Makes the standby of the row, or completes what was begun; takes everything back when that fails. */
 export async function initStandby(row: SegmentRow, sources: StandbySources): Promise<ActionResult[]> {
@@ -219,50 +118,6 @@ async function bringUp(
   })
 }
 
-/** The walsender's view decides: streaming, and flushed as far as the coordinator had written when it was first seen so. */
-async function streams(row: SegmentRow, sources: StandbySources): Promise<void> {
-  const { clock, links } = sources
-  let last = ''
-  let changedAt = clock.monotonic()
-  let target: number | undefined
-  for (;;) {
-    const own = sources.ownStatus()
-    const stream = own.replication.find((one) => one.dbid === row.dbid)
-    if (stream?.state === 'streaming') {
-      target ??= own.flushLsn
-      if (stream.flushLsn >= target) return
-    } else target = undefined
-    const seen = `${stream?.state ?? ''} ${stream?.flushLsn ?? ''} ${await howItIs(row, links)}`
-    if (seen !== last) {
-      last = seen
-      changedAt = clock.monotonic()
-    } else if (clock.monotonic() - changedAt > STALLED_MS)
-      throw new MirabelleError(
-        'timeout',
-        `dbid ${row.dbid} made no progress for ${STALLED_MS / 1000} s; it was last seen: ${seen.trim() === '' ? 'not answering' : seen.trim()}`,
-      )
-    await delay(clock, LOOK_EVERY_MS)
-  }
-}
-
-/** What the standby is doing, or that it does not answer. Rejects when it ended or is unfit for good. */
-async function howItIs(row: SegmentRow, links: AdminSources['links']): Promise<string> {
-  try {
-    const status = await links.instance(row).request({ type: 'instance.status' }, STATUS_TIMEOUT_MS)
-    if (status.roleState === 'failed' || status.roleState === 'unfit')
-      throw new MirabelleError('not.mirror', `dbid ${row.dbid} cannot follow: ${status.detail}`)
-    return `${status.roleState} ${status.detail}`
-  } catch (error) {
-    if (error instanceof MirabelleError && error.code === 'not.mirror') throw error
-  }
-  // It may still be starting, or have ended: its agent knows.
-  const { instances } = await links.agent(row.hostname).request({ type: 'agent.status' }, AGENT_TIMEOUT_MS)
-  const known = instances.find(({ dbid }) => dbid === row.dbid)
-  if (known?.pid === null)
-    throw new MirabelleError('not.mirror', `dbid ${row.dbid} ended: ${known.lastError ?? 'its log says why'}`)
-  return known?.state ?? ''
-}
-
 /**
  * Does away with process, folder and row, the row last, so that an interrupted removal can be asked for again. Resolves with what is left on a
  * host that does not answer.
@@ -325,25 +180,4 @@ export async function resyncStandby(
     ]
   }
   return [result(row, 'done', `the standby coordinator on ${place(row)} streams and has all of the WAL`)]
-}
-
-/** One piece of this work at a time. The same question again, while it is worked on, gets the same answer. */
-export class StandbyWork {
-  #running: { readonly key: string; readonly done: Promise<ActionResult[]> } | undefined
-
-  do(key: string, work: () => Promise<ActionResult[]>): Promise<ActionResult[]> {
-    if (this.#running?.key === key) return this.#running.done
-    if (this.#running !== undefined)
-      return Promise.reject(
-        new MirabelleError(
-          'busy',
-          `${this.#running.key} is under way: wait for its end, or run it again to follow it`,
-        ),
-      )
-    const done = work().finally(() => {
-      this.#running = undefined
-    })
-    this.#running = { key, done }
-    return done
-  }
 }

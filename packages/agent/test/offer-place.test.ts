@@ -1,0 +1,38 @@
+import t from 'tap'
+import { mkdtempSync, mkdirSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Assignment } from '@mirabelle/messages'
+import { realDisk } from '@mirabelle/runtime'
+import { freeFolder, freePorts } from '../src/offer-place.ts'
+
+const known = (datadir: string, port: number, sqlPort = 0) =>
+  ({ datadir, sqlPort, listen: { addresses: ['127.0.0.1'], port } }) as unknown as Assignment
+const addresses = ['127.0.0.1']
+
+t.test('a folder beside the others that is not there, whatever is left of earlier instances', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'mirabelle-place-'))
+  t.teardown(() => realDisk.remove(dir))
+  const others = [known(join(dir, 'primary0'), 1)]
+  const at = (name: string) => freeFolder(realDisk, name, { agentDir: '/elsewhere', known: others })
+  t.equal(await at('coordinator7'), join(dir, 'coordinator7'))
+  mkdirSync(join(dir, 'coordinator7'))
+  t.equal(await at('coordinator7'), join(dir, 'coordinator7-2'))
+  t.equal(await freeFolder(realDisk, 'a', { agentDir: dir, known: [] }), join(dir, 'a'))
+  await t.rejects(at('../outside'), { code: 'message.bad' })
+  await t.rejects(at('a/b'), { code: 'message.bad' })
+})
+
+t.test('a wanted port is given when nobody listens there, else one above all that are known', async (t) => {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const taken = (server.address() as AddressInfo).port
+  const [first, second] = await freePorts([taken, null], { addresses, known: [known('/a', 20_000, 20_010)] })
+  t.ok((first as number) > 20_010, 'above the ports of the other instances')
+  t.ok((second as number) > (first as number), 'no port twice')
+  const [wanted, again] = await freePorts([first as number, first as number], { addresses, known: [] })
+  t.equal(wanted, first, 'a free one is given as wanted')
+  t.not(again, first)
+})

@@ -1,0 +1,57 @@
+/** Waits for a standby coordinator that starts, copies or catches up. */
+import { MirabelleError, type MessageOf, type SegmentRow } from '@mirabelle/messages'
+import { delay } from '@mirabelle/runtime'
+import type { AdminSources } from './cluster-admin.ts'
+
+const AGENT_TIMEOUT_MS = 5_000
+const STATUS_TIMEOUT_MS = 1_000
+const LOOK_EVERY_MS = 20
+/** A standby that shows no progress for so long is given up, ms. */
+const STALLED_MS = 60_000
+
+/** The walsender's view decides: streaming, and flushed as far as the coordinator had written when it was first seen so. */
+export async function streams(
+  row: SegmentRow,
+  sources: AdminSources & { readonly ownStatus: () => MessageOf<'instance.statusIs'> },
+): Promise<void> {
+  const { clock, links } = sources
+  let last = ''
+  let changedAt = clock.monotonic()
+  let target: number | undefined
+  for (;;) {
+    const own = sources.ownStatus()
+    const stream = own.replication.find((one) => one.dbid === row.dbid)
+    if (stream?.state === 'streaming') {
+      target ??= own.flushLsn
+      if (stream.flushLsn >= target) return
+    } else target = undefined
+    const seen = `${stream?.state ?? ''} ${stream?.flushLsn ?? ''} ${await howItIs(row, links)}`
+    if (seen !== last) {
+      last = seen
+      changedAt = clock.monotonic()
+    } else if (clock.monotonic() - changedAt > STALLED_MS)
+      throw new MirabelleError(
+        'timeout',
+        `dbid ${row.dbid} made no progress for ${STALLED_MS / 1000} s; it was last seen: ${seen.trim() === '' ? 'not answering' : seen.trim()}`,
+      )
+    await delay(clock, LOOK_EVERY_MS)
+  }
+}
+
+/** What the standby is doing, or that it does not answer. Rejects when it ended or is unfit for good. */
+async function howItIs(row: SegmentRow, links: AdminSources['links']): Promise<string> {
+  try {
+    const status = await links.instance(row).request({ type: 'instance.status' }, STATUS_TIMEOUT_MS)
+    if (status.roleState === 'failed' || status.roleState === 'unfit')
+      throw new MirabelleError('not.mirror', `dbid ${row.dbid} cannot follow: ${status.detail}`)
+    return `${status.roleState} ${status.detail}`
+  } catch (error) {
+    if (error instanceof MirabelleError && error.code === 'not.mirror') throw error
+  }
+  // It may still be starting, or have ended: its agent knows.
+  const { instances } = await links.agent(row.hostname).request({ type: 'agent.status' }, AGENT_TIMEOUT_MS)
+  const known = instances.find(({ dbid }) => dbid === row.dbid)
+  if (known?.pid === null)
+    throw new MirabelleError('not.mirror', `dbid ${row.dbid} ended: ${known.lastError ?? 'its log says why'}`)
+  return known?.state ?? ''
+}
