@@ -16,6 +16,8 @@ interface Door {
   readonly name: string
   readonly port: number
   readonly kind: 'internal' | 'sql'
+  /** Of the standby coordinator. */
+  readonly standby: boolean
   readonly logs: readonly string[]
 }
 
@@ -45,7 +47,10 @@ t.test('garbage closes its own connection and nothing else', async (t) => {
         `all ${ends.length} connections are closed`,
       )
       // A front door does not log clients that go away by themselves.
-      const logged = sent.filter(({ end }) => door.kind === 'internal' || !end).length
+      // One of a standby lets nobody in, so it does not get to read what comes after a startup.
+      const logged = sent.filter(
+        ({ end, inside }) => door.kind === 'internal' || (!end && !(inside === true && door.standby)),
+      ).length
       await waitFor(
         `${logged} log lines of ${door.name}`,
         async () => (await log.matching(CLOSED)).length >= logged,
@@ -97,15 +102,22 @@ t.test('garbage closes its own connection and nothing else', async (t) => {
 
 function doorsOf(cluster: TestCluster): Door[] {
   const agents = cluster.facts.hosts.map(({ name, agentPort, dir }): Door => {
-    return { name: `agent of ${name}`, port: agentPort, kind: 'internal', logs: [`${dir}/agent.log`] }
+    return {
+      name: `agent of ${name}`,
+      port: agentPort,
+      kind: 'internal',
+      standby: false,
+      logs: [`${dir}/agent.log`],
+    }
   })
   const instances = cluster.facts.rows.flatMap((row): Door[] => {
     const logs = cluster.logsOf(row.dbid)
+    const standby = row.content === -1 && row.role === 'm'
     const name = `dbid ${row.dbid}, content ${row.content}, role ${row.role}`
-    const internal: Door = { name, port: row.endpoint.port, kind: 'internal', logs }
+    const internal: Door = { name, port: row.endpoint.port, kind: 'internal', standby, logs }
     return row.content >= 0
       ? [internal]
-      : [internal, { name: `front door of ${name}`, port: row.port, kind: 'sql', logs }]
+      : [internal, { name: `front door of ${name}`, port: row.port, kind: 'sql', standby, logs }]
   })
   return [...agents, ...instances]
 }
@@ -115,6 +127,8 @@ interface Garbage {
   readonly bytes: Buffer
   /** Hang up after sending; otherwise the other side must. */
   readonly end: boolean
+  /** Begins with a right startup. */
+  readonly inside?: boolean
 }
 
 function length(value: number, rest: Buffer = Buffer.alloc(0)): Buffer {
@@ -167,26 +181,31 @@ function sqlGarbage(): Garbage[] {
       name: 'an unknown message after the startup',
       bytes: Buffer.concat([good, Buffer.from('\0'), length(4)]),
       end: false,
+      inside: true,
     },
     {
       name: 'a message too short to be one',
       bytes: Buffer.concat([good, Buffer.from('Q'), length(1)]),
       end: false,
+      inside: true,
     },
     {
       name: 'a message too long to be one',
       bytes: Buffer.concat([good, Buffer.from('Q'), length(0x7fff_ffff), randomBytes(100)]),
       end: false,
+      inside: true,
     },
     {
       name: 'random bytes after the startup',
       bytes: Buffer.concat([good, Buffer.from([1]), randomBytes(MIB)]),
       end: false,
+      inside: true,
     },
     {
       name: 'half a query, then the end',
       bytes: Buffer.concat([good, Buffer.from('Q'), length(1000), randomBytes(10)]),
       end: true,
+      inside: true,
     },
   ]
 }

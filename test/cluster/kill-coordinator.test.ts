@@ -43,7 +43,7 @@ t.test('a standby activated after its coordinator was killed has everything', as
     `activation took ${activatedMs} ms; first acknowledgement by the new coordinator ${Math.round(first - askedAt)} ms after it was asked for`,
   )
   t.equal(report.dbid, standby?.dbid)
-  t.equal(report.epoch, 2, 'the epoch has grown')
+  t.ok(report.epoch > assignment.epoch, 'the epoch has grown')
   t.ok(first - askedAt < 10_000, 'clients write again within ten seconds')
 
   const state = await cluster.cluster.state()
