@@ -99,7 +99,11 @@ function setUp(rows: readonly SegmentRow[], known: number[] = []) {
     did.push(message.type)
     return { type: 'ok' }
   })
-  const world = { streaming: true }
+  const world = { streaming: true, roleState: 'mirror' }
+  network.answers.set(
+    8009,
+    () => ({ type: 'instance.statusIs', roleState: world.roleState, detail: '' }) as unknown as Message,
+  )
   const sources: StandbySources = {
     topology,
     links: new SegmentLinks({
@@ -210,6 +214,21 @@ t.test('init that fails takes back what it made and says why', async (t) => {
   t.same(did.slice(-5), ['agent.stop', 'peer none', 'agent.remove', 'peer none', 'row removed'])
   t.equal(topology.row(9), undefined)
 })
+
+t.test(
+  'a standby that takes WAL but does not replay yet is not complete: it could not be activated',
+  async (t) => {
+    const { sources, clock, world } = setUp([coordinator])
+    world.roleState = 'starting'
+    let ended = false
+    const done = initStandby(standby, sources).finally(() => (ended = true))
+    for (let i = 0; i < 10; i++) await clock.advance(100)
+    t.notOk(ended)
+    world.roleState = 'mirror'
+    await clock.advance(100)
+    t.match(await done, [{ outcome: 'done' }])
+  },
+)
 
 t.test('init gives up a standby that shows no progress', async (t) => {
   const { sources, clock, world, topology } = setUp([coordinator], [9])

@@ -1,5 +1,5 @@
 /** Lets the standby coordinator take over. Works when the old coordinator's process or host is dead; run again, it finishes what was begun. */
-import type { MessageOf } from '@mirabelle/messages'
+import type { MessageOf, SegmentRow } from '@mirabelle/messages'
 import { CliError, sentenceOf } from '../errors.ts'
 import { ensureAgents, requireAgents } from './agents.ts'
 import type { Cluster } from './cluster.ts'
@@ -36,7 +36,7 @@ export async function activateStandby(cluster: Cluster, force: boolean): Promise
     reporter.say(`The standby coordinator (dbid ${row.dbid}) does not run: starting it`)
     await startStandby(cluster, row.dbid)
     answer = await askInstance(cluster, row)
-  }
+  } else if (answer.status.roleState === 'starting') await waitUp(cluster, row)
   await folder.update({ activatingDbid: row.dbid })
   let done: MessageOf<'standby.activated'>
   try {
@@ -88,12 +88,17 @@ async function startStandby(cluster: Cluster, dbid: number): Promise<void> {
   const { answers } = await ensureAgents(cluster)
   requireAgents(answers.filter(({ host }) => host.name === row.hostname))
   await spawnInstance(cluster, row, 'm')
+  await waitUp(cluster, row)
+}
+
+/** Its PostgreSQL replays WAL, or it says why it cannot. */
+async function waitUp(cluster: Cluster, row: SegmentRow): Promise<void> {
   const up = await poll(cluster.clock, UP_MS, LOOK_EVERY_MS, async () => {
     const { status } = await askInstance(cluster, row)
     return status !== undefined && status.roleState !== 'starting' ? status.roleState : undefined
   })
   if (up === undefined)
     throw new CliError(
-      `the standby coordinator (dbid ${dbid}) is not up after ${UP_MS / 1000} s; its log is in ${row.datadir}/log`,
+      `the standby coordinator (dbid ${row.dbid}) is not up after ${UP_MS / 1000} s; its log is in ${row.datadir}/log`,
     )
 }

@@ -9,7 +9,7 @@ const LOOK_EVERY_MS = 20
 /** A standby that shows no progress for so long is given up, ms. */
 const STALLED_MS = 60_000
 
-/** The walsender's view decides: streaming, and flushed as far as the coordinator had written when it was first seen so. */
+/** The walsender's view decides: streaming, and flushed as far as the coordinator had written when it was first seen so; and it can be activated. */
 export async function streams(
   row: SegmentRow,
   sources: AdminSources & { readonly ownStatus: () => MessageOf<'instance.statusIs'> },
@@ -19,13 +19,15 @@ export async function streams(
   let changedAt = clock.monotonic()
   let target: number | undefined
   for (;;) {
+    const state = await howItIs(row, links)
     const own = sources.ownStatus()
     const stream = own.replication.find((one) => one.dbid === row.dbid)
     if (stream?.state === 'streaming') {
       target ??= own.flushLsn
-      if (stream.flushLsn >= target) return
+      // WAL comes before replay has begun; an activation needs both.
+      if (stream.flushLsn >= target && state.startsWith('mirror')) return
     } else target = undefined
-    const seen = `${stream?.state ?? ''} ${stream?.flushLsn ?? ''} ${await howItIs(row, links)}`
+    const seen = `${stream?.state ?? ''} ${stream?.flushLsn ?? ''} ${state}`
     if (seen !== last) {
       last = seen
       changedAt = clock.monotonic()
