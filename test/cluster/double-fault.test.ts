@@ -1,6 +1,6 @@
 // Both of a pair killed: statements on that content fail soon with an error that names it, the other content goes on, `start` brings it back.
 import t from 'tap'
-import pg from 'pg'
+import type pg from 'pg'
 import {
   contentOf,
   describeError,

@@ -76,7 +76,7 @@ t.test('a standby activated after its coordinator was killed has everything', as
   await load.acks(50)
   await load.stop()
   const verdict = await load.judge()
-  t.comment(describeVerdict(verdict))
+  t.comment(`${describeVerdict(verdict)}; ${JSON.stringify([...load.ledger.errors()])}`)
   t.ok(isFaultless(verdict), 'nothing acknowledged is lost, transactions are whole or not at all', {
     found: verdict,
   })

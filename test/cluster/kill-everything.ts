@@ -31,7 +31,9 @@ export async function killEverything(t: Test, rounds: number): Promise<void> {
     await cluster.cluster.start({ timeoutMs: 60_000, syncTimeoutMs: 60_000 })
     const startMs = Math.round(performance.now() - beganAt)
     const verdict = await load.judge()
-    t.comment(`round ${round}: started in ${startMs} ms; ${describeVerdict(verdict)}`)
+    t.comment(
+      `round ${round}: started in ${startMs} ms; ${describeVerdict(verdict)}; ${JSON.stringify([...load.ledger.errors()])}`,
+    )
     t.ok(isFaultless(verdict), 'everything acknowledged is there once, transactions whole or not at all', {
       found: verdict,
     })
