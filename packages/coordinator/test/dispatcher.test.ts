@@ -181,6 +181,27 @@ for (const at of faultsAt) {
   }
 }
 
+t.test(
+  'prepared and then lost on all contents: the end is unknown, for another coordinator may commit it',
+  async (t) => {
+    const cluster = await opened()
+    for (const content of [0, 1])
+      cluster.segment(content).fault = (sql) => (sql.startsWith('PREPARE') ? 'lose-after' : undefined)
+    const told = writeBoth(cluster, 'x').then(
+      () => 'committed',
+      (error: unknown) => (error as { sqlstate: string }).sqlstate,
+    )
+    await settle()
+    cluster.restart()
+    for (const segment of cluster.segments.values()) segment.fault = () => undefined
+    await cluster.clock.advance(1_000)
+    t.equal(await told, '08007')
+    for (const content of [0, 1])
+      t.same(cluster.segment(content).committed, ['x'], 'the next coordinator committed it')
+    cluster.rest(t)
+  },
+)
+
 t.test('a transaction of a dead coordinator that all have prepared or committed is committed', async (t) => {
   const cluster = new Cluster()
   const gid = makeGid('dead', 1, [0, 1])

@@ -26,7 +26,8 @@ export interface TwoPhase {
 
 /**
  * Prepares on all that wrote, in one gated round; committed when all are prepared, rolled back everywhere otherwise. Resolves when the
- * transaction is committed (COMMIT PREPARED is under way then), rejects with SqlError when nothing was changed.
+ * transaction is committed (COMMIT PREPARED is under way then); rejects with SqlError: 08007 when its end is not known, any other when nothing was
+ * changed, which is certain once one participant has rolled back.
  */
 export async function commitTwoPhase(
   transaction: TwoPhase,
@@ -52,7 +53,15 @@ export async function commitTwoPhase(
     ),
   )
   if (verdict === 'commit') return // COMMIT PREPARED is under way; nobody waits for it
-  await ending
+  const ended = await ending
+  // Where all were lost all may be prepared, and a coordinator that comes after this one would commit them.
+  if (!ended.includes(true)) {
+    throw new SqlError(
+      '08007',
+      `transaction resolution unknown: ${gid} was lost on all of its contents while it was prepared`,
+      { hint: 'It is committed everywhere or nowhere; look before running it again.' },
+    )
+  }
   const refused = outcomes.find((outcome) => outcome.kind === 'refused')
   if (refused?.error !== undefined) throw SqlError.fromBytes(refused.error)
   throw new SqlError('40001', 'could not complete the transaction: a segment failed over', {
@@ -99,24 +108,27 @@ async function prepare(transaction: TwoPhase, gid: Gid, content: Content): Promi
   }
 }
 
-/** COMMIT PREPARED or ROLLBACK PREPARED; the lane is held until it has run. If the lane is lost the resolver does it when the lane comes back. */
+/**
+ * COMMIT PREPARED or ROLLBACK PREPARED; the lane is held until it has run. If the lane is lost the resolver does it when the lane comes back.
+ * Resolves to true when it is certain that the transaction has ended here.
+ */
 async function endPrepared(
   transaction: TwoPhase,
   gid: Gid,
   content: Content,
   verdict: 'commit' | 'abort',
   outcome: PrepareOutcome,
-): Promise<void> {
+): Promise<boolean> {
   const { registry, log } = transaction.context
   const participant = transaction.participant(content)
   // Another backend, another resolution: the resolver ends what it finds before anyone may enter.
-  if (outcome.kind === 'lost' || participant.term !== participant.lane.term) return
+  if (outcome.kind === 'lost' || participant.term !== participant.lane.term) return false
   if (outcome.kind === 'refused') {
     // PREPARE in a failed transaction rolls back; ROLLBACK covers the case that it never got there.
     void sendRollback(participant)
     registry.finished(gid, content)
     transaction.leave(content, true)
-    return
+    return true
   }
   const sql = `${verdict === 'commit' ? 'COMMIT' : 'ROLLBACK'} PREPARED '${gid}'`
   let why = ''
@@ -134,14 +146,18 @@ async function endPrepared(
       registry.finished(gid, content)
       if (verdict === 'commit') registry.forgotten(content, outcome.cleaned)
       transaction.leave(content, true)
-      return
+      return true
     }
     why = `SQLSTATE ${code}`
   } catch (error) {
-    if (error instanceof LaneLost) return transaction.leave(content, false)
+    if (error instanceof LaneLost) {
+      transaction.leave(content, false)
+      return false
+    }
     why = String(error)
   }
   log.error({ content, gid }, `${sql} did not come to its end (${why}): the lane is opened anew`)
   participant.lane.reopen(`prepared transaction ${gid} did not come to its end`)
   transaction.leave(content, false)
+  return false
 }

@@ -37,10 +37,14 @@ async function ask<K extends RequestType>(
   }
 }
 
-/** The instances that the standby was told of. */
+/** The instances that the standby was told of. Throws `not.ready` when it was never told: then nothing can be checked. */
 function knownInstances(assignment: Assignment): Known[] {
   const text = assignment.settings[TOPOLOGY_SETTING]
-  return text === undefined ? [] : (JSON.parse(text) as Known[])
+  if (text !== undefined) return JSON.parse(text) as Known[]
+  throw new MirabelleError(
+    'not.ready',
+    `dbid ${assignment.dbid} was never told of the segments and cannot ask them whether it has everything: start the old coordinator, or accept a possible loss with --force`,
+  )
 }
 
 /** Rejects with `coordinator.alive` when the old coordinator answers as primary. A hung or dead one, or a dead host, costs at most 0.7 s. */

@@ -2,8 +2,10 @@
  * What can go wrong in a simulated cluster, drawn from the seed: each fault begins at its time, most end by themselves. `mendAll` ends whatever is left.
  * The administrator of the cluster (`operator.ts`) is not a fault.
  */
+import type { MessageOf } from '@mirabelle/messages'
 import { healthyDisk } from './sim-disk.ts'
 import type { RunningInstance, SimCluster } from './sim-cluster.ts'
+import type { SimConnection } from './sim-connection.ts'
 import type { SimHost } from './sim-host.ts'
 import type { SimOperator } from './operator.ts'
 import type { SimRandom } from './sim-random.ts'
@@ -19,6 +21,7 @@ const WEIGHTS = {
   pauseInstance: 5,
   pauseCoordinator: 1,
   replaceCoordinator: 3,
+  crashAtCommit: 4,
   power: 2,
   cut: 3,
   cutOneWay: 3,
@@ -64,6 +67,8 @@ export class Faults {
   readonly #random: SimRandom
   /** Frames of WAL whose bytes are changed on their way. */
   #corrupt = 0
+  /** The next COMMIT PREPARED that leaves finds nobody, and nobody is left who sent it. */
+  #crashAtCommit = false
 
   constructor(cluster: SimCluster, operator: SimOperator, random: SimRandom) {
     this.#cluster = cluster
@@ -73,6 +78,7 @@ export class Faults {
     const { tap } = fabric
     fabric.tap = (from, message) => {
       tap?.(from, message)
+      if (this.#crashAtCommit && message.type === 'query.dispatch') this.#maybeCrash(from, message)
       if (this.#corrupt === 0 || message.type !== 'wal.data' || message.bytes.length === 0) return
       this.#corrupt--
       const at = random.below(message.bytes.length)
@@ -90,6 +96,7 @@ export class Faults {
   mendAll(): void {
     const { hosts, fabric } = this.#cluster
     this.#corrupt = 0
+    this.#crashAtCommit = false
     this.#cluster.certificateDelayMs = 0
     for (const host of hosts.values()) {
       host.powerOn()
@@ -100,6 +107,16 @@ export class Faults {
       }
       for (const process of [...host.processes]) process.resume()
     }
+  }
+
+  #maybeCrash(from: SimConnection, { items }: MessageOf<'query.dispatch'>): void {
+    if (!items.some((one) => Buffer.from(one[4]).includes('COMMIT PREPARED'))) return
+    this.#crashAtCommit = false
+    const target = this.#cluster.running.get(from.peer.dbid)?.process
+    const { world } = this.#cluster
+    world.trace.add('fault', `both ends of a COMMIT PREPARED on its way to dbid ${from.peer.dbid} crash`)
+    world.schedule(0, undefined, () => target?.kill())
+    world.schedule(this.#random.between(0, 3), undefined, () => from.process.kill())
   }
 
   #begin({ kind, forMs }: PlannedFault): void {
@@ -163,6 +180,9 @@ export class Faults {
           }
         })
       }
+      case 'crashAtCommit':
+        this.#crashAtCommit = true
+        return
       case 'power': {
         const host = random.pick(hosts)
         host.losePower()

@@ -55,7 +55,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'syncrep-off-before-catalog',
     bug: 'a primary stops waiting for its mirror when the stream ends, before that is in the catalog',
-    found: ['I3'],
+    found: ['I3', 'lost'],
     plant: () => {
       const running = new Map<Dbid, RunningInstance>()
       return {
@@ -184,7 +184,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'epoch-ignored',
     bug: 'a coordinator that was replaced goes on with the epoch of its successor',
-    found: ['I4', 'lost', 'I3', 'I9', 'appeared'],
+    found: ['I4', 'lost', 'I3', 'I9', 'appeared', 'liveness'],
     plant: () => {
       let newest = 1
       const adopt = <T>(message: T): T => {

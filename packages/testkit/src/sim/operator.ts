@@ -3,9 +3,9 @@
  * with messages only, as the command line does; tries again when something did not work.
  */
 import { stateDir } from '@mirabelle/instance'
-import { isMirabelleError, type SegmentRow } from '@mirabelle/messages'
+import { isMirabelleError, type Assignment, type SegmentRow } from '@mirabelle/messages'
 import type { SimCluster } from './sim-cluster.ts'
-import { initialCatalog } from './sim-layout.ts'
+import { AGENT_PORT, initialCatalog } from './sim-layout.ts'
 import type { SimRandom } from './sim-random.ts'
 
 export class SimOperator {
@@ -81,11 +81,25 @@ export class SimOperator {
       const state = one?.instance.roleState
       if (one !== undefined && (state === 'primary' || state === 'promoting' || state === 'starting')) return
     }
+    this.#startSegments()
     if (standby !== undefined && this.#activated) return this.#startAs(standby, 'p')
     // Which of the two ruled last is not known when neither runs: the one that may not will say so.
     if (standby === undefined || this.#random.chance(0.5)) return this.#startAs(first, 'p')
     if (running.has(standby.dbid)) this.activate()
     else this.#startAs(standby, 'm')
+  }
+
+  /** Without a coordinator: as they ran last, by their agents. What they may do then their own promises say. */
+  #startSegments(): void {
+    const cluster = this.#cluster
+    for (const row of this.#rows) {
+      if (row.content < 0 || cluster.running.has(row.dbid)) continue
+      const agent = cluster.agentOf(row.hostname)
+      const file = cluster.host(row.hostname).files.file(`${stateDir(row.datadir)}/assignment.json`)
+      if (agent === undefined || file === undefined) continue
+      const assignment = JSON.parse(new TextDecoder().decode(file.content)) as Assignment
+      cluster.tell(agent.host, AGENT_PORT, { type: 'agent.start', assignment })
+    }
   }
 
   #startAs(row: SegmentRow, role: 'p' | 'm'): void {

@@ -155,7 +155,11 @@ export class SimClient {
     const { history, world, name } = this.#options
     const id = `${name}.${++this.#count}`
     history.invoke(id, lists)
+    let gone = false
     const end = (answered: Answered, why: string): void => {
+      // A process that has ended tells nobody anything.
+      if (gone) return
+      gone = !coordinator.process.alive
       if (world.trace.enabled) world.trace.add(name, `${id} in ${lists.join(' ')}: ${answered} ${why}`)
       if (answered === 'acknowledged') history.acknowledge(id)
       else if (answered === 'refused') history.refuse(id)

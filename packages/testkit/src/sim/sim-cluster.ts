@@ -4,7 +4,7 @@
  * Made for one seed by a simulation; ends with its world. `boot` starts the agents and the coordinator, which starts the rest.
  */
 import { Agent, configFile, type AgentConfig } from '@mirabelle/agent'
-import type { CatalogStore, ClusterSnapshot } from '@mirabelle/coordinator/ha'
+import { TOPOLOGY_SETTING, type CatalogStore, type ClusterSnapshot } from '@mirabelle/coordinator/ha'
 import { realWalParts, type CopyFromPeer, type InstanceActor, type WalParts } from '@mirabelle/instance'
 import type { Assignment, Dbid, Message, SegmentRow } from '@mirabelle/messages'
 import type { Ports } from '@mirabelle/runtime'
@@ -146,7 +146,10 @@ export class SimCluster {
       peer: peer === undefined ? null : { dbid: peer.dbid, endpoint: peer.endpoint },
       syncRep: null,
       recovery: 'auto',
-      settings: catalog.settings,
+      settings:
+        role === 'p'
+          ? catalog.settings
+          : { ...catalog.settings, [TOPOLOGY_SETTING]: JSON.stringify(catalog.rows) },
     }
     this.tell(agent.host, AGENT_PORT, { type: 'agent.start', assignment })
   }
