@@ -7,6 +7,7 @@ import { CliError, sentenceOf } from '../errors.ts'
 import { ensureAgents } from './agents.ts'
 import type { Cluster } from './cluster.ts'
 import { askInstance, requireCoordinator } from './coordinators.ts'
+import { stateFromCoordinator } from './state-of.ts'
 
 const PLAN_MS = 30_000
 /** Copies of large databases take their time; a standby that makes no progress is given up by the coordinator long before. */
@@ -20,6 +21,8 @@ export async function initStandby(cluster: Cluster, host: string | null): Promis
   const { folder, control, reporter } = cluster
   await ensureAgents(cluster)
   const acting = await requireCoordinator(cluster)
+  const complete = await completeMeanwhile(cluster)
+  if (complete !== undefined) return [complete]
   const { row, begun } = await control.ask(
     acting.row.endpoint,
     {
@@ -36,12 +39,31 @@ export async function initStandby(cluster: Cluster, host: string | null): Promis
     `${begun ? 'Completing' : 'Making'} the standby coordinator: dbid ${row.dbid} on ${row.hostname}, port ${row.port}, folder ${row.datadir}`,
   )
   await describeWith(cluster, acting.row, row)
+  await folder.update({ makingStandbyDbid: row.dbid })
   const answer = await withProgress(cluster, row, () =>
     control.ask(acting.row.endpoint, { type: 'standby.init', row }, WORK_MS),
   )
   if (answer.results.some(({ outcome }) => outcome === 'failed'))
     await describeWith(cluster, acting.row, null)
+  await folder.update({ makingStandbyDbid: null })
   return answer.results
+}
+
+/** The coordinator went on alone after an earlier `init` was interrupted, and has come to the end: that is what was asked for. */
+async function completeMeanwhile(cluster: Cluster): Promise<ActionResult | undefined> {
+  const { folder } = cluster
+  const dbid = folder.file.makingStandbyDbid ?? null
+  if (dbid === null) return undefined
+  const state = await stateFromCoordinator(cluster)
+  const row = state?.instances.find((one) => one.dbid === dbid && one.content === -1 && one.role === 'm')
+  if (row?.status !== 'u') return undefined
+  await folder.update({ makingStandbyDbid: null })
+  return {
+    dbid,
+    content: -1,
+    outcome: 'done',
+    message: `the standby coordinator on ${row.host}:${row.port}, which an interrupted init had begun, is complete`,
+  }
 }
 
 /** Does away with the standby and its folder. */

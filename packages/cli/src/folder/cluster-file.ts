@@ -39,6 +39,8 @@ export interface ClusterFile {
   readonly standbyDbid: Dbid | null
   /** An activation of this instance has begun and its end is not recorded. */
   readonly activatingDbid: Dbid | null
+  /** A `standby init` of this instance has begun and its end is not recorded. */
+  readonly makingStandbyDbid?: Dbid | null | undefined
   /** Highest epoch seen. */
   readonly epoch: Epoch
   /** The catalog in the coordinator has been written. */
@@ -77,6 +79,7 @@ const shape = z.object({
   coordinatorDbid: z.number().int(),
   standbyDbid: z.number().int().nullable(),
   activatingDbid: z.number().int().nullable(),
+  makingStandbyDbid: z.number().int().nullable().optional(),
   epoch: z.number().int().min(0),
   initialised: z.boolean(),
 })
