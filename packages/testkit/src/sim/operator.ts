@@ -98,7 +98,8 @@ export class SimOperator {
       const file = cluster.host(row.hostname).files.file(`${stateDir(row.datadir)}/assignment.json`)
       if (agent === undefined || file === undefined) continue
       const assignment = JSON.parse(new TextDecoder().decode(file.content)) as Assignment
-      cluster.tell(agent.host, AGENT_PORT, { type: 'agent.start', assignment })
+      const epoch = Math.max(assignment.epoch, this.#epochOf(row))
+      cluster.tell(agent.host, AGENT_PORT, { type: 'agent.start', assignment: { ...assignment, epoch } })
     }
   }
 
