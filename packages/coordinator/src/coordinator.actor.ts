@@ -4,7 +4,6 @@
  * Made by the main of the process; ends as its instance does (`onEnd`). The instance knows roles and WAL, the service knows the cluster,
  * the front door and the sessions know clients; this file joins them. Promise: clients are let in only while the service stands.
  */
-import { readFileSync, existsSync } from 'node:fs'
 import {
   InstanceActor,
   type CopyFromPeer,
@@ -28,6 +27,7 @@ import type { LaneResult } from './lanes/lane-item.ts'
 import type { LaneUser } from './lanes/lane-queue.ts'
 import { createSqlFrontend, type SqlFrontend } from './session/sql-frontend.ts'
 import { showSetting } from './front/show-setting.ts'
+import { tlsFiles } from './front/tls-files.ts'
 import { claimEpoch, refuseWhenStale, refuseWhileCoordinatorLives } from './standby/activation-checks.ts'
 import { refreshSql } from './views/live-views.ts'
 
@@ -356,13 +356,4 @@ function answer(reply: Promise<Message>, respond: Responder | undefined): void {
 
 function notReady(message: string): PgError {
   return new PgError({ severity: 'FATAL', code: '57P03', message })
-}
-
-/** Certificate and key of the front door, when the administrator has put them into the instance's folder. */
-function tlsFiles(datadir: string): { cert: Buffer; key: Buffer } | undefined {
-  const cert = `${datadir}/server.crt`
-  const key = `${datadir}/server.key`
-  return existsSync(cert) && existsSync(key)
-    ? { cert: readFileSync(cert), key: readFileSync(key) }
-    : undefined
 }

@@ -185,7 +185,7 @@ t.test('a victim that does not leave is a broken promise, not an endless loop', 
   t.throws(() => breakCycles(lanes, other), /did not leave/)
 })
 
-t.test('whatever users do, no cycle stays and all of them get their lanes in the end', async (t) => {
+t.test('whatever users do, no cycle stays and all of them get their lanes in the end', async () => {
   const action = fc.record({
     user: fc.nat({ max: 5 }),
     lanes: fc.uniqueArray(fc.nat({ max: 3 }), { minLength: 1, maxLength: 3 }),

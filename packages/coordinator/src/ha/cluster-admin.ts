@@ -55,17 +55,13 @@ export async function startOne(
 export async function startInstances(sources: AdminSources): Promise<ActionResult[]> {
   const rows = sources.topology.rows().filter((row) => row.dbid !== sources.ownDbid)
   return Promise.all(
-    rows.map((row) =>
-      row.status === 'd' && row.content >= 0
-        ? {
-            dbid: row.dbid,
-            content: row.content,
-            outcome: 'skipped' as const,
-            message: 'marked down in the configuration: run "mirabelle recover"',
-          }
-        : startOne(row, sources),
-    ),
+    rows.map((row) => (row.status === 'd' && row.content >= 0 ? skipped(row) : startOne(row, sources))),
   )
+}
+
+function skipped({ dbid, content }: SegmentRow): Promise<ActionResult> {
+  const message = 'marked down in the configuration: run "mirabelle recover"'
+  return Promise.resolve({ dbid, content, outcome: 'skipped', message })
 }
 
 /** Brings instances that are marked down back as mirrors and waits until they are in sync (Greenplum: gprecoverseg). */
@@ -89,7 +85,7 @@ async function recoverOne(
   request: MessageOf<'cluster.recover'>,
   sources: AdminSources,
 ): Promise<ActionResult> {
-  const { topology, links, clock, log } = sources
+  const { topology, links, log } = sources
   const failed = (message: string): ActionResult => ({
     dbid: row.dbid,
     content: row.content,

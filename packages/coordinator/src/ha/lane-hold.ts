@@ -5,12 +5,15 @@
  * prepared is pending there (I6), and everything that was sent before is answered.
  */
 import { MirabelleError } from '@mirabelle/messages'
-import { delay, type Clock, type Timer } from '@mirabelle/runtime'
+import { delay, type Clock } from '@mirabelle/runtime'
 import { ownItem } from '../dtx/resolver.ts'
+import { enterLane } from '../lanes/enter-lane.ts'
 import type { Lane } from '../lanes/lane.ts'
-import type { LaneTicket, LaneUser } from '../lanes/lane-queue.ts'
+import type { LaneUser } from '../lanes/lane-queue.ts'
 
 const DRAIN_POLL_MS = 1
+/** It holds nothing else, so it is part of no deadlock. */
+const ADMINISTRATOR: LaneUser = { age: 0, requeueable: false, deadlockVictim() {} }
 
 export interface LaneHold {
   readonly release: () => void
@@ -19,7 +22,8 @@ export interface LaneHold {
 /** Holds the lane, or says in the error why it could not be had within `timeoutMs`: the clients' transactions go on as before. */
 export async function holdLane(clock: Clock, lane: Lane, timeoutMs: number): Promise<LaneHold> {
   const deadline = clock.monotonic() + timeoutMs
-  const ticket = await enter(clock, lane, timeoutMs)
+  const ticket = await enterLane(clock, lane, ADMINISTRATOR, timeoutMs)
+  if (ticket === undefined) throw tooLong(lane, timeoutMs)
   const release = (): void => lane.queue.leave(ticket)
   try {
     // What passed before is sent but perhaps not answered; the backend works in order, so an answer of our own comes after theirs.
@@ -46,28 +50,4 @@ function tooLong(lane: Lane, timeoutMs: number): MirabelleError {
     'timeout',
     `statements or transactions of content ${lane.content} did not end within ${timeoutMs} ms`,
   )
-}
-
-function enter(clock: Clock, lane: Lane, timeoutMs: number): Promise<LaneTicket> {
-  // It holds nothing else, so it is part of no deadlock.
-  const user: LaneUser = { age: 0, requeueable: false, deadlockVictim() {} }
-  return new Promise((resolve, reject) => {
-    let timer: Timer | undefined
-    const granted = (): void => {
-      timer?.clear()
-      // `hold` may grant before it returns.
-      queueMicrotask(() => resolve(entered as LaneTicket))
-    }
-    const entered = lane.hold(user, granted, (error) => {
-      timer?.clear()
-      reject(error)
-    })
-    if (entered instanceof MirabelleError) return reject(entered)
-    if (entered.state !== 'waiting') return
-    timer = clock.setTimer(timeoutMs, () => {
-      if (entered.state !== 'waiting') return
-      lane.queue.leave(entered)
-      reject(tooLong(lane, timeoutMs))
-    })
-  })
 }

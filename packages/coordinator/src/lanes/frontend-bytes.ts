@@ -1,7 +1,5 @@
 /** The few frontend messages that the coordinator makes by itself. */
 
-const SYNC = Uint8Array.of(0x53, 0, 0, 0, 4)
-
 /** A Query message. */
 export function queryMessage(sql: string): Uint8Array {
   const length = Buffer.byteLength(sql) + 5
@@ -11,11 +9,6 @@ export function queryMessage(sql: string): Uint8Array {
   bytes.write(sql, 5)
   bytes[length] = 0
   return bytes
-}
-
-/** A Sync message. */
-export function syncMessage(): Uint8Array {
-  return SYNC
 }
 
 /** A Close message for a prepared statement. */

@@ -4,9 +4,6 @@
 import { formatLsn, type InstanceStateRow, type ReplicationRow } from '@mirabelle/messages'
 import { literal } from '../catalog/catalog-sql.ts'
 
-/** Relations that have to be refreshed. */
-export const liveViews = ['gp_stat_replication', 'gp_master_mirroring', 'gp_segment_status'] as const
-
 /** What the views are filled from. */
 export interface LiveState {
   /** A row per walsender, with the content of its primary. */

@@ -1,6 +1,6 @@
 /** Ports for tests: a clock that the test moves, no log, no network, no disk unless given. */
 import type { Logger, Ports } from '@mirabelle/runtime'
-import { ManualClock } from './manual-clock.ts'
+import type { ManualClock } from './manual-clock.ts'
 
 export const silent: Logger = {
   child: () => silent,

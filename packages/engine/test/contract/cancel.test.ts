@@ -104,7 +104,7 @@ t.test(
     await engine.stop('fast')
     t.same(parse((await long).output).errors, ['57014'])
     await engine.startPrimary()
-    const { request, spins } = spinning()
+    const { request } = spinning()
     const spun = t.rejects(engine.submit(request), { code: 'ENGINE_STOPPED' })
     await pause(200)
     await engine.stop('fast')

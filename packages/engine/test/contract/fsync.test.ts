@@ -5,6 +5,7 @@ import { basename, sep } from 'node:path'
 import t from 'tap'
 import { instancePaths, WAL_SEGMENT_BYTES } from '@mirabelle/engine'
 import { SharedState } from '../../src/shared/shared-state.ts'
+import { compiledPostgres } from '../../src/host/postgres-wasm.ts'
 import { startBackend } from '../../src/worker/backend.ts'
 import { DurableFs, type FsObserver } from '../../src/worker/durable-fs.ts'
 import { WalGuard } from '../../src/worker/wal-guard.ts'
@@ -63,7 +64,12 @@ t.test(
       dataTouched() {},
       syncFailed: failed,
     })
-    const pg = await startBackend(paths, durable, 'primary', [], () => undefined)
+    const pg = await startBackend(
+      paths,
+      durable,
+      { role: 'primary', settings: [], wasm: await compiledPostgres() },
+      () => undefined,
+    )
     durable.phase = 'open'
     t.same((await pg.query('SHOW fsync')).rows, [{ fsync: 'on' }], 'the start parameter -F is gone')
     await pg.exec('CREATE TABLE a(i int, b text)')

@@ -197,7 +197,9 @@ export class PrimarySide {
     this.#watch.stop()
     this.#maintenance?.stop()
     const { dbid } = this.#options.identity
-    this.copies?.close(new MirabelleError('not.ready', `dbid ${dbid} stops being primary: the copy has ended`))
+    this.copies?.close(
+      new MirabelleError('not.ready', `dbid ${dbid} stops being primary: the copy has ended`),
+    )
   }
 
   /** Nothing leaves as primary any more; who waits gets the error. */
