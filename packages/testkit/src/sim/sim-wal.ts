@@ -24,7 +24,7 @@ import type { SimFiles } from './sim-files.ts'
 /** Small, so that runs of a minute cross many segments. */
 export const SIM_SEGMENT_BYTES = 16 * 1024
 /** Where the WAL of a new cluster begins. */
-export const FIRST_LSN = 1 * SIM_SEGMENT_BYTES
+export const FIRST_LSN = 16 * 1024
 
 /** What recovery finds. */
 export interface RecoveredWal {
