@@ -9,36 +9,26 @@ import { createFtsProber, type FtsProber } from '@mirabelle/fts'
 import {
   isMirabelleError,
   MirabelleError,
-  type ActionResult,
   type Content,
   type Message,
   type MessageOf,
   type Peer,
-  type ReplicationRow,
   type SegmentRow,
 } from '@mirabelle/messages'
 import type { Hello, Ports, Responder } from '@mirabelle/runtime'
-import { initialCatalogSql } from '../catalog/catalog-sql.ts'
 import type { CatalogStore, ClusterSnapshot } from '../catalog/cluster-catalog.ts'
 import { Dispatcher } from '../dispatcher.ts'
 import type { OpenBackend } from '../lanes/lane-backend.ts'
 import { openRemoteBackend } from '../lanes/remote-backend.ts'
 import { assignmentFor } from './assignments.ts'
-import {
-  markStandby,
-  recoverInstances,
-  startInstances,
-  stopInstances,
-  type AdminSources,
-} from './cluster-admin.ts'
-import { collectInstances, collectState, standbyState, type StateSources } from './cluster-state.ts'
-import { rebalance } from './rebalance.ts'
-import { initStandby, removeStandby, resyncStandby, type StandbySources } from './standby-admin.ts'
-import { planStandby } from './standby-plan.ts'
-import { StandbyWork } from './standby-work.ts'
+import { markStandby, startInstances, stopInstances, type AdminSources } from './cluster-admin.ts'
+import type { StateSources } from './cluster-state.ts'
 import { SegmentLinks } from './segment-links.ts'
+import { loadOrInitialise, recordActivation } from './take-role.ts'
 import { Topology } from './topology.ts'
-import type { LiveState, StandbySummary } from '../views/live-views.ts'
+import { LiveStateCollector } from '../views/live-state.ts'
+import type { LiveState } from '../views/live-views.ts'
+import { Administration } from './administration.ts'
 
 const PROMISE_TIMEOUT_MS = 1_000
 const CONNECT_TIMEOUT_MS = 1_000
@@ -72,11 +62,8 @@ export class CoordinatorService {
   readonly links: SegmentLinks
   readonly incarnation: string
   readonly #options: ServiceOptions
-  #standbyChangedAt: number | null = null
-  #standbySummary = ''
-  /** A rebalance that runs: who asks again meanwhile gets its results. */
-  #rebalancing: Promise<ActionResult[]> | undefined
-  readonly #standbyWork = new StandbyWork()
+  readonly #live: LiveStateCollector
+  readonly #administration: Administration
   #superseded = false
   #closed = false
 
@@ -84,6 +71,7 @@ export class CoordinatorService {
     const { ports } = options
     this.#options = options
     this.topology = topology
+    this.#live = new LiveStateCollector(ports.clock)
     this.incarnation = ports.random.hex(6)
     this.links = new SegmentLinks({
       ports,
@@ -118,10 +106,7 @@ export class CoordinatorService {
       catalog: topology,
       transport: this.links,
       settings: () => topology.settings,
-      onTopologyChange: (content) => {
-        this.#aim(content)
-        this.#refreshStandbyTopology()
-      },
+      onTopologyChange: (content) => this.#aimAnew(content),
       onHealthChange: (state) => {
         if (state.health === 'double-fault' || state.health === 'down') {
           this.dispatcher.setUnavailable(
@@ -140,6 +125,14 @@ export class CoordinatorService {
         this.#supersede(reason)
       },
     })
+    this.#administration = new Administration({
+      admin: () => this.#admin,
+      state: () => this.#stateSources,
+      fts: this.fts,
+      dispatcher: this.dispatcher,
+      setPeer: options.setPeer,
+      aim: (content) => this.#aimAnew(content),
+    })
   }
 
   /**
@@ -151,7 +144,7 @@ export class CoordinatorService {
     initial: ClusterSnapshot | undefined,
     runSql: (sql: string) => Promise<unknown>,
   ): Promise<CoordinatorService> {
-    const snapshot = await loadOrInitialise(options, initial, runSql)
+    const snapshot = await loadOrInitialise(options.store, initial, runSql)
     const topology = new Topology(snapshot, options.store)
     const takesOver = options.takesOver === true || topology.row(options.ownDbid)?.role === 'm'
     if (takesOver) await recordActivation(options, topology)
@@ -231,6 +224,12 @@ export class CoordinatorService {
     for (const row of this.topology.rows()) {
       if (row.dbid !== this.#options.ownDbid) this.links.watch(row)
     }
+  }
+
+  /** The roles of a content have changed. */
+  #aimAnew(content: Content): void {
+    this.#aim(content)
+    this.#refreshStandbyTopology()
   }
 
   /** Points the lane of a content at its acting primary. */
@@ -322,17 +321,6 @@ export class CoordinatorService {
       ownDbid: this.#options.ownDbid,
     }
   }
-  get #standbySources(): StandbySources {
-    const { ownStatus, setPeer } = this.#options
-    return {
-      ...this.#admin,
-      ownStatus,
-      setPeer:
-        setPeer ??
-        (() =>
-          Promise.reject(new MirabelleError('internal', 'the own instance cannot be told of a standby'))),
-    }
-  }
   get #stateSources(): StateSources {
     const { ports, ownDbid, ownStatus, version } = this.#options
     return {
@@ -359,52 +347,9 @@ export class CoordinatorService {
     return markStandby(stale, this.#admin)
   }
 
-  /** Answers an administrative message; undefined when it is none. */
-  admin(message: Message): Promise<Message> | undefined {
-    switch (message.type) {
-      case 'cluster.state':
-        return collectState(this.#stateSources).then((state) => ({ type: 'cluster.stateIs', state }))
-      case 'cluster.start':
-        return this.startInstances().then((results) => {
-          void this.fts.requestScan().catch(() => undefined) // the prober may be stopping
-          return { type: 'cluster.done', results }
-        })
-      case 'cluster.recover':
-        return recoverInstances(message, this.#admin).then((results) => ({ type: 'cluster.done', results }))
-      case 'cluster.rebalance':
-        this.#rebalancing ??= rebalance(message, {
-          ...this.#admin,
-          dispatcher: this.dispatcher,
-          aim: (content) => {
-            this.#aim(content)
-            this.#refreshStandbyTopology()
-          },
-        }).finally(() => {
-          this.#rebalancing = undefined
-        })
-        return this.#rebalancing.then((results) => ({ type: 'cluster.done', results }))
-      case 'standby.plan':
-        return planStandby(message, this.#admin)
-      case 'standby.init':
-        return this.#standbyDone('standby init', () => initStandby(message.row, this.#standbySources))
-      case 'standby.remove':
-        return this.#standbyDone('standby remove', () => removeStandby(this.#standbySources))
-      case 'standby.resync':
-        return this.#standbyDone('standby resync', () => resyncStandby(message.mode, this.#standbySources))
-      case 'cluster.probe':
-        return this.fts.requestScan().then(() => ({ type: 'ok' }))
-      default:
-        return undefined
-    }
-  }
-
-  async #standbyDone(what: string, work: () => Promise<ActionResult[]>): Promise<Message> {
-    return { type: 'cluster.done', results: await this.#standbyWork.do(what, work) }
-  }
-
   /** Handles a message of a control connection; false when it is not for the coordinator. */
   control(message: Message, respond: Responder | undefined): boolean {
-    const answer = this.admin(message)
+    const answer = this.#administration.answer(message)
     if (answer === undefined) return false
     answer.then(
       (reply) => {
@@ -416,44 +361,8 @@ export class CoordinatorService {
   }
 
   /** What the live views are filled from. */
-  async liveState(): Promise<LiveState> {
-    const instances = await collectInstances(this.#stateSources)
-    const replication: { content: number; row: ReplicationRow }[] = []
-    for (const row of instances) {
-      if (row.role === 'p' && row.replication !== null)
-        replication.push({ content: row.content, row: row.replication })
-    }
-    return {
-      replication,
-      instances,
-      standby: this.#standby(standbyState(instances)),
-      laneDepth: (content) => {
-        const lane = this.dispatcher.lanes.get(content)
-        return lane === undefined ? 0 : lane.inFlight + lane.queue.waiting.length
-      },
-    }
-  }
-
-  #standby(state: ReturnType<typeof standbyState>): StandbySummary {
-    const summary = (
-      {
-        none: 'Not Configured',
-        streaming: 'Synchronized',
-        catchup: 'Synchronizing',
-        down: 'Not Synchronized',
-      } as const
-    )[state]
-    if (summary !== this.#standbySummary) {
-      this.#standbySummary = summary
-      this.#standbyChangedAt = this.#options.ports.clock.now()
-    }
-    const configured = state !== 'none'
-    return {
-      summary,
-      detail: state === 'down' ? 'Connection error' : null,
-      changedAt: configured ? this.#standbyChangedAt : null,
-      error: null,
-    }
+  liveState(): Promise<LiveState> {
+    return this.#live.collect(this.#stateSources, this.dispatcher)
   }
 
   async close(reason: MirabelleError): Promise<void> {
@@ -462,38 +371,4 @@ export class CoordinatorService {
     this.dispatcher.close(reason)
     this.links.close()
   }
-}
-
-async function loadOrInitialise(
-  options: ServiceOptions,
-  initial: ClusterSnapshot | undefined,
-  runSql: (sql: string) => Promise<unknown>,
-): Promise<ClusterSnapshot> {
-  try {
-    return await options.store.load()
-  } catch (error) {
-    if (!isMirabelleError(error, 'datadir.broken') || initial === undefined) throw error
-    await runSql(initialCatalogSql(initial))
-    return options.store.load()
-  }
-}
-
-/** The standby becomes the coordinator: its row takes the role, the old coordinator's row goes, the epoch rises. One durable change. */
-async function recordActivation(options: ServiceOptions, topology: Topology): Promise<void> {
-  const own = topology.row(options.ownDbid)
-  if (own === undefined) throw new MirabelleError('internal', `dbid ${options.ownDbid} is not in the catalog`)
-  const old = topology.primary(-1)
-  const epoch = Math.max(topology.epoch, options.promisedEpoch()) + 1
-  await options.promiseEpoch(epoch)
-  await topology.change({
-    epoch,
-    removeDbids: old === undefined ? [] : [old.dbid],
-    replaceRows: [{ ...own, role: 'p', preferredRole: 'p', mode: 's', status: 'u' }],
-    history: [
-      {
-        dbid: own.dbid,
-        description: `standby activate: dbid ${own.dbid} acts as coordinator${old === undefined ? '' : `, dbid ${old.dbid} was removed`}`,
-      },
-    ],
-  })
 }

@@ -1,0 +1,87 @@
+/**
+ * Answers what administrators ask of the acting coordinator. Made by the coordinator service, ended with it.
+ * Promise: an action that runs already is not begun twice; who asks again gets its results, or `busy`.
+ */
+import type { FtsProber } from '@mirabelle/fts'
+import { MirabelleError, type ActionResult, type Content, type Message, type Peer } from '@mirabelle/messages'
+import type { Dispatcher } from '../dispatcher.ts'
+import { recoverInstances, startInstances, type AdminSources } from './cluster-admin.ts'
+import { collectState, type StateSources } from './cluster-state.ts'
+import { rebalance } from './rebalance.ts'
+import { initStandby, removeStandby, resyncStandby, type StandbySources } from './standby-admin.ts'
+import { planStandby } from './standby-plan.ts'
+import { StandbyWork } from './standby-work.ts'
+
+export interface AdministrationOptions {
+  readonly admin: () => AdminSources
+  readonly state: () => StateSources
+  readonly fts: FtsProber
+  readonly dispatcher: Dispatcher
+  /** Tells the own instance who its standby is; undefined where that cannot be changed. */
+  readonly setPeer: ((peer: Peer | null) => Promise<void>) | undefined
+  /** The roles of a content have changed: its lane has another end. */
+  readonly aim: (content: Content) => void
+}
+
+export class Administration {
+  readonly #options: AdministrationOptions
+  #rebalancing: Promise<ActionResult[]> | undefined
+  readonly #standbyWork = new StandbyWork()
+
+  constructor(options: AdministrationOptions) {
+    this.#options = options
+  }
+
+  /** The answer to an administrative message; undefined when it is none. */
+  answer(message: Message): Promise<Message> | undefined {
+    const { admin, state, fts } = this.#options
+    switch (message.type) {
+      case 'cluster.state':
+        return collectState(state()).then((found) => ({ type: 'cluster.stateIs', state: found }))
+      case 'cluster.start':
+        return this.#done(
+          startInstances(admin()).then((results) => {
+            void fts.requestScan().catch(() => undefined) // the prober may be stopping
+            return results
+          }),
+        )
+      case 'cluster.recover':
+        return this.#done(recoverInstances(message, admin()))
+      case 'cluster.rebalance':
+        this.#rebalancing ??= rebalance(message, {
+          ...admin(),
+          dispatcher: this.#options.dispatcher,
+          aim: this.#options.aim,
+        }).finally(() => {
+          this.#rebalancing = undefined
+        })
+        return this.#done(this.#rebalancing)
+      case 'standby.plan':
+        return planStandby(message, admin())
+      case 'standby.init':
+        return this.#standby('standby init', (sources) => initStandby(message.row, sources))
+      case 'standby.remove':
+        return this.#standby('standby remove', removeStandby)
+      case 'standby.resync':
+        return this.#standby('standby resync', (sources) => resyncStandby(message.mode, sources))
+      case 'cluster.probe':
+        return fts.requestScan().then(() => ({ type: 'ok' }))
+      default:
+        return undefined
+    }
+  }
+
+  async #done(results: Promise<readonly ActionResult[]>): Promise<Message> {
+    return { type: 'cluster.done', results: await results }
+  }
+
+  #standby(what: string, work: (sources: StandbySources) => Promise<ActionResult[]>): Promise<Message> {
+    const { setPeer = cannotSetPeer, admin, state } = this.#options
+    const sources: StandbySources = { ...admin(), ownStatus: state().ownStatus, setPeer }
+    return this.#done(this.#standbyWork.do(what, () => work(sources)))
+  }
+}
+
+function cannotSetPeer(): Promise<void> {
+  return Promise.reject(new MirabelleError('internal', 'the own instance cannot be told of a standby'))
+}
