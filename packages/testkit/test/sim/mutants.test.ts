@@ -1,7 +1,6 @@
 /** Planted bugs: the simulation must find each of them within a thousand seeds, by the promise that it breaks. */
 import t from 'tap'
-import { mutants } from '../../src/sim/mutants.ts'
-import { runSeeds } from '../../src/sim/run-seeds.ts'
+import { mutants, runSeeds } from '@mirabelle/testkit'
 
 t.setTimeout(900_000)
 

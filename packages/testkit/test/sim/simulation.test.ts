@@ -1,7 +1,6 @@
 /** The simulation as a test: the same seed is the same story, and a thousand seeds keep every promise. */
 import t from 'tap'
-import { runSeeds, tellFailure } from '../../src/sim/run-seeds.ts'
-import { simulate } from '../../src/sim/simulation.ts'
+import { runSeeds, simulate, tellFailure } from '@mirabelle/testkit'
 
 t.setTimeout(900_000)
 
