@@ -2,6 +2,7 @@
 // detected, named, and nothing acknowledged is lost.
 import t, { type Test } from 'tap'
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -126,6 +127,15 @@ t.test('wrong or damaged data is refused, and nothing acknowledged is lost', asy
 
   await t.test("WAL damaged on the mirror's disk is found and fetched again, or named", async (t) => {
     const mirror = await cluster.mirrorOf(1)
+    // So much WAL that a whole segment lies before the newest one: PostgreSQL keeps a copy of those that it has replayed.
+    await cluster.query('CREATE TABLE wide (id bigint, note text) DISTRIBUTED BY (id)')
+    for (let part = 0; part < 4; part += 1) {
+      const rows = Array.from(
+        { length: 1000 },
+        (_, i) => `(${part * 1000 + i}, '${randomBytes(512).toString('hex')}')`,
+      )
+      await cluster.query(`INSERT INTO wide VALUES ${rows.join(', ')}`)
+    }
     await load.acks(300)
     const pid = (await cluster.pids()).get(mirror.dbid) as number
     process.kill(pid, 'SIGKILL')
@@ -176,13 +186,11 @@ async function takeOver(t: Test, cluster: TestCluster, load: Load, content: numb
   )
 }
 
-/** Flips a byte in the middle of the used part of the newest WAL file that has one. */
+/** Flips a byte in the middle of the last whole WAL file before the newest one. */
 async function flipByte(dir: string, timeline: number, lsn: number): Promise<{ name: string; at: number }> {
-  const used = lsn % WAL_SEGMENT_BYTES
-  const segment = Math.floor(lsn / WAL_SEGMENT_BYTES) - (used < 100_000 ? 1 : 0)
   const hex = (value: number) => value.toString(16).toUpperCase().padStart(8, '0')
-  const name = `${hex(timeline)}${hex(0)}${hex(segment)}`
-  const at = used < 100_000 ? WAL_SEGMENT_BYTES / 2 : Math.floor(used / 2)
+  const name = `${hex(timeline)}${hex(0)}${hex(Math.floor(lsn / WAL_SEGMENT_BYTES) - 1)}`
+  const at = WAL_SEGMENT_BYTES / 2
   const file = await open(join(dir, name), 'r+')
   try {
     const byte = Buffer.alloc(1)

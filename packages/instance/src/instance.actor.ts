@@ -342,8 +342,10 @@ export class InstanceActor implements ConnectionSubject {
     this.#systemIdentifier = await systemIdentifier(this.#ports.disk, this.#datadir)
     if (this.durable.role === 'm') {
       // FTS made this copy the primary while its process was away, or a promotion was interrupted.
+      const end = await this.#findEnd()
+      if (end.damaged === true) throw this.#lacksWal(`its WAL is damaged at ${formatLsn(end.receivedEnd)}`)
       this.#decide({ type: 'promote' })
-      await this.#replay(await this.#findEnd(), undefined)
+      await this.#replay(end, undefined)
       return
     }
     const started = await this.#limits.started(this.engine.startPrimary(), 'start as primary')
@@ -430,6 +432,13 @@ export class InstanceActor implements ConnectionSubject {
     await this.durable.setSyncRep(false)
     const { started, received } = await this.#limits.started(mirror.takeOver(), 'promotion')
     if (this.roleState !== 'promoting') return
+    if (received !== undefined && started.lsn < received.receivedEnd) {
+      // Recovery ended before all that was acknowledged. This base must never serve, not after a restart either.
+      await this.durable.setCopying('differential')
+      throw this.#lacksWal(
+        `recovery ended at ${formatLsn(started.lsn)} although WAL was received up to ${formatLsn(received.receivedEnd)}`,
+      )
+    }
     await this.durable.setRole('p')
     // A promoted standby has no standby: the old coordinator cannot become one without a recovery.
     const peer = this.content === COORDINATOR_CONTENT ? null : this.#assignment.peer
@@ -452,6 +461,15 @@ export class InstanceActor implements ConnectionSubject {
         tookMs: Math.round(clock.monotonic() - begunAt),
       },
       'promoted',
+    )
+  }
+
+  /** To be primary it would lack WAL that it has acknowledged (I2). */
+  #lacksWal(why: string): MirabelleError {
+    return new MirabelleError(
+      'wal.corrupt',
+      `dbid ${this.dbid} of content ${this.content} cannot become primary: ${why}; start the other instance of the content, then recover this one`,
+      { detail: { dbid: this.dbid, content: this.content } },
     )
   }
 

@@ -27,7 +27,11 @@ function createReader(ports: Ports, folders: readonly string[]): WalReader {
   return createWalFiles({ disk: ports.disk, folders })
 }
 
-/** The newest of the folders' ends: a mirror has its WAL in `wal`, an ex-primary in `pg_wal`, one that was both has some in each. */
+/**
+ * The newest of the folders' ends: a mirror has its WAL in `wal`, an ex-primary in `pg_wal`, one that was both has some in each. The last folder is
+ * the one that replay reads first: where a record in it is damaged, replay ends, so its end counts on its timeline even when `pg_wal` still
+ * has a whole copy of that segment. Taking the copy's end would acknowledge WAL that a promotion then loses.
+ */
 async function findEnd(ports: Ports, folders: readonly string[]): Promise<WalEnd | undefined> {
   let best: WalEnd | undefined
   for (const folder of folders) {
@@ -41,8 +45,15 @@ async function findEnd(ports: Ports, folders: readonly string[]): Promise<WalEnd
           : 'WAL ends with a record that is not whole: it is taken up to the last good one',
       )
     }
-    const { timeline, endLsn: receivedEnd, history } = end
-    best = laterEnd(best, { timeline, receivedEnd, history })
+    const { timeline, endLsn: receivedEnd, history, problem } = end
+    const found: WalEnd = {
+      timeline,
+      receivedEnd,
+      history,
+      ...(problem !== undefined && end.segmentsBeyond > 0 ? { damaged: true as const } : {}),
+    }
+    const binds = problem !== undefined && folder === folders.at(-1) && best?.timeline === timeline
+    best = binds ? found : laterEnd(best, found)
   }
   return best
 }

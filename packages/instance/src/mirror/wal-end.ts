@@ -5,6 +5,8 @@ export interface WalEnd {
   readonly timeline: Timeline
   /** End of the last record that passed its CRC: a record boundary. */
   readonly receivedEnd: Lsn
+  /** WAL follows that cannot be reached, because a record before it is damaged: some of it may have been acknowledged. */
+  readonly damaged?: true
   /** Ancestors of the timeline, oldest first. */
   readonly history: readonly HistoryEntry[]
 }
