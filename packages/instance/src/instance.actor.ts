@@ -32,7 +32,7 @@ import {
   type Purpose,
 } from '@mirabelle/runtime'
 import type { SettledKnown } from '@mirabelle/wal'
-import { acceptConnection, superseded, type ConnectionSubject } from './control/connections.ts'
+import { acceptConnection, replaced, superseded, type ConnectionSubject } from './control/connections.ts'
 import type { StopMode } from './control/control.ts'
 import { probed } from './control/probed.ts'
 import { copyUntilDone } from './copy/copy-until-done.ts'
@@ -225,9 +225,12 @@ export class InstanceActor implements ConnectionSubject {
   /** A promise cannot be kept any more: nothing leaves after this, and the process is to end with a status other than 0. */
   fail(cause: unknown): void {
     if (this.roleState === 'failed' || this.roleState === 'stopped') return
-    const error = isMirabelleError(cause)
-      ? cause
-      : new MirabelleError('engine.died', `dbid ${this.dbid}: ${describe(cause)}`, { cause })
+    // What breaks after the fencing is its consequence: whoever reads the last words wants to know why it was fenced.
+    const told =
+      this.roleState === 'fenced' ? new MirabelleError('not.primary', this.reason, { cause }) : cause
+    const error = isMirabelleError(told)
+      ? told
+      : new MirabelleError('engine.died', `dbid ${this.dbid}: ${describe(told)}`, { cause: told })
     this.log.error({ err: error }, 'the instance fails')
     this.#decide({ type: 'fail', code: error.code, reason: error.message })
     this.#primary?.close(error)
@@ -496,7 +499,7 @@ export class InstanceActor implements ConnectionSubject {
       hello: () => this.hello('wal'),
       settled,
       maintenance: this.#options.maintenance !== false,
-      onReplaced: (reason) => this.fence(reason),
+      onReplaced: (reason) => this.fence(this.content === COORDINATOR_CONTENT ? replaced(reason) : reason),
       onFatal: (error) => this.fail(error),
     })
     this.#decide({ type: 'engine.primary', timeline: started.timeline })

@@ -66,6 +66,15 @@ export function superseded(
   )
 }
 
+/** What a coordinator says of itself once its standby acts as primary. */
+export function replaced(reason: MirabelleError): MirabelleError {
+  return new MirabelleError(
+    'epoch.stale',
+    `Standby activated, this node no more can act as coordinator: ${reason.message}`,
+    { cause: reason },
+  )
+}
+
 function refuseStale(subject: ConnectionSubject, hello: Hello): void {
   if (hello.epoch >= subject.durable.epoch) return
   throw new MirabelleError(
