@@ -52,7 +52,8 @@ export class SegmentLinks implements FtsTransport {
         name: `dbid ${row.dbid}`,
         endpoint: row.endpoint,
         hello,
-        silenceTimeoutMs: Math.max(500, Math.min(2_000, topology.settings.gp_fts_probe_timeout * 2)),
+        // Silence only makes FTS ask, so it may be short: a hung primary is to be taken over within 5 s.
+        silenceTimeoutMs: Math.max(500, Math.min(1_200, topology.settings.gp_fts_probe_timeout * 1.2)),
         onLost: (reason) => this.#options.onInstanceLost(row.dbid, reason),
       })
       this.#instances.set(key, link)
