@@ -103,7 +103,9 @@ t.test(
         const sync = await until(ftsM.probe, (answer) => answer.isInSync, 'in sync again')
         t.equal(sync.isSyncRepEnabled, true)
         const fts2 = await control(again.port, 2)
-        t.match(await fts2.status(), { roleState: 'mirror', role: 'm', timeline: 2 })
+        // In sync is a matter of WAL; PostgreSQL may still be starting to replay it.
+        const status = await until(fts2.status, (one) => one.roleState === 'mirror', 'a mirror again')
+        t.match(status, { roleState: 'mirror', role: 'm', timeline: 2 })
         t.ok((await after.sql('INSERT INTO t VALUES (-1)')).ok)
       },
     )

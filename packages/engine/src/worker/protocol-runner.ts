@@ -45,6 +45,8 @@ export class ProtocolRunner {
   #copyFailed = false
   #protocolError: string | undefined
   #interrupted = false
+  /** Answered in full, but PostgreSQL has not read all of it: the rest of a COPY that failed. */
+  #draining = false
 
   #output = new Uint8Array(INITIAL_OUTPUT_BYTES)
   #outputEnd = 0
@@ -91,7 +93,12 @@ export class ProtocolRunner {
     while (this.#index < requests.length) {
       const index = this.#index
       const left = this.#syncsLeft
-      const more = this.#input < this.#inputEnd || this.#module._pq_buffer_remaining_data() > 0
+      const more = this.#hasUnread()
+      if (this.#draining) {
+        if (more) this.#turn()
+        else this.#finish(requests[index] as WireRequest)
+        continue
+      }
       // With another request to come, PostgreSQL answers this one at the top of its loop and reads on.
       if (more || index < requests.length - 1) this.#turn()
       else {
@@ -109,9 +116,13 @@ export class ProtocolRunner {
   /** Sets PostgreSQL's own cancel flags when the running request is to be cancelled. Called wherever PostgreSQL calls out. */
   interruptIfCancelled(): void {
     const running = this.#requests[this.#index]
-    if (running === undefined || this.#state.get(Field.cancel) !== running.seq) return
+    if (this.#draining || running === undefined || this.#state.get(Field.cancel) !== running.seq) return
     this.#setInterrupt(1)
     this.#interrupted = true
+  }
+
+  #hasUnread(): boolean {
+    return this.#input < this.#inputEnd || this.#module._pq_buffer_remaining_data() > 0
   }
 
   #turn(): void {
@@ -132,6 +143,7 @@ export class ProtocolRunner {
     this.#copyIn = false
     this.#copyFailed = false
     this.#protocolError = undefined
+    this.#draining = false
     if (this.#interrupted) this.#setInterrupt(0)
     this.#interrupted = false
     const request = this.#requests[this.#index]
@@ -159,6 +171,7 @@ export class ProtocolRunner {
     // PostgreSQL answers nothing that was not asked; what is left over from bringing it back in step is dropped.
     if (request === undefined) return
     this.#status = status
+    if (this.#draining) return
     this.#syncsLeft--
     if (this.#inPreamble && this.#syncsLeft > 0 && !this.#failed) {
       this.#outputEnd = 0
@@ -168,7 +181,12 @@ export class ProtocolRunner {
       return
     }
     if (this.#syncsLeft > 0 && !this.#inPreamble) return
-    this.#finish(request)
+    if (this.#hasUnread()) {
+      // PostgreSQL answers a COPY that fails before it has read its data, and may hold half a message of it. It skips the rest when it
+      // reads on; given the next request instead it would take that for the other half.
+      this.#draining = true
+      this.#setInterrupt(0)
+    } else this.#finish(request)
   }
 
   #finish(request: WireRequest): void {

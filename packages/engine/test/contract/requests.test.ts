@@ -107,6 +107,31 @@ t.test('COPY with its data in the request loads it', async (t) => {
   t.equal(await value(engine, 'SELECT sum(i) FROM a'), String((49_999 * 50_000) / 2))
 })
 
+t.test(
+  'a COPY that fails before its data is read leaves the next request alone, wherever its messages are cut',
+  async (t) => {
+    const { engine } = await newPrimary(t)
+    await run(engine, 'CREATE TABLE a(i int)')
+    for (const size of [1, 700, 4093, 8187, 8192, 9001]) {
+      const rows = Buffer.from('not a number\n' + '1\n'.repeat(size))
+      const bytes = Buffer.concat([
+        message('Q', cString('COPY a FROM STDIN')),
+        ...Array.from({ length: 7 }, () => message('d', rows)),
+        message('c'),
+      ])
+      const [copy, next, last] = await Promise.all([
+        engine.submit({ ...query(''), bytes }),
+        engine.submit(query('SELECT 5')),
+        engine.submit(query('SELECT count(*) FROM a')),
+      ])
+      t.same(parse(copy.output).errors, ['22P02'], `${rows.length} bytes a message`)
+      t.equal(copy.txStatus, 'I')
+      t.same(parse(next.output).rows, [['5']])
+      t.same(parse(last.output).rows, [['0']])
+    }
+  },
+)
+
 t.test('a request without Sync is refused and the backend comes back in step', async (t) => {
   const { engine } = await newPrimary(t)
   const bad = engine.submit({ ...query(''), bytes: Buffer.concat([parseMessage('SELECT 1'), BIND, EXECUTE]) })
