@@ -155,9 +155,12 @@ t.test('the standby takes over from a dead coordinator, never from one that answ
   test.match(headless.stdout, 'THE COORDINATOR IS DOWN')
   const activated = await mirabelle('standby', 'activate', '--json')
   test.equal(activated.status, 0, activated.stderr)
-  test.match(JSON.parse(activated.stdout), { dbid: 6, epoch: 2, wasActive: false })
+  const report = JSON.parse(activated.stdout) as { epoch: number }
+  test.match(report, { dbid: 6, wasActive: false })
+  // One more for each claim: a claim that found a segment still starting is made again.
+  test.ok(report.epoch >= 2)
   const { cluster, instances } = await state()
-  test.equal(cluster.epoch, 2)
+  test.equal(cluster.epoch, report.epoch)
   test.equal(cluster.standby, 'none')
   test.notOk(
     instances.some(({ dbid }) => dbid === 1),

@@ -131,3 +131,23 @@ t.test(
     t.end()
   },
 )
+
+t.test(
+  'while the mirror is away and commits wait for it nothing is told, not even what it has',
+  async (t) => {
+    const gate = new CommitGate({ localLsn: 100, syncRep: true, onReleased() {} })
+    gate.mirrorDurable(100)
+    const told: string[] = []
+    gate.wait(50, () => told.push('with the mirror'))
+    gate.setMirrorAway(true)
+    gate.wait(60, () => told.push('read'))
+    gate.mirrorDurable(100)
+    t.same(told, ['with the mirror'], 'an acknowledgement that was still on its way changes nothing')
+    gate.setMirrorAway(false)
+    t.same(told, ['with the mirror', 'read'])
+    gate.setMirrorAway(true)
+    gate.wait(70, () => told.push('alone'))
+    gate.setSyncRep(false)
+    t.same(told, ['with the mirror', 'read', 'alone'])
+  },
+)

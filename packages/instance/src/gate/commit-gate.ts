@@ -25,6 +25,7 @@ export class CommitGate {
   #localLsn: Lsn
   #mirrorLsn: Lsn = 0
   #syncRep: boolean
+  #mirrorAway = false
   #releasedLsn: Lsn = 0
   #closed: MirabelleError | undefined
   #lsns: Lsn[] = []
@@ -100,6 +101,15 @@ export class CommitGate {
     if (this.#syncRep) this.#release()
   }
 
+  /**
+   * No stream of the mirror is there. While commits wait for it nothing is told then, reads included: the mirror may have been promoted, and this
+   * may be a process that has just woken up (I4). Ends when it is back, or with `setSyncRep(false)`.
+   */
+  setMirrorAway(away: boolean): void {
+    this.#mirrorAway = away
+    this.#release()
+  }
+
   /** Turns waiting for the mirror on or off. The caller has made that durable first. */
   setSyncRep(on: boolean): void {
     this.#syncRep = on
@@ -118,6 +128,7 @@ export class CommitGate {
   }
 
   #limit(): Lsn {
+    if (this.#syncRep && this.#mirrorAway) return 0
     return this.#syncRep && this.#mirrorLsn < this.#localLsn ? this.#mirrorLsn : this.#localLsn
   }
 

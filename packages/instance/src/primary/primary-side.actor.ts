@@ -214,6 +214,7 @@ export class PrimarySide {
 
   #makeHub(): WalSenderHub {
     const options = this.#options
+    const isCoordinator = options.identity.content === COORDINATOR_CONTENT
     return options.wal.createHub({
       ports: { ...options.ports, log: options.log },
       identity: options.identity,
@@ -235,6 +236,8 @@ export class PrimarySide {
         onState: (dbid, state, reason) => {
           options.log.debug({ mirror: dbid, to: state, reason: reason?.message ?? '' }, 'walsender')
           this.#standby?.evaluate()
+          // The coordinator goes on without its standby by a rule of its own.
+          if (!isCoordinator) this.gate.setMirrorAway(this.hub.mirrorStatus().state === 'none')
         },
       },
     })
