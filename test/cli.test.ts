@@ -193,7 +193,7 @@ t.test('an outdated description finds the acting coordinator by itself', async (
   const started = await mirabelle('start')
   test.equal(started.status, 0, started.stderr)
   const { cluster } = await state()
-  test.equal(cluster.epoch, 2)
+  test.ok(cluster.epoch >= 2)
   test.equal((await query(cluster.port, 'SELECT id FROM kept')).length, 4)
 })
 
