@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: the same work on a Mirabelle cluster (two primaries, two mirrors, coordinator, standby) and, where it is installed, on a native
- * PostgreSQL pair with a synchronous standby, in one run on one machine. Prints ratios; writes bench-results.json.
+ * PostgreSQL pair with a synchronous standby, in one run on one machine. Prints ratios; writes .bench-results.json.
  *
  *   npm run bench -- --seconds=5 --clients=1,4,16,64 --only=insertSimple,selectPrepared --no-native
  */
@@ -124,6 +124,6 @@ process.stdout.write(
   `\nmemory of the instances after start, MiB: ${memory.rssStartMiB.join(' ')}; after the run: ${memory.rssEndMiB.join(' ')}\n`,
 )
 writeFileSync(
-  'bench-results.json',
+  '.bench-results.json',
   `${JSON.stringify({ at: new Date().toISOString(), cores: cpus().length, seconds, results }, null, 2)}\n`,
 )
