@@ -79,10 +79,15 @@ export interface EnginePort {
 
   /** Takes the lock of the data directory and starts PostgreSQL as primary (crash recovery included). */
   startPrimary(): Promise<EngineStarted>
-  /** Takes the lock and starts continuous recovery. Restored WAL comes from the received-WAL folder (see `walArrived`).
-   * Resolves when the backend has begun to replay or to wait for WAL. */
+  /**
+   * Takes the lock and starts continuous recovery. Restored WAL comes from the received-WAL folder (see `walArrived`), or from PostgreSQL's own
+   * when it is not there. Resolves when the backend has begun to replay or to wait for WAL.
+   */
   startMirror(options: { readonly timeline: Timeline; readonly receivedEnd: Lsn }): Promise<EngineStarted>
-  /** Mirror: WAL up to `end` on `timeline` is in the received-WAL folder, checked and durable. Cheap; call it after every flush. */
+  /**
+   * Mirror: WAL up to `end` on `timeline` is in the received-WAL folder, checked and durable, the segment that holds `end` from its start
+   * on: it is replayed while it is received. Cheap; call it after every flush.
+   */
   walArrived(timeline: Timeline, end: Lsn): void
   /** Mirror: where replay stands. Cheap (shared memory). */
   replayLsn(): Lsn

@@ -19,6 +19,7 @@ export interface InstancePaths {
   readonly root: string
   readonly pgdata: string
   readonly pgWal: string
+  readonly controlFile: string
   readonly receivedWal: string
   readonly lockFile: string
 }
@@ -30,6 +31,7 @@ export function instancePaths(root: string): InstancePaths {
     root,
     pgdata,
     pgWal: join(pgdata, 'pg_wal'),
+    controlFile: join(pgdata, 'global', 'pg_control'),
     receivedWal: join(root, 'wal'),
     lockFile: join(root, 'instance.lock'),
   }

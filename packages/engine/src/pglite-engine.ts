@@ -99,7 +99,10 @@ export class PgliteEngine implements EnginePort {
     // Recovery looks for new timelines only when it starts.
     if (timeline > known.timeline && this.#phase !== 'starting')
       this.#restartBackend(() => this.#followTimeline())
-    else this.#backend.state?.setReceived(timeline, end)
+    else {
+      this.#backend.state?.set(Field.live, 1)
+      this.#backend.state?.setReceived(timeline, end)
+    }
   }
 
   replayLsn(): Lsn {

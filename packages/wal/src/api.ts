@@ -200,7 +200,10 @@ export interface WalReceiverOptions {
   readonly epoch: () => Epoch
   readonly replayLsn: () => Lsn
   readonly settings: () => Settings
-  /** Called after each flush that moved the acknowledged end: WAL up to `lsn` is checked and durable in `walDir` (for `EnginePort.walArrived`). */
+  /**
+   * Called after each flush that moved the acknowledged end, and once when the files of `walDir` hold what was there before the stream began:
+   * WAL up to `lsn` is checked and durable in `walDir`, its segment from the start on (for `EnginePort.walArrived`).
+   */
   readonly onFlushed: (timeline: Timeline, lsn: Lsn) => void
   /** Statements that took effect became known; `settledLookup` and `settledKnown` have them. */
   readonly onSettled?: () => void

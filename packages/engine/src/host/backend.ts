@@ -9,6 +9,7 @@ import { EngineRefused, EngineStopped } from '../errors.ts'
 import type { EngineLogger, SetTimer } from '../options.ts'
 import { Field, type SharedState } from '../shared/shared-state.ts'
 import type { FromWorker, Report } from '../shared/worker-protocol.ts'
+import { syncFiles } from './sync-files.ts'
 import { compiledPostgres } from './postgres-wasm.ts'
 import { WorkerHost } from './worker-host.ts'
 
@@ -78,7 +79,7 @@ export class Backend {
       segmentBytes,
       settings,
       wasm,
-      onMessage: (message) => this.#onMessage(message),
+      onMessage: (message) => this.#onMessage(host, message),
       onExit: (error) => this.#onExit(host, error),
     })
     if (received !== undefined) {
@@ -153,8 +154,25 @@ export class Backend {
     waiter?.resolve(started)
   }
 
-  #onMessage(message: FromWorker): void {
+  /** Syncs files for the worker, which waits. */
+  #syncFor(host: WorkerHost, paths: readonly string[]): void {
+    const { state } = host
+    syncFiles(paths)
+      .catch((error: unknown) => {
+        this.#options.logger.error(
+          { dataDir: this.#options.root, err: error },
+          'a file could not be made durable',
+        )
+        state.set(Field.fileSyncFailed, 1)
+      })
+      .finally(() => state.addAndWake(Field.filesSynced, 1))
+  }
+
+  #onMessage(host: WorkerHost, message: FromWorker): void {
     switch (message.type) {
+      case 'sync':
+        this.#syncFor(host, message.paths)
+        return
       case 'report':
         this.#options.onReport(message)
         return

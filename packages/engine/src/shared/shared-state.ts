@@ -34,6 +34,12 @@ export const Field = {
   receivedTimeline: 9,
   /** Worker: WAL writes when the running request began. */
   runningWalWrites: 10,
+  /** Main: 1 = the files of received WAL hold the newest segment from its start up to `receivedEnd`: it may be replayed while it is received. */
+  live: 11,
+  /** Main: counts the groups of files that were synced for the worker (wraps). Waited on by the worker. */
+  filesSynced: 12,
+  /** Main: 1 = one of them could not be synced. */
+  fileSyncFailed: 13,
 } as const
 
 const RECEIVED_END = INT32_FIELDS / 2

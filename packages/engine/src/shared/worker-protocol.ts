@@ -67,6 +67,8 @@ export type FromWorker =
   /** Open for requests (primary after start, mirror after promotion). WAL up to `lsn` is durable. */
   | { readonly type: 'ready'; readonly timeline: Timeline; readonly lsn: Lsn; readonly walWrites: number }
   | { readonly type: 'output'; readonly seq: number; readonly chunk: Uint8Array }
+  /** The worker waits until these files are durable (`Field.filesSynced`). */
+  | { readonly type: 'sync'; readonly paths: readonly string[] }
   | { readonly type: 'log'; readonly line: string }
   /** The backend begins to shut down. */
   | { readonly type: 'stopping' }

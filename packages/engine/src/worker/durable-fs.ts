@@ -1,7 +1,8 @@
 /**
  * PGlite's Node file system with what it lacks: fsync, the order "WAL before data", and a view of every WAL write.
  *
- * Lives as long as one start of the backend. While PostgreSQL starts or recovers (`phase` 'recovery') every fsync is real.
+ * Lives as long as one start of the backend. While PostgreSQL starts or recovers (`phase` 'recovery') every fsync is real; those of a
+ * promotion are done together, before the control file is written and before the backend opens (late-syncs.ts).
  * Once it is open ('open') fsyncs of WAL segment files are left to the main thread, which does them in groups; everything
  * else that is fsynced is fsynced here, after the WAL.
  */
@@ -10,6 +11,7 @@ import { sep } from 'node:path'
 import { NodeFS } from '@electric-sql/pglite/nodefs'
 import type { PGlite } from '@electric-sql/pglite'
 import { parseSegmentName, type InstancePaths } from '../layout.ts'
+import type { LateSyncs } from './late-syncs.ts'
 import type { FsStream, PostgresModule } from './postgres-module.ts'
 import { FsyncFailed, type WalGuard } from './wal-guard.ts'
 
@@ -17,6 +19,8 @@ import { FsyncFailed, type WalGuard } from './wal-guard.ts'
 export interface FsObserver {
   /** WAL was written to a segment file (only while open). */
   walWritten(lsn: number, timeline: number, bytes: Uint8Array): void
+  /** A WAL segment file is about to be read (only during recovery). May wait. */
+  walWanted(name: string, position: number, length: number): void
   /** A WAL file was read. */
   walRead(): void
   /** Any other file was read or written. Data files are never touched while PostgreSQL is in the middle of writing WAL. */
@@ -27,16 +31,19 @@ export interface FsObserver {
 
 /** What kind of file a path is, as far as durability goes. */
 type FileKind =
-  | { readonly kind: 'data' | 'other-wal' | 'new-segment' | 'wal-folder' }
+  | { readonly kind: 'data' | 'control' | 'other-wal' | 'new-segment' | 'wal-folder' }
   | { readonly kind: 'segment'; readonly name: string; readonly timeline: number; readonly start: number }
 
 const DATA: FileKind = { kind: 'data' }
+/** pg_control: what it says is true only when everything before it is durable. */
+const CONTROL: FileKind = { kind: 'control' }
 const OTHER_WAL: FileKind = { kind: 'other-wal' }
 /** A segment file that is being filled with zeros under a temporary name; it is fsynced when WAL is in it. */
 const NEW_SEGMENT: FileKind = { kind: 'new-segment' }
 const WAL_FOLDER: FileKind = { kind: 'wal-folder' }
 
 export class DurableFs extends NodeFS {
+  /** Changed by `opened`. */
   phase: 'recovery' | 'open' = 'recovery'
   /** Called once the WebAssembly runtime is there, before PostgreSQL starts. */
   onRuntime: (module: PostgresModule) => void = () => undefined
@@ -44,16 +51,30 @@ export class DurableFs extends NodeFS {
   readonly #segmentBytes: number
   readonly #guard: WalGuard
   readonly #observer: FsObserver
+  readonly #late: LateSyncs
   readonly #kinds = new WeakMap<object, { path: string; kind: FileKind }>()
   #nodeFs: PostgresModule['NODEFS'] | undefined
   #folderChanged = false
 
-  constructor(paths: InstancePaths, segmentBytes: number, guard: WalGuard, observer: FsObserver) {
+  constructor(
+    paths: InstancePaths,
+    segmentBytes: number,
+    guard: WalGuard,
+    late: LateSyncs,
+    observer: FsObserver,
+  ) {
     super(paths.pgdata)
     this.#paths = paths
     this.#segmentBytes = segmentBytes
     this.#guard = guard
+    this.#late = late
     this.#observer = observer
+  }
+
+  /** Everything written so far is durable from here on, and WAL is the main thread's to sync. */
+  opened(): void {
+    this.#finishLate()
+    this.phase = 'open'
   }
 
   override async init(pg: PGlite, options: Parameters<NodeFS['init']>[1]): ReturnType<NodeFS['init']> {
@@ -67,8 +88,11 @@ export class DurableFs extends NodeFS {
     this.#nodeFs = nodeFs
     const { read, write } = nodeFs.stream_ops
     nodeFs.stream_ops.read = (stream, heap, offset, length, position) => {
+      const file = this.#kindOf(stream)
+      if (file.kind === 'segment' && this.phase === 'recovery')
+        this.#observer.walWanted(file.name, position, length)
       const got = read(stream, heap, offset, length, position)
-      if (this.#kindOf(stream).kind === 'data') this.#observer.dataTouched()
+      if (file.kind === 'data' || file.kind === 'control') this.#observer.dataTouched()
       else this.#observer.walRead()
       return got
     }
@@ -91,7 +115,10 @@ export class DurableFs extends NodeFS {
     position: number,
   ): number {
     const file = this.#kindOf(stream)
-    if (this.phase === 'recovery') return write(stream, heap, offset, length, position)
+    if (this.phase === 'recovery') {
+      if (file.kind === 'control') this.#finishLate()
+      return write(stream, heap, offset, length, position)
+    }
     switch (file.kind) {
       case 'segment': {
         this.#guard.beforeWalWrite(file.name)
@@ -104,6 +131,7 @@ export class DurableFs extends NodeFS {
       case 'new-segment':
       case 'wal-folder':
         return write(stream, heap, offset, length, position)
+      case 'control':
       case 'data': {
         this.#ensureWal()
         const written = write(stream, heap, offset, length, position)
@@ -123,6 +151,10 @@ export class DurableFs extends NodeFS {
       this.#ensureWal()
     }
     const path = this.#pathOf(stream)
+    if (this.phase === 'recovery' && file.kind !== 'control' && this.#late.mayWait) {
+      this.#late.add(path)
+      return 0
+    }
     try {
       if (stream.nfd === undefined) {
         const fd = openSync(path, 'r')
@@ -139,8 +171,16 @@ export class DurableFs extends NodeFS {
   }
 
   #ensureWal(): void {
+    this.#orFail(() => this.#guard.ensureDurable())
+  }
+
+  #finishLate(): void {
+    this.#orFail(() => this.#late.finish())
+  }
+
+  #orFail(sync: () => void): void {
     try {
-      this.#guard.ensureDurable()
+      sync()
     } catch (error) {
       if (error instanceof FsyncFailed) this.#observer.syncFailed(error)
       throw error
@@ -163,6 +203,7 @@ export class DurableFs extends NodeFS {
 
   #classify(path: string): FileKind {
     if (path === this.#paths.pgWal) return WAL_FOLDER
+    if (path === this.#paths.controlFile) return CONTROL
     const prefix = this.#paths.pgWal + sep
     if (!path.startsWith(prefix)) return DATA
     const name = path.slice(prefix.length)

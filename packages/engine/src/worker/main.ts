@@ -12,6 +12,7 @@ import { Field, SharedState } from '../shared/shared-state.ts'
 import type { FromWorker, ToWorker, WorkerData } from '../shared/worker-protocol.ts'
 import { startBackend } from './backend.ts'
 import { DurableFs, type FsObserver } from './durable-fs.ts'
+import { LateSyncs } from './late-syncs.ts'
 import { OutputStream } from './output-stream.ts'
 import { moduleOf, type PostgresModule } from './postgres-module.ts'
 import { ProtocolRunner } from './protocol-runner.ts'
@@ -30,6 +31,7 @@ let module: PostgresModule | undefined
 let capture: WalCapture | undefined
 let reporter: Reporter | undefined
 let runner: ProtocolRunner | undefined
+let restore: RestoreWal | undefined
 let recoveringTold = false
 
 function post(message: FromWorker, transfer: readonly ArrayBuffer[] = []): void {
@@ -63,6 +65,13 @@ const observer: FsObserver = {
     reporter.shipIfMuch()
     runner?.interruptIfCancelled()
   },
+  walWanted(name, position, length) {
+    try {
+      restore?.beforeRead(name, position, length)
+    } catch (error) {
+      die('died', error)
+    }
+  },
   walRead() {
     if (runner === undefined) publishReplay()
   },
@@ -79,13 +88,14 @@ const observer: FsObserver = {
 function serveRestore(mod: PostgresModule): void {
   module = mod
   if (data.role === 'primary') return
-  const restore = new RestoreWal(paths, data.segmentBytes, state, () => {
+  const source = new RestoreWal(paths, data.segmentBytes, state, () => {
     publishReplay()
     tellRecovering()
   })
+  restore = source
   const fn = mod.addFunction((pointer) => {
     try {
-      return restore.run(mod.UTF8ToString(pointer))
+      return source.run(mod.UTF8ToString(pointer))
     } catch (error) {
       return die('died', error)
     }
@@ -103,7 +113,7 @@ async function open(pg: PGlite, fs: DurableFs, guard: WalGuard): Promise<void> {
   capture = new WalCapture(lsn)
   reporter = new Reporter(timeline, capture, state, journal, post)
   runner = new ProtocolRunner(mod, state, reporter, new OutputStream(state, post))
-  fs.phase = 'open'
+  fs.opened()
   guard.ensureDurable()
   post({ type: 'ready', timeline, lsn, walWrites: state.get(Field.walWrites) })
 }
@@ -120,7 +130,8 @@ async function stop(pg: PGlite): Promise<void> {
 }
 
 const guard = new WalGuard(paths.pgWal, state)
-const fs = new DurableFs(paths, data.segmentBytes, guard, observer)
+const late = new LateSyncs(state, (files) => post({ type: 'sync', paths: files }))
+const fs = new DurableFs(paths, data.segmentBytes, guard, late, observer)
 fs.onRuntime = serveRestore
 const log = (line: string) => post({ type: 'log', line })
 const pg = await startBackend(paths, fs, data, log).catch((error: unknown) => die('refused', error))

@@ -2,23 +2,15 @@
  * What PostgreSQL in continuous recovery gets when it runs its `restore_command`: the next WAL file, once it is there.
  *
  * Called synchronously from PostgreSQL's C `system()`, on the engine thread. It blocks that thread until the walreceiver has
- * the segment, or the mirror is promoted. It must never answer "not there" for WAL that is still to come: PostgreSQL would
+ * the first of the segment, or the mirror is promoted; the rest is waited for page by page (live-segment.ts). It must never answer "not there" for WAL that is still to come: PostgreSQL would
  * end recovery, which is a promotion that nobody asked for.
  */
-import {
-  closeSync,
-  constants,
-  copyFileSync,
-  existsSync,
-  ftruncateSync,
-  fsyncSync,
-  openSync,
-  readSync,
-  writeSync,
-} from 'node:fs'
+import { constants, copyFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Lsn } from '@mirabelle/messages'
 import { isHistoryName, parseSegmentName, type InstancePaths, type SegmentName } from '../layout.ts'
 import { Field, type SharedState } from '../shared/shared-state.ts'
+import { LiveSegment } from './live-segment.ts'
 
 /** Exit codes as `system()` gives them: success, and exit code 1. */
 const FOUND = 0
@@ -32,6 +24,8 @@ export class RestoreWal {
   readonly #segmentBytes: number
   readonly #state: SharedState
   readonly #waiting: () => void
+  /** What PostgreSQL replays while it is received. */
+  #live: LiveSegment | undefined
 
   /** `waiting` is called before the thread blocks. */
   constructor(paths: InstancePaths, segmentBytes: number, state: SharedState, waiting: () => void) {
@@ -51,6 +45,13 @@ export class RestoreWal {
     return isHistoryName(name) ? this.#copyReceived(name, to) : NOT_THERE
   }
 
+  /** Called before PostgreSQL reads from a WAL segment file: returns when what it wants to read is there, or never will be. */
+  beforeRead(name: string, position: number, length: number): void {
+    if (this.#live?.name !== name) return
+    this.#live.await(position, length)
+    if (this.#live.whole) this.#dropLive()
+  }
+
   #restoreSegment(name: string, segment: SegmentName, to: string): number {
     const end = segment.start + this.#segmentBytes
     for (;;) {
@@ -58,10 +59,10 @@ export class RestoreWal {
       const received = this.#state.received()
       // A segment of an older timeline is complete: the newest timeline is always asked for first.
       if (segment.timeline < received.timeline || end <= received.end) return this.#serveWhole(name, to)
-      if (this.#state.get(Field.promote) === 1) {
-        if (segment.start >= received.end) return NOT_THERE
-        return this.#servePart(name, to, received.end - segment.start)
-      }
+      const promoting = this.#state.get(Field.promote) === 1
+      if (segment.start < received.end && (promoting || this.#state.get(Field.live) === 1))
+        return this.#serveLive(name, segment, to, received.end)
+      if (promoting) return NOT_THERE
       this.#waiting()
       this.#state.waitWhile(Field.walSignal, signal)
     }
@@ -87,31 +88,30 @@ export class RestoreWal {
     return FOUND
   }
 
-  /** The last segment up to where WAL was received, then zeros: what lies behind on disk may be rubbish. */
-  #servePart(name: string, to: string, bytes: number): number {
+  /** The newest segment up to where WAL is received, then zeros: what lies behind on disk may be rubbish. */
+  #serveLive(name: string, segment: SegmentName, to: string, receivedEnd: Lsn): number {
     const received = join(this.#paths.receivedWal, name)
-    const from = existsSync(received) ? received : join(this.#paths.pgWal, name)
-    if (!existsSync(from)) return NOT_THERE
-    const content = Buffer.alloc(bytes)
-    const source = openSync(from, 'r')
-    try {
-      let have = 0
-      while (have < bytes) {
-        const got = readSync(source, content, have, bytes - have, have)
-        if (got === 0) throw new Error(`${from} has ${have} bytes, ${bytes} were announced as received`)
-        have += got
-      }
-    } finally {
-      closeSync(source)
-    }
-    const target = openSync(to, 'w', 0o600)
-    try {
-      writeSync(target, content)
-      ftruncateSync(target, this.#segmentBytes)
-      fsyncSync(target)
-    } finally {
-      closeSync(target)
-    }
+    const source = existsSync(received) ? received : join(this.#paths.pgWal, name)
+    if (!existsSync(source)) return NOT_THERE
+    this.#dropLive()
+    this.#live = new LiveSegment(
+      {
+        name,
+        segment,
+        segmentBytes: this.#segmentBytes,
+        received,
+        source,
+        target: to,
+        state: this.#state,
+        waiting: this.#waiting,
+      },
+      receivedEnd,
+    )
     return FOUND
+  }
+
+  #dropLive(): void {
+    this.#live?.close()
+    this.#live = undefined
   }
 }

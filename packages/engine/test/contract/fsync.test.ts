@@ -4,11 +4,13 @@ import { syncBuiltinESMExports } from 'node:module'
 import { basename, sep } from 'node:path'
 import t from 'tap'
 import { instancePaths, WAL_SEGMENT_BYTES } from '@mirabelle/engine'
-import { SharedState } from '../../src/shared/shared-state.ts'
+import { syncFiles } from '../../src/host/sync-files.ts'
+import { Field, SharedState } from '../../src/shared/shared-state.ts'
 import { compiledPostgres } from '../../src/host/postgres-wasm.ts'
 import { startBackend } from '../../src/worker/backend.ts'
 import { DurableFs, type FsObserver } from '../../src/worker/durable-fs.ts'
-import { WalGuard } from '../../src/worker/wal-guard.ts'
+import { LateSyncs } from '../../src/worker/late-syncs.ts'
+import { FsyncFailed, WalGuard } from '../../src/worker/wal-guard.ts'
 import { newInstance } from '../support/kit.ts'
 
 interface Call {
@@ -44,6 +46,20 @@ function record(): void {
   })
 }
 
+const observer: FsObserver = {
+  walWritten() {},
+  walWanted() {},
+  walRead() {},
+  dataTouched() {},
+  syncFailed(error) {
+    throw error
+  },
+}
+
+async function primary(): Promise<Parameters<typeof startBackend>[2]> {
+  return { role: 'primary', settings: [], wasm: await compiledPostgres() }
+}
+
 const isWal = ({ path }: Call): boolean => path.includes(`${sep}pg_wal`)
 
 t.test(
@@ -55,22 +71,10 @@ t.test(
     const paths = instancePaths(folder)
     const state = new SharedState()
     const guard = new WalGuard(paths.pgWal, state)
-    const failed: FsObserver['syncFailed'] = (error) => {
-      throw error
-    }
-    const durable = new DurableFs(paths, WAL_SEGMENT_BYTES, guard, {
-      walWritten() {},
-      walRead() {},
-      dataTouched() {},
-      syncFailed: failed,
-    })
-    const pg = await startBackend(
-      paths,
-      durable,
-      { role: 'primary', settings: [], wasm: await compiledPostgres() },
-      () => undefined,
-    )
-    durable.phase = 'open'
+    const late = new LateSyncs(state, () => t.fail('nothing is put off outside a promotion'))
+    const durable = new DurableFs(paths, WAL_SEGMENT_BYTES, guard, late, observer)
+    const pg = await startBackend(paths, durable, await primary(), () => undefined)
+    durable.opened()
     t.same((await pg.query('SHOW fsync')).rows, [{ fsync: 'on' }], 'the start parameter -F is gone')
     await pg.exec('CREATE TABLE a(i int, b text)')
     await pg.exec('CHECKPOINT')
@@ -115,3 +119,71 @@ t.test(
     await pg.close()
   },
 )
+
+/** Every sync of a promotion is put off; `synced` gets each group when it is asked for. */
+async function promoting(
+  t: Parameters<typeof newInstance>[0],
+  state: SharedState,
+  synced: (paths: readonly string[]) => void,
+) {
+  const paths = instancePaths(await newInstance(t))
+  state.set(Field.promote, 1)
+  const late = new LateSyncs(state, synced)
+  const durable = new DurableFs(paths, WAL_SEGMENT_BYTES, new WalGuard(paths.pgWal, state), late, observer)
+  return { paths, durable, pg: await startBackend(paths, durable, await primary(), () => undefined) }
+}
+
+t.test(
+  'the fsyncs of a promotion are done together, before the control file is written and before the backend opens',
+  { skip: process.platform !== 'linux' && 'reads /proc' },
+  async (t) => {
+    const state = new SharedState()
+    const groups: (readonly string[])[] = []
+    const { paths, durable, pg } = await promoting(t, state, (group) => {
+      groups.push(group)
+      calls.push({ call: 'fsync', path: 'a group' })
+      state.addAndWake(Field.filesSynced, 1)
+    })
+    await pg.exec('CREATE TABLE a(i int)')
+    calls.length = groups.length = 0
+    watching = true
+    await pg.exec('CHECKPOINT')
+    watching = false
+    const told = calls.map(({ call, path }) => `${call} ${path === 'a group' ? path : basename(path)}`)
+    t.same(
+      told.filter((one) => one.startsWith('fsync')),
+      ['fsync a group', 'fsync pg_control'],
+      'nothing else is synced by itself',
+    )
+    t.equal(told.indexOf('fsync a group') + 1, told.indexOf('write pg_control'))
+    const [group] = groups as [readonly string[]]
+    t.ok(group.length > 3, `${group.length} files in one group`)
+    t.ok(
+      group.some((path) => path.startsWith(paths.pgWal)),
+      'the WAL of the checkpoint, too',
+    )
+    groups.length = 0
+    await pg.exec("SELECT pg_create_physical_replication_slot('late', true)")
+    t.same(groups, [], 'what no control file depends on waits')
+    durable.opened()
+    t.equal(groups.length, 1, 'until the backend opens')
+    await pg.close()
+  },
+)
+
+t.test('a file of a promotion that cannot be synced ends it', async (t) => {
+  const state = new SharedState()
+  const late = new LateSyncs(state, () => {
+    state.set(Field.fileSyncFailed, 1)
+    state.addAndWake(Field.filesSynced, 1)
+  })
+  late.finish()
+  late.add('a file')
+  t.throws(() => late.finish(), FsyncFailed)
+})
+
+t.test('syncing files passes over those that are gone, and fails for what cannot be opened', async (t) => {
+  const folder = await newInstance(t)
+  await syncFiles([folder, instancePaths(folder).controlFile, `${folder}/gone`])
+  await t.rejects(syncFiles([`${instancePaths(folder).controlFile}/below-a-file`]), { code: 'ENOTDIR' })
+})

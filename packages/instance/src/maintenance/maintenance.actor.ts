@@ -53,7 +53,8 @@ export class Maintenance {
     this.#checkpointAt = options.clock.monotonic()
     this.#vacuumAt = this.#checkpointAt
     this.#vacuumLsn = this.#checkpointLsn
-    this.#schedule(0)
+    // Not at once: whoever waited for this primary comes first. No WAL goes before the first checkpoint, which makes the slot if need be.
+    this.#schedule(LOOK_INTERVAL_MS)
   }
 
   stop(): void {
@@ -97,6 +98,7 @@ export class Maintenance {
   async #checkpoint(run: RunSql): Promise<void> {
     const end = this.#options.endLsn()
     const startedAt = this.#options.clock.monotonic()
+    if (!this.#slotMade) await this.#makeSlot(run)
     await this.#moveSlot(run, end)
     await run('CHECKPOINT')
     this.#checkpointLsn = this.#options.endLsn()

@@ -46,6 +46,8 @@ export class MirrorSide {
   #receiver: WalReceiver | undefined
   #timeline: Timeline
   #flushLsn: Lsn
+  /** The timeline in whose received files everything up to `#flushLsn` lies; 0 while some of it lies in PostgreSQL's own. */
+  #ownTimeline: Timeline = 0
   #running = false
   #closed = false
   /** Starts and stops of the engine, one after the other. */
@@ -130,6 +132,7 @@ export class MirrorSide {
 
   #arrived(timeline: Timeline, lsn: Lsn): void {
     this.#flushLsn = lsn
+    this.#ownTimeline = timeline
     if (this.#running && timeline === this.#timeline) this.#options.engine.walArrived(timeline, lsn)
   }
 
@@ -163,7 +166,7 @@ export class MirrorSide {
     const timeline = this.#timeline
     const started = await engine.startMirror({ timeline, receivedEnd: this.#flushLsn })
     this.#running = true
-    engine.walArrived(timeline, this.#flushLsn)
+    if (this.#ownTimeline === timeline) engine.walArrived(timeline, this.#flushLsn)
     log.info(
       { timeline, lsn: formatLsn(started.lsn), received: formatLsn(this.#flushLsn) },
       'replay has begun',

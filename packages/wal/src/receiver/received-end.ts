@@ -50,6 +50,11 @@ export class ReceivedEnd {
     this.durableTimeline = this.timeline
   }
 
+  /** True when the files of `timeline` hold the segment of the durable end from its start on. */
+  get inOwnFiles(): boolean {
+    return this.durable.lastRecord !== undefined && this.durableTimeline === this.timeline
+  }
+
   /** WAL up to here may be acknowledged; true when that is news. */
   acknowledge(lsn: Lsn): boolean {
     if (lsn <= this.flushLsn) return false

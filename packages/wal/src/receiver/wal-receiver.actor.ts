@@ -323,8 +323,11 @@ class Receiver implements WalReceiver {
   }
 
   #acknowledged(lsn: Lsn): void {
+    const before = this.#end.inOwnFiles
     if (this.#received !== undefined) this.#end.keep(this.#received.durable)
-    if (this.#end.acknowledge(lsn)) this.#options.onFlushed(this.#end.timeline, lsn)
+    const isOwnNow = !before && this.#end.inOwnFiles
+    if (this.#end.acknowledge(lsn) || isOwnNow)
+      this.#options.onFlushed(this.#end.timeline, this.#end.flushLsn)
     if (this.state === 'streaming') this.#reply()
   }
 
