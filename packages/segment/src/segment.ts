@@ -17,6 +17,7 @@ import { MirabelleError, type Assignment } from '@mirabelle/messages'
 import type { Ports } from '@mirabelle/runtime'
 import { acceptDispatch } from './dispatch/accept-dispatch.ts'
 import { DispatchLane } from './dispatch/dispatch-lane.actor.ts'
+import { PrimarySoon } from './dispatch/primary-soon.ts'
 
 export interface SegmentOptions {
   readonly ports: Ports
@@ -57,13 +58,15 @@ export function createSegment(options: SegmentOptions): Segment {
     engine,
     resetSql: options.resetSql ?? RESET_SQL,
   })
+  const soon = new PrimarySoon(ports.clock)
   const hooks: InstanceHooks = {
     onEnd: options.onEnd,
     onRole: (change) => {
       followRole(instance, lane, change)
+      soon.changed()
       options.onRole?.(change)
     },
-    onDispatch: (connection, hello) => acceptDispatch(instance, lane, ports.clock, connection, hello),
+    onDispatch: (connection, hello) => acceptDispatch(instance, lane, ports.clock, soon, connection, hello),
     onEpochRaised: (epoch) =>
       lane.evict(
         new MirabelleError(

@@ -11,6 +11,8 @@ import { NO_SETTINGS } from '../lanes/lane-item.ts'
 import { participantsOf } from './gid.ts'
 import type { DtxRegistry } from './registry.ts'
 
+const PREPARED_SQL = "SELECT gid FROM pg_prepared_xact() WHERE gid LIKE 'mb\\_%' ORDER BY prepared"
+
 export type RawRun = (item: LaneItem) => Promise<LaneResult>
 
 /** An item of the runtime's own: plain SQL as superuser. */
@@ -36,21 +38,13 @@ export async function resolvePrepared(
   registry: DtxRegistry,
   log: Logger,
 ): Promise<void> {
-  const prepared = new Set(
-    firstColumn(
-      (
-        await runSql(
-          run,
-          content,
-          `SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'mb\\_%' ORDER BY prepared`,
-          false,
-        )
-      ).output,
-    ),
-  )
-  const committed = new Set<Gid>(
-    firstColumn((await runSql(run, content, 'SELECT gid FROM pg_catalog.dtx_committed', false)).output),
-  )
+  // Both at once; and the function, not the view on it: a promotion is waiting, and planning the view's joins costs more than all else here.
+  const [listed, finished] = await Promise.all([
+    runSql(run, content, PREPARED_SQL, false),
+    runSql(run, content, 'SELECT gid FROM pg_catalog.dtx_committed', false),
+  ])
+  const prepared = new Set(firstColumn(listed.output))
+  const committed = new Set<Gid>(firstColumn(finished.output))
   registry.publish(content, { prepared, committed })
   for (const gid of prepared) {
     const participants = participantsOf(gid)

@@ -185,7 +185,7 @@ export class FakeSegment {
       }
       return complete(sql.startsWith('COMMIT') ? 'COMMIT PREPARED' : 'ROLLBACK PREPARED')
     }
-    if (sql.includes('pg_prepared_xacts')) return rows([...this.prepared.keys()])
+    if (sql.includes('pg_prepared_xact()')) return rows([...this.prepared.keys()])
     if (sql.startsWith('SELECT gid FROM pg_catalog.dtx_committed')) return rows([...this.dtxRows])
     if (sql.includes('INSERT INTO pg_catalog.dtx_committed')) {
       line.gids.push(/VALUES \('([^']*)'\)/.exec(sql)?.[1] as string)

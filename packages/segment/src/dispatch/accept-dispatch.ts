@@ -3,6 +3,7 @@ import { checkMeant, refusal, type InstanceActor } from '@mirabelle/instance'
 import { MirabelleError, type Message, type MessageOf } from '@mirabelle/messages'
 import type { Clock, Connection, Hello, Responder } from '@mirabelle/runtime'
 import type { DispatchLane } from './dispatch-lane.actor.ts'
+import type { PrimarySoon } from './primary-soon.ts'
 import { Session } from './session.ts'
 
 /** Takes the connection over. */
@@ -10,6 +11,7 @@ export function acceptDispatch(
   instance: InstanceActor,
   lane: DispatchLane,
   clock: Clock,
+  soon: PrimarySoon,
   connection: Connection,
   hello: Hello,
 ): void {
@@ -17,7 +19,7 @@ export function acceptDispatch(
   connection.setHandlers({
     onMessage: (message, respond) => {
       try {
-        handle(instance, lane, session, message, respond)
+        handle({ instance, lane, soon }, session, message, respond)
       } catch (error) {
         if (!(error instanceof MirabelleError)) throw error
         session.end(error)
@@ -28,13 +30,20 @@ export function acceptDispatch(
   })
 }
 
+/** Who answers. */
+interface Answering {
+  readonly instance: InstanceActor
+  readonly lane: DispatchLane
+  readonly soon: PrimarySoon
+}
+
 function handle(
-  instance: InstanceActor,
-  lane: DispatchLane,
+  answering: Answering,
   session: Session,
   message: Message,
   respond: Responder | undefined,
 ): void {
+  const { instance, lane } = answering
   switch (message.type) {
     case 'query.dispatch':
       lane.dispatch(session, message.items)
@@ -46,7 +55,7 @@ function handle(
       lane.cancel(session, message.seq)
       return
     case 'dispatch.open':
-      answer(open(instance, lane, session, message), respond)
+      answer(open(answering, session, message), respond)
       return
     case 'dispatch.settled':
       answer(settled(instance, message), respond)
@@ -64,14 +73,14 @@ function answer(reply: Promise<Message>, respond: Responder | undefined): void {
 }
 
 async function open(
-  instance: InstanceActor,
-  lane: DispatchLane,
+  { instance, lane, soon }: Answering,
   session: Session,
   message: MessageOf<'dispatch.open'>,
 ): Promise<Message> {
   checkMeant(instance, message, 'dispatch.open')
   if (session.opened) throw new MirabelleError('message.bad', 'dispatch.open came twice on one connection')
   await instance.admitEpoch(message.epoch, 'dispatch.open')
+  await soon.settled(instance)
   refuse(instance, 'dispatch.open')
   await lane.admit(session)
   // While older statements ended, another coordinator may have been promised obedience.

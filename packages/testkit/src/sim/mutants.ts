@@ -166,7 +166,7 @@ export const mutants: readonly Mutant[] = [
     found: ['I6'],
     plant: () => ({
       engine: (engine) => {
-        rewriteSql(engine, /pg_prepared_xacts/, 'SET nothing')
+        rewriteSql(engine, /pg_prepared_xact\(\)/, 'SET nothing')
         return engine
       },
     }),
