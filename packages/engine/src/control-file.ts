@@ -1,7 +1,7 @@
 /** Reads the parts of PostgreSQL's `global/pg_control` that decide how a data directory can be started. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Lsn, Timeline } from '@mirabelle/messages'
+import { parseLsn, type Lsn, type Timeline } from '@mirabelle/messages'
 import { EngineRefused } from './errors.ts'
 
 /** PostgreSQL 18's format; another one has other offsets. */
@@ -50,4 +50,27 @@ export async function readControlFile(pgdata: string): Promise<ControlFile> {
     redo: Number(bytes.readBigUInt64LE(OFFSET.redo)),
     timeline: bytes.readUInt32LE(OFFSET.timeline),
   }
+}
+
+/** What a base says of itself: where replay of it begins, and on which timeline its last checkpoint is. */
+export interface BaseStart {
+  readonly control: ControlFile
+  /** A backup label is there: the base is a copy on which PostgreSQL has not run yet. */
+  readonly isCopy: boolean
+  /** WAL is needed from here on. */
+  readonly startLsn: Lsn
+}
+
+/** Reads where the base in `pgdata` begins: its label says it, or else its control file. Throws EngineRefused for a label that says nothing. */
+export async function readBaseStart(pgdata: string): Promise<BaseStart> {
+  const control = await readControlFile(pgdata)
+  const path = join(pgdata, 'backup_label')
+  const label = await readFile(path, 'utf8').catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  })
+  if (label === undefined) return { control, isCopy: false, startLsn: control.redo }
+  const start = /^START WAL LOCATION: ([0-9A-F]+\/[0-9A-F]+) /m.exec(label)?.[1]
+  if (start === undefined) throw new EngineRefused(`${path} does not say where the backup began`)
+  return { control, isCopy: true, startLsn: parseLsn(start) }
 }

@@ -68,6 +68,8 @@ export interface EngineStarted {
   readonly timeline: Timeline
   /** Primary: WAL flush position. Mirror: where replay stands. */
   readonly lsn: Lsn
+  /** Mirror: where replay of its base begins. Undefined where there is no base. */
+  readonly baseLsn?: Lsn
 }
 
 /** A data directory's process lock is held by someone else, the directory is foreign, PostgreSQL refused to start, … see errors.ts */

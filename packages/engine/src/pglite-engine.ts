@@ -12,7 +12,7 @@ import type { EnginePort, EngineRequest, EngineResult, EngineStarted, WalChunk }
 import { EngineDied, EngineProtocolError, EngineStaleGeneration, EngineStopped } from './errors.ts'
 import { Backend, type BackendStarted, type Received } from './host/backend.ts'
 import { Canceller } from './host/canceller.ts'
-import { readControlFile } from './control-file.ts'
+import { readBaseStart } from './control-file.ts'
 import { checkDataDirectory, checkMayBePrimary, checkMayFollow } from './host/check-folder.ts'
 import { Completions } from './host/completions.ts'
 import { RequestQueue, type Pending } from './host/request-queue.ts'
@@ -85,8 +85,9 @@ export class PgliteEngine implements EnginePort {
     return this.#start(
       async () => {
         await mkdir(this.#paths.receivedWal, { recursive: true })
-        await checkMayFollow(this.#paths, received.timeline)
-        this.#baseLsn = (await readControlFile(this.#paths.pgdata)).redo
+        const base = await readBaseStart(this.#paths.pgdata)
+        await checkMayFollow(this.#paths, base, received.timeline)
+        this.#baseLsn = base.startLsn
       },
       async () => this.#recovering(await this.#backend.start(this.#received)),
     )
@@ -216,6 +217,7 @@ export class PgliteEngine implements EnginePort {
       generation: this.#completions.generation,
       timeline: this.#received.timeline,
       lsn: started.replay,
+      baseLsn: this.#baseLsn,
     }
   }
 

@@ -4,7 +4,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { formatLsn, type Timeline } from '@mirabelle/messages'
 import { forkPoint, historyFileName, parseHistory } from '@mirabelle/wal'
-import { readControlFile } from '../control-file.ts'
+import type { BaseStart } from '../control-file.ts'
 import { EngineRefused } from '../errors.ts'
 import { parseSegmentName, type InstancePaths } from '../layout.ts'
 
@@ -35,11 +35,14 @@ export function checkMayBePrimary(paths: InstancePaths): void {
   }
 }
 
-/** The data directory lies on the history of `timeline`: its last checkpoint is not beyond a fork that it did not take. */
-export async function checkMayFollow(paths: InstancePaths, timeline: Timeline): Promise<void> {
-  const control = await readControlFile(paths.pgdata)
+/** The data directory, which begins as `base` says, lies on the history of `timeline`: its last checkpoint is not beyond a fork that it did not take. */
+export async function checkMayFollow(
+  paths: InstancePaths,
+  { control, isCopy }: BaseStart,
+  timeline: Timeline,
+): Promise<void> {
   // A base backup begins where its label says, wherever the copied control file stood.
-  if (control.timeline === timeline || existsSync(join(paths.pgdata, 'backup_label'))) return
+  if (control.timeline === timeline || isCopy) return
   const name = historyFileName(timeline)
   const file = [paths.receivedWal, paths.pgWal]
     .map((folder) => join(folder, name))
