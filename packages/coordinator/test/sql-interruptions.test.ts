@@ -58,6 +58,16 @@ t.test('a gathered read makes way and runs again by itself', async (t) => {
   t.strictSame((await slow).rows, [{ n: 6_000_000 }])
 })
 
+t.test('a statement of the coordinator that no interrupt reaches ends as 57014 too', async (t) => {
+  await a.query("SET statement_timeout = '100ms'")
+  t.equal(
+    await code(a.query('SELECT count(*) FROM generate_series(1, 20000) g, generate_series(1, 20000) h')),
+    '57014',
+  )
+  await a.query('RESET statement_timeout')
+  t.equal(await code(a.query('SELECT 1')), 'none')
+})
+
 t.test('a segment that fails over ends the transactions that touched it, no others', async (t) => {
   await a.query('BEGIN')
   await a.query("UPDATE i SET v = 'lost'")

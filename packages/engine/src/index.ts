@@ -1,6 +1,7 @@
 export * from './engine-port.ts'
 export * from './errors.ts'
 export * from './options.ts'
+export * from './statement-failure.ts'
 export { createEngine } from './create-engine.ts'
 export { instancePaths, WAL_PAGE_BYTES, WAL_SEGMENT_BYTES, type InstancePaths } from './layout.ts'
 export { readControlFile, type ControlFile } from './control-file.ts'

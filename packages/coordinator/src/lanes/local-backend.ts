@@ -2,8 +2,8 @@
  * The backend of the coordinator's own lane: its own engine behind its own commit gate (I1 holds for content -1 too).
  * Never lost while the process lives; when the engine dies the process ends.
  */
-import { isMirabelleError, MirabelleError } from '@mirabelle/messages'
-import type { EnginePort } from '@mirabelle/engine'
+import { MirabelleError } from '@mirabelle/messages'
+import { statementFailure, type EnginePort } from '@mirabelle/engine'
 import type { BackendEvents, LaneBackend } from './lane-backend.ts'
 
 export interface LocalOptions {
@@ -43,13 +43,9 @@ export function openLocalBackend(options: LocalOptions, events: BackendEvents): 
             })
           },
           (error: unknown) => {
-            if (!closed)
-              events.onFailed(
-                seq,
-                isMirabelleError(error)
-                  ? error
-                  : new MirabelleError('engine.died', String(error), { cause: error }),
-              )
+            if (closed) return
+            const { code, message } = statementFailure(error)
+            events.onFailed(seq, new MirabelleError(code ?? 'engine.died', message, { cause: error }))
           },
         )
     },

@@ -6,12 +6,11 @@
  * (I4); an answer leaves only through the gate (I1); a transaction whose coordinator is gone is rolled back before anything else
  * runs, prepared ones stay (I6); own SQL never runs inside somebody's transaction. No answer is decoded here.
  */
-import type { EnginePort, EngineResult, WalChunk } from '@mirabelle/engine'
+import { statementFailure, type EnginePort, type EngineResult, type WalChunk } from '@mirabelle/engine'
 import { MirabelleError, type Lsn, type SettledEntry } from '@mirabelle/messages'
 import type { CommitGate, QuietLane } from '@mirabelle/instance'
 import { withTimeout, type Clock, type Logger } from '@mirabelle/runtime'
 import { FLAG_STREAM, type DispatchTuple, type Item } from './item.ts'
-import { statementFailure } from './engine-failure.ts'
 import { OwnSql } from './own-sql.ts'
 import type { Session } from './session.ts'
 

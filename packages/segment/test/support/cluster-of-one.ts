@@ -49,6 +49,7 @@ export function assignmentOf(
     peer: peer === null ? null : { dbid: peer.dbid, endpoint: { addresses: ['127.0.0.1'], port: peer.port } },
     syncRep: null,
     recovery: 'auto',
+    copyMaxRate: null,
     settings: {},
   }
 }
@@ -229,7 +230,7 @@ export async function control(port: number, dbid: number, epoch = 1) {
   const who = { dbid, content: 0, epoch }
   return {
     connection,
-    probe: () => connection.request({ type: 'fts.probe', ...who }, 5_000),
+    probe: () => connection.request({ type: 'fts.probe', ...who, mirror: null }, 5_000),
     promote: () => connection.request({ type: 'segment.promote', ...who }, 5_000),
     syncRepOff: () => connection.request({ type: 'segment.syncRepOff', ...who }, 5_000),
     status: () => connection.request({ type: 'instance.status' }, 5_000),

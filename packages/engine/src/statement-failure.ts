@@ -1,4 +1,4 @@
-/** How a statement that the engine rejected is told to the coordinator. */
+/** What the rejection of one request means for whoever dispatched it: the end of this statement, or of everything that runs there. */
 import { isMirabelleError } from '@mirabelle/messages'
 
 export interface StatementFailure {
