@@ -58,6 +58,46 @@ t.test('a gathered read makes way and runs again by itself', async (t) => {
   t.strictSame((await slow).rows, [{ n: 6_000_000 }])
 })
 
+t.test(
+  'who has the coordinator and waits for a segment makes way for a role change, then goes on',
+  async (t) => {
+    const waiters: readonly (readonly [what: string, send: () => Promise<unknown>, undo: string])[] = [
+      ['a gathered read', () => a.query('SELECT count(DISTINCT v) FROM i'), 'SELECT 1'],
+      [
+        'a change of the schema',
+        () => a.query('CREATE TABLE waits (id int PRIMARY KEY)'),
+        'DROP TABLE waits',
+      ],
+    ]
+    for (const [what, send, undo] of waiters) {
+      await b.query('BEGIN')
+      await b.query("UPDATE i SET v = 'held' WHERE id <= 10")
+      let ended = false
+      const waiting = send().finally(() => (ended = true))
+      await underWay()
+      // Twice: the second one finds it in the queue again.
+      await urgent('SELECT 1')
+      await urgent('SELECT 1')
+      t.notOk(ended, `${what} still waits`)
+      await b.query('ROLLBACK')
+      await t.resolves(waiting, what)
+      await a.query(undo)
+    }
+  },
+)
+
+t.test('lock_timeout counts the whole wait, role changes included', async (t) => {
+  await a.query("SET lock_timeout = '300ms'")
+  await b.query('BEGIN')
+  await b.query("UPDATE i SET v = 'held' WHERE id <= 10")
+  const waiting = code(a.query('SELECT count(DISTINCT v) FROM i'))
+  await underWay()
+  await urgent('SELECT 1')
+  t.equal(await waiting, '55P03')
+  await b.query('ROLLBACK')
+  await a.query('RESET lock_timeout')
+})
+
 t.test('a statement of the coordinator that no interrupt reaches ends as 57014 too', async (t) => {
   await a.query("SET statement_timeout = '100ms'")
   t.equal(

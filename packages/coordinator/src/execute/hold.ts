@@ -5,7 +5,12 @@ import type { LaneLost } from '../lanes/lane-item.ts'
 import { SqlError } from '../errors.ts'
 import type { Scope } from './scope.ts'
 
-/** Resolves when the transaction holds all these lanes. Rejects with 55P03, 57014, 40P01, 40001 or what the lane says. */
+/**
+ * Resolves when the transaction holds all these lanes. Rejects with 55P03, 57014, 40P01, 40001 or what the lane says.
+ *
+ * Whoever has the coordinator's lane already and waits for a segment makes way for a role change, and joins the queues again behind it: the
+ * role change may be the very thing that brings the segment back.
+ */
 export async function hold(
   scope: Scope,
   transaction: DistributedTransaction,
@@ -14,14 +19,38 @@ export async function hold(
   const lost = transaction.lost
   if (lost !== undefined) throw lostInTransaction(lost)
   if (contents.every((content) => transaction.holds(content))) return
-  const { slot, lockTimeoutMs, services } = scope
+  const takesLocal = contents.includes(-1) && !transaction.holds(-1)
+  const { lockTimeoutMs, services, slot } = scope
+  const { clock } = services.ports
+  const deadline = lockTimeoutMs <= 0 ? Infinity : clock.monotonic() + lockTimeoutMs
+  for (;;) {
+    const leave = takesLocal
+      ? services.localUsers.enter(transaction, () => slot.fire('preempted'))
+      : undefined
+    try {
+      return await enterAll(scope, transaction, contents, deadline)
+    } catch (error) {
+      if (!takesLocal || slot.reason !== 'preempted') throw error
+      slot.reset()
+    } finally {
+      leave?.()
+    }
+  }
+}
+
+async function enterAll(
+  { slot, services: { ports }, lockTimeoutMs }: Scope,
+  transaction: DistributedTransaction,
+  contents: readonly Content[],
+  deadline: number,
+): Promise<void> {
   let timer: { clear(): void } | undefined
   try {
     await transaction.touch(contents, {
       onWait: (fail) => {
         slot.set(() => fail(slot.error()))
-        if (lockTimeoutMs <= 0) return
-        timer = services.ports.clock.setTimer(lockTimeoutMs, () => {
+        if (deadline === Infinity) return
+        timer = ports.clock.setTimer(Math.max(1, deadline - ports.clock.monotonic()), () => {
           fail(
             new SqlError('55P03', 'canceling statement due to lock timeout', {
               detail: `Waited ${lockTimeoutMs} ms for content ${contents.join(', ')}.`,
