@@ -48,6 +48,8 @@ import { syncTail } from './mirror/sync-tail.ts'
 import type { WalEnd } from './mirror/wal-end.ts'
 import { PrimarySide } from './primary/primary-side.actor.ts'
 import { DiskCheck } from './probe/disk-check.ts'
+import { removeOtherBases, settleBases } from './refresh/base-folders.ts'
+import { BaseRefresh, type RefreshedMirror } from './refresh/base-refresh.actor.ts'
 import type { RoleEvent, RoleState } from './role/instance-role.machine.ts'
 import { RoleDecider } from './role/role-decider.ts'
 import type { DurableState } from './state/durable-state.ts'
@@ -282,7 +284,12 @@ export class InstanceActor implements ConnectionSubject {
 
   status(): MessageOf<'instance.statusIs'> {
     const info = this.#options.processInfo?.() ?? { pid: 0, rssBytes: 0 }
-    const detail = [this.reason, this.#detail, this.hooks.detail?.() ?? ''].filter((one) => one !== '')
+    const detail = [
+      this.reason,
+      this.#detail,
+      this.#mirror?.refresh?.doing ?? '',
+      this.hooks.detail?.() ?? '',
+    ].filter((one) => one !== '')
     return {
       type: 'instance.statusIs',
       dbid: this.dbid,
@@ -294,6 +301,8 @@ export class InstanceActor implements ConnectionSubject {
       timeline: this.timeline,
       flushLsn: this.#flushLsn(),
       replayLsn: this.#replayLsn(),
+      baseLsn: this.#mirror?.baseLsn ?? 0,
+      baseRefreshedAt: this.#mirror?.refresh?.refreshedAt ?? null,
       syncRep: this.#primary?.gate.syncRep ?? this.#durable?.syncRep === true,
       startedAt: this.#startedAt,
       rssBytes: info.rssBytes,
@@ -328,6 +337,9 @@ export class InstanceActor implements ConnectionSubject {
   async #open(): Promise<void> {
     const assignment = this.#assignment
     this.#durable = await openFolder(this.#ports.disk, this.clusterId, assignment)
+    const put =
+      this.#durable.copying === null ? await settleBases(this.#ports.disk, this.#datadir) : undefined
+    if (put !== undefined) this.log.warn({ put }, 'a change of bases was interrupted; one is in place again')
     this.#listener = await this.#ports.network.listen(
       assignment.listen,
       () => this.#party(),
@@ -403,6 +415,7 @@ export class InstanceActor implements ConnectionSubject {
       end,
       peer,
       settings: () => this.#settings,
+      ...(this.#options.maintenance === false ? {} : { refresh: this.#refreshOf }),
       onTimeline: (timeline) => {
         if (this.roleState === 'mirror') this.#decide({ type: 'engine.mirror', timeline })
       },
@@ -420,6 +433,19 @@ export class InstanceActor implements ConnectionSubject {
     this.#decide({ type: 'engine.mirror', timeline: mirror.timeline })
     if ((this.roleState as RoleState) === 'promoting') this.#promote()
   }
+
+  readonly #refreshOf = (mirror: RefreshedMirror): BaseRefresh =>
+    new BaseRefresh(
+      {
+        ports: this.#ports,
+        log: this.log,
+        datadir: this.#datadir,
+        settings: () => this.#settings,
+        peer: () => this.#assignment.peer,
+        hello: () => this.hello('copy'),
+      },
+      mirror,
+    )
 
   // ---- mirror → primary ---------------------------------------------------------------------------------------------------
 
@@ -546,6 +572,8 @@ export class InstanceActor implements ConnectionSubject {
     this.#mirror = undefined
     await mirror?.close()
     await this.#limits.stop('immediate')
+    // A whole base is in place still: others must not be taken for one when the copy has removed it.
+    await removeOtherBases(this.#ports.disk, this.#datadir)
     await this.durable.setCopying(mode)
     this.#copyAbort = new AbortController()
     const result = await copyUntilDone({

@@ -95,6 +95,14 @@ export const settingsCatalog = {
     reload: true,
     doc: 'A checkpoint is made after so much WAL.',
   },
+  mirror_base_refresh_size: {
+    kind: 'bytes',
+    default: 1024 * MIB,
+    min: 0,
+    max: 2 ** 50,
+    reload: true,
+    doc: 'A mirror refreshes its base after so much WAL, which bounds its restart and its WAL on disk. Each refresh compares the whole data directory with the primary’s. 0 = never.',
+  },
   statement_timeout: {
     kind: 'ms',
     default: 0,

@@ -5,22 +5,20 @@
  * is written, last of all, PostgreSQL cannot start on the folder; diverged WAL is kept aside (I5); running it again completes what
  * was begun (I12); at most 8 requests of at most 1 MiB are under way at a time.
  */
-import { formatLsn, MirabelleError, type HistoryEntry, type MessageOf } from '@mirabelle/messages'
+import { formatLsn, MirabelleError, type HistoryEntry } from '@mirabelle/messages'
 import { parseHistory } from '@mirabelle/wal'
 import { pgdataDir, receivedWalDir } from '../state/layout.ts'
-import { copyFile } from './copy-file.ts'
 import type { CopyFromPeer, CopyMode, CopyRequest, CopyResult } from './copy-from-peer.ts'
 import { begunCopy, markBegun, markComplete } from './copy-mark.ts'
 import { CopySource } from './copy-source.ts'
 import { copyWal } from './copy-wal.ts'
-import { shapeTree, syncTree, wantedTree, type WantedTree } from './local-tree.ts'
+import { fillFolder, sealFolder, treeOf } from './fill-folder.ts'
 import { putWalAside } from './put-wal-aside.ts'
 import { CONTROL_FILE } from './source-files.ts'
 import { WorkLimit } from './work-limit.ts'
 
-/** Requests under way at a time, and files open at a time. */
+/** Requests under way at a time. */
 const REQUESTS = 8
-const FILES = 16
 
 /** The real block-wise copy. */
 export const copyFromPeer: CopyFromPeer = async (mode, request) => {
@@ -43,13 +41,8 @@ async function copy(mode: CopyMode, request: CopyRequest, source: CopySource): P
   const begun = await source.begin()
   const { timeline, startLsn } = begun
   const history = await historyOf(source, timeline)
-  const pgdata = pgdataDir(datadir)
-  const tree = wantedTree(begun.files.map(([path]) => path))
-  if (!tree.files.has(CONTROL_FILE))
-    throw new MirabelleError(
-      'datadir.broken',
-      `${CONTROL_FILE} is not among the files of dbid ${request.upstream.dbid}`,
-    )
+  const folder = pgdataDir(datadir)
+  treeOf(begun)
 
   const diverged = await putWalAside(disk, datadir, { timeline, history, endLsn: startLsn })
   if (diverged !== undefined)
@@ -57,10 +50,9 @@ async function copy(mode: CopyMode, request: CopyRequest, source: CopySource): P
   const resumed = (await begunCopy(disk, datadir)) === mode
   await markBegun(disk, datadir, mode)
   await makeUnstartable(request, mode === 'full' && !resumed)
-  await shapeTree(disk, pgdata, { ...tree, files: without(tree.files, CONTROL_FILE) })
-  const bytesTotal = await copyFiles(request, source, begun)
+  const filled = await fillFolder({ disk, source, begun, folder, requests: REQUESTS, progress })
+  const { bytesTotal } = filled
 
-  const control = await source.read(CONTROL_FILE, 0, 64 * 1024)
   progress({ bytesDone: bytesTotal, bytesTotal, step: 'ending the backup' })
   const ended = await source.end()
   if (ended.timeline !== timeline)
@@ -76,7 +68,8 @@ async function copy(mode: CopyMode, request: CopyRequest, source: CopySource): P
     endLsn: ended.endLsn,
     history: ended.history,
   })
-  await finish(request, tree, ended.backupLabel, control)
+  await sealFolder(disk, folder, filled, ended.backupLabel)
+  await markComplete(disk, datadir)
   log.info(
     {
       mode,
@@ -110,54 +103,4 @@ async function makeUnstartable({ ports, datadir }: CopyRequest, empty: boolean):
   if (!(await disk.exists(`${pgdata}/${CONTROL_FILE}`))) return
   await disk.remove(`${pgdata}/${CONTROL_FILE}`)
   await disk.syncDir(`${pgdata}/global`)
-}
-
-/** All files but the control file. Resolves with their bytes. */
-async function copyFiles(
-  request: CopyRequest,
-  source: CopySource,
-  begun: MessageOf<'copy.begun'>,
-): Promise<number> {
-  const { ports, datadir, progress } = request
-  const files = begun.files.filter(([path]) => !path.endsWith('/') && path !== CONTROL_FILE)
-  const bytesTotal = files.reduce((sum, [, size]) => sum + size, 0)
-  const limit = new WorkLimit(REQUESTS)
-  let bytesDone = 0
-  const copyOne = ([path, size]: (typeof files)[number]) =>
-    copyFile(
-      {
-        disk: ports.disk,
-        source,
-        limit,
-        done: (bytes) => {
-          bytesDone += bytes
-          progress({ bytesDone, bytesTotal, step: path })
-        },
-      },
-      { path, size, target: `${pgdataDir(datadir)}/${path}` },
-    )
-  await new WorkLimit(FILES).all(files.map((file) => () => copyOne(file)))
-  return bytesTotal
-}
-
-/** The label, the folders, and last of all the control file. */
-async function finish(
-  { ports, datadir }: CopyRequest,
-  tree: WantedTree,
-  label: string,
-  control: Uint8Array,
-): Promise<void> {
-  const { disk } = ports
-  const pgdata = pgdataDir(datadir)
-  await disk.writeFileDurable(`${pgdata}/backup_label`, label)
-  await syncTree(disk, pgdata, tree)
-  await disk.syncDir(datadir)
-  await disk.writeFileDurable(`${pgdata}/${CONTROL_FILE}`, control)
-  await markComplete(disk, datadir)
-}
-
-function without(files: ReadonlySet<string>, path: string): ReadonlySet<string> {
-  const rest = new Set(files)
-  rest.delete(path)
-  return rest
 }

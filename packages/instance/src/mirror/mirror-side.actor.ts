@@ -18,6 +18,7 @@ import type { Logger, Ports } from '@mirabelle/runtime'
 import type { WalIdentity, WalReceiver, WalReceiverState, WalReceiverStopped } from '@mirabelle/wal'
 import type { WalParts } from '../instance-options.ts'
 import { SLOT_NAME } from '../maintenance/slot.ts'
+import type { BaseChange, BaseRefresh, RefreshedMirror } from '../refresh/base-refresh.actor.ts'
 import type { DurableState } from '../state/durable-state.ts'
 import type { WalEnd } from './wal-end.ts'
 
@@ -34,6 +35,8 @@ export interface MirrorSideOptions {
   /** undefined: nobody to receive from (a promotion is all that can come). */
   readonly peer: Peer | undefined
   readonly settings: () => Settings
+  /** Makes what keeps the base young; undefined where the engine is no PostgreSQL. */
+  readonly refresh?: (mirror: RefreshedMirror) => BaseRefresh
   /** Replay was restarted on a newer timeline. */
   readonly onTimeline: (timeline: Timeline) => void
   /** The walreceiver gave up for good: diverged, removed, foreign, broken. */
@@ -41,13 +44,15 @@ export interface MirrorSideOptions {
   readonly onFatal: (error: unknown) => void
 }
 
-export class MirrorSide {
+export class MirrorSide implements RefreshedMirror {
   readonly #options: MirrorSideOptions
+  readonly #refresh: BaseRefresh | undefined
   #receiver: WalReceiver | undefined
   #timeline: Timeline
   #flushLsn: Lsn
   /** The timeline in whose received files everything up to `#flushLsn` lies; 0 while some of it lies in PostgreSQL's own. */
   #ownTimeline: Timeline = 0
+  #baseLsn: Lsn = 0
   #running = false
   #closed = false
   /** Starts and stops of the engine, one after the other. */
@@ -57,6 +62,7 @@ export class MirrorSide {
     this.#options = options
     this.#timeline = options.end.timeline
     this.#flushLsn = options.end.receivedEnd
+    this.#refresh = options.refresh?.(this)
   }
 
   get timeline(): Timeline {
@@ -65,6 +71,17 @@ export class MirrorSide {
   /** Checked and durable. */
   get flushLsn(): Lsn {
     return this.#flushLsn
+  }
+  get ownTimeline(): Timeline {
+    return this.#ownTimeline
+  }
+  /** Where replay of the base begins; 0 while it is not known. */
+  get baseLsn(): Lsn {
+    return this.#baseLsn
+  }
+  /** What is done about the base. */
+  get refresh(): Pick<BaseRefresh, 'doing' | 'refreshedAt'> | undefined {
+    return this.#refresh
   }
   get receiver(): WalReceiver | undefined {
     return this.#receiver
@@ -92,6 +109,8 @@ export class MirrorSide {
     readonly started: EngineStarted
     readonly received: WalReceiverStopped | undefined
   }> {
+    // Not waited for: a switch of bases that is under way is in the queue of the engine, all else can be left.
+    void this.#refresh?.stop()
     const received = await this.#receiver?.stop()
     let started: EngineStarted | undefined
     await this.#withEngine(async () => {
@@ -106,9 +125,45 @@ export class MirrorSide {
   /** Ends receiving; the engine stays with the owner. */
   async close(): Promise<void> {
     this.#closed = true
+    const refreshed = this.#refresh?.stop()
     await this.#receiver?.stop()
     await this.#engineWork.catch(() => undefined)
+    await refreshed
     this.#running = false
+  }
+
+  /** Receiving goes on meanwhile. Rejects when PostgreSQL did not start on the new base; it replays on the old one then. */
+  async replaceBase(change: BaseChange): Promise<boolean> {
+    let replaced = false
+    await this.#withEngine(async () => {
+      if (this.#closed || !this.#running || !change.fits()) return
+      this.#running = false
+      await this.#options.engine.stop('immediate')
+      await this.#startOnNextBase(change)
+      replaced = true
+    })
+    return replaced
+  }
+
+  async #startOnNextBase(change: BaseChange): Promise<void> {
+    let isInPlace = false
+    try {
+      await change.forward()
+      isInPlace = true
+      await this.#startEngine()
+    } catch (error) {
+      // Who closes this side stops the engine, in the middle of a start too; what is in place then is whole.
+      if (this.#closed) throw error
+      this.#options.log.error({ err: error }, 'PostgreSQL did not start on a new base: back to the old one')
+      try {
+        if (isInPlace) await change.back()
+        await this.#startEngine()
+      } catch (fatal) {
+        this.#options.onFatal(fatal)
+        throw fatal
+      }
+      throw error
+    }
   }
 
   #startReceiver(): void {
@@ -134,6 +189,7 @@ export class MirrorSide {
     this.#flushLsn = lsn
     this.#ownTimeline = timeline
     if (this.#running && timeline === this.#timeline) this.#options.engine.walArrived(timeline, lsn)
+    this.#refresh?.look()
   }
 
   #receiverState(state: WalReceiverState, reason: MirabelleError | null): void {
@@ -166,11 +222,13 @@ export class MirrorSide {
     const timeline = this.#timeline
     const started = await engine.startMirror({ timeline, receivedEnd: this.#flushLsn })
     this.#running = true
+    this.#baseLsn = started.baseLsn ?? 0
     if (this.#ownTimeline === timeline) engine.walArrived(timeline, this.#flushLsn)
     log.info(
       { timeline, lsn: formatLsn(started.lsn), received: formatLsn(this.#flushLsn) },
       'replay has begun',
     )
+    this.#refresh?.look()
     return started
   }
 

@@ -58,6 +58,7 @@ export function startInstance(
   peer: { readonly dbid: number; readonly port: number } | null,
   recovery: Assignment['recovery'] = 'auto',
   ports = realPorts(`dbid${dbid}`),
+  settings: Assignment['settings'] = {},
 ): Started {
   const datadir = join(base, `dbid${dbid}`)
   const assignment: Assignment = {
@@ -72,7 +73,7 @@ export function startInstance(
     peer: peer === null ? null : { dbid: peer.dbid, endpoint: { addresses: ['127.0.0.1'], port: peer.port } },
     syncRep: null,
     recovery,
-    settings: {},
+    settings,
   }
   const engine = createEngine({
     dataDir: datadir,

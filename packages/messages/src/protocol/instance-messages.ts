@@ -56,6 +56,10 @@ export const instanceMessages = {
     timeline: f.timeline('current timeline'),
     flushLsn: f.lsn('end of durable WAL'),
     replayLsn: f.lsn('mirror: replayed'),
+    baseLsn: f.lsn('mirror: where its base begins, from which a restart replays; 0 = not known'),
+    baseRefreshedAt: f.nullable(
+      f.num('mirror: when its base was last refreshed, wall clock, ms; null = not since the process started'),
+    ),
     syncRep: f.bool('commits wait for the mirror'),
     startedAt: f.num('wall clock, ms'),
     rssBytes: f.uint('memory of the process'),

@@ -1,0 +1,95 @@
+/**
+ * Makes a folder equal to a primary's data directory, inside an online backup: what a copy over the old base and one beside it have in common.
+ *
+ * Promise: PostgreSQL can start on the folder only after `sealFolder`, which writes the control file last, when everything else is durable.
+ */
+import { MirabelleError, type MessageOf } from '@mirabelle/messages'
+import type { Disk } from '@mirabelle/runtime'
+import { copyFile } from './copy-file.ts'
+import type { CopyProgress } from './copy-from-peer.ts'
+import type { CopySource } from './copy-source.ts'
+import { shapeTree, syncTree, wantedTree, type WantedTree } from './local-tree.ts'
+import { CONTROL_FILE } from './source-files.ts'
+import { WorkLimit } from './work-limit.ts'
+
+/** Files open at a time. */
+const FILES = 16
+const CONTROL_BYTES = 64 * 1024
+
+export interface FillFolderOptions {
+  readonly disk: Disk
+  readonly source: CopySource
+  readonly begun: MessageOf<'copy.begun'>
+  /** The folder; what is in it already is compared, and fetched only where it differs. */
+  readonly folder: string
+  /** Requests under way at a time. */
+  readonly requests: number
+  readonly progress: (progress: CopyProgress) => void
+}
+
+/** What `sealFolder` needs. */
+export interface FilledFolder {
+  readonly tree: WantedTree
+  readonly bytesTotal: number
+  /** The control file, read after all other files. */
+  readonly control: Uint8Array
+}
+
+/** Everything but label and control file. Each file is durable when this resolves; the folders are not. */
+export async function fillFolder(options: FillFolderOptions): Promise<FilledFolder> {
+  const { disk, source, begun, folder } = options
+  const tree = treeOf(begun)
+  await shapeTree(disk, folder, { ...tree, files: without(tree.files, CONTROL_FILE) })
+  const bytesTotal = await copyFiles(options)
+  return { tree, bytesTotal, control: await source.read(CONTROL_FILE, 0, CONTROL_BYTES) }
+}
+
+/** The label, the folders, and last of all the control file. */
+export async function sealFolder(
+  disk: Disk,
+  folder: string,
+  filled: FilledFolder,
+  label: string,
+): Promise<void> {
+  await disk.writeFileDurable(`${folder}/backup_label`, label)
+  await syncTree(disk, folder, filled.tree)
+  await disk.syncDir(folder.slice(0, folder.lastIndexOf('/')))
+  await disk.writeFileDurable(`${folder}/${CONTROL_FILE}`, filled.control)
+}
+
+/** The tree of the primary. Throws `datadir.broken` when it has no control file. */
+export function treeOf(begun: MessageOf<'copy.begun'>): WantedTree {
+  const tree = wantedTree(begun.files.map(([path]) => path))
+  if (tree.files.has(CONTROL_FILE)) return tree
+  throw new MirabelleError('datadir.broken', `${CONTROL_FILE} is not among the files of the primary`)
+}
+
+/** All files but the control file. Resolves with their bytes. */
+async function copyFiles(options: FillFolderOptions): Promise<number> {
+  const { disk, source, begun, folder, requests, progress } = options
+  const files = begun.files.filter(([path]) => !path.endsWith('/') && path !== CONTROL_FILE)
+  const bytesTotal = files.reduce((sum, [, size]) => sum + size, 0)
+  const limit = new WorkLimit(requests)
+  let bytesDone = 0
+  const copyOne = ([path, size]: (typeof files)[number]) =>
+    copyFile(
+      {
+        disk,
+        source,
+        limit,
+        done: (bytes) => {
+          bytesDone += bytes
+          progress({ bytesDone, bytesTotal, step: path })
+        },
+      },
+      { path, size, target: `${folder}/${path}` },
+    )
+  await new WorkLimit(FILES).all(files.map((file) => () => copyOne(file)))
+  return bytesTotal
+}
+
+function without(files: ReadonlySet<string>, path: string): ReadonlySet<string> {
+  const rest = new Set(files)
+  rest.delete(path)
+  return rest
+}
