@@ -21,6 +21,8 @@ export interface CopySenderOptions {
   readonly endLsn: () => Lsn
   /** Content of a timeline's history file, if it is there. */
   readonly readHistory: (timeline: Timeline) => Promise<Uint8Array | undefined>
+  /** The walreceiver of this instance streams and has WAL up to here: nothing need be kept for it but what it lacks. */
+  readonly hasWal: (dbid: Dbid, lsn: Lsn) => boolean
   /** What belongs into a copy of `pgdata`; default: `listBackup` of the engine. */
   readonly list?: (pgdata: string) => Promise<readonly BackupEntry[]>
 }

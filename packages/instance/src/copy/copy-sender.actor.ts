@@ -42,6 +42,8 @@ export class CopySender implements CopyHost {
 
   /** WAL from here on must be kept; undefined when no copy needs any. */
   pinnedLsn(): Lsn | undefined {
+    for (const [session, lsn] of this.#pins)
+      if (session.complete && this.options.hasWal(session.hello.dbid, lsn)) this.#pins.delete(session)
     return this.#pins.size === 0 ? undefined : Math.min(...this.#pins.values())
   }
 

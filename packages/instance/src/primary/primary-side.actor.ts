@@ -297,6 +297,10 @@ export class PrimarySide {
       timeline: () => this.#timeline,
       endLsn: () => this.hub.endLsn,
       readHistory: (timeline) => reader.readHistory(timeline),
+      hasWal: (dbid, lsn) => {
+        const mirror = this.hub.mirrorStatus()
+        return mirror.dbid === dbid && mirror.state === 'streaming' && mirror.flushLsn >= lsn
+      },
     })
   }
 }
