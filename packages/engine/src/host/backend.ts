@@ -47,6 +47,7 @@ export class Backend {
   #ending: WorkerHost | undefined
   #waiter: Waiter | undefined
   #deathNote: string | undefined
+  #syncing: Promise<void> = Promise.resolve()
   #shutDownBegun: () => void = () => undefined
 
   constructor(options: BackendOptions) {
@@ -154,10 +155,10 @@ export class Backend {
     waiter?.resolve(started)
   }
 
-  /** Syncs files for the worker, which waits. */
-  #syncFor(host: WorkerHost, paths: readonly string[]): void {
-    const { state } = host
-    syncFiles(paths)
+  /** Syncs files for the worker, one group after the other: they must not take all threads that WAL is synced with, nor all descriptors. */
+  #syncFor({ state }: WorkerHost, paths: readonly string[]): void {
+    this.#syncing = this.#syncing
+      .then(() => syncFiles(paths))
       .catch((error: unknown) => {
         this.#options.logger.error(
           { dataDir: this.#options.root, err: error },
@@ -165,7 +166,7 @@ export class Backend {
         )
         state.set(Field.fileSyncFailed, 1)
       })
-      .finally(() => state.addAndWake(Field.filesSynced, 1))
+      .then(() => state.addAndWake(Field.filesSynced, 1))
   }
 
   #onMessage(host: WorkerHost, message: FromWorker): void {

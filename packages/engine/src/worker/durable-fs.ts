@@ -1,8 +1,8 @@
 /**
  * PGlite's Node file system with what it lacks: fsync, the order "WAL before data", and a view of every WAL write.
  *
- * Lives as long as one start of the backend. While PostgreSQL starts or recovers (`phase` 'recovery') every fsync is real; those of a
- * promotion are done together, before the control file is written and before the backend opens (late-syncs.ts).
+ * Lives as long as one start of the backend. While PostgreSQL starts or recovers (`phase` 'recovery') files are synced in groups, before the
+ * control file says something that needs them and before the backend opens (late-syncs.ts).
  * Once it is open ('open') fsyncs of WAL segment files are left to the main thread, which does them in groups; everything
  * else that is fsynced is fsynced here, after the WAL.
  */
@@ -73,7 +73,7 @@ export class DurableFs extends NodeFS {
 
   /** Everything written so far is durable from here on, and WAL is the main thread's to sync. */
   opened(): void {
-    this.#finishLate()
+    this.#orFail(() => this.#late.finish())
     this.phase = 'open'
   }
 
@@ -116,7 +116,7 @@ export class DurableFs extends NodeFS {
   ): number {
     const file = this.#kindOf(stream)
     if (this.phase === 'recovery') {
-      if (file.kind === 'control') this.#finishLate()
+      if (file.kind === 'control') this.#orFail(() => this.#late.beforeControlFile())
       return write(stream, heap, offset, length, position)
     }
     switch (file.kind) {
@@ -151,8 +151,8 @@ export class DurableFs extends NodeFS {
       this.#ensureWal()
     }
     const path = this.#pathOf(stream)
-    if (this.phase === 'recovery' && file.kind !== 'control' && this.#late.mayWait) {
-      this.#late.add(path)
+    if (this.phase === 'recovery' && file.kind !== 'control') {
+      this.#orFail(() => this.#late.add(path))
       return 0
     }
     try {
@@ -172,10 +172,6 @@ export class DurableFs extends NodeFS {
 
   #ensureWal(): void {
     this.#orFail(() => this.#guard.ensureDurable())
-  }
-
-  #finishLate(): void {
-    this.#orFail(() => this.#late.finish())
   }
 
   #orFail(sync: () => void): void {

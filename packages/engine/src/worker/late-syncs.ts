@@ -1,48 +1,68 @@
 /**
- * The fsyncs of a promotion, done together instead of one after the other.
+ * The fsyncs of a start or of a promotion, done together instead of one after the other.
  *
- * At the end of recovery PostgreSQL makes a checkpoint, and recycles old WAL: some fifty fsyncs, each of which waits for the disk, while clients wait
- * for the promotion. Nothing needs them one by one. What has to be on disk is everything before the control file that says so, and all of it before the
- * backend opens. So the files are noted, and synced by the main thread, all at once, at these two moments.
+ * PostgreSQL syncs each file by itself, and waits: the whole data directory when it starts after a crash (as a mirror does each time), some fifty files at the
+ * end of recovery, while clients wait for a promotion. Nothing needs them one by one. So files are noted, the main thread syncs them in groups, and
+ * this thread waits where it matters: before the control file says something that needs them, and before the backend opens.
  *
- * Lives as long as one start of the backend; used on the engine thread, which waits for the main thread.
+ * What the control file of a mirror says while it replays needs nothing of the sort: whatever is lost, it replays from its base again.
+ *
+ * Lives as long as one start of the backend; used on the engine thread.
  */
 import { Field, type SharedState } from '../shared/shared-state.ts'
 import { FsyncFailed } from './wal-guard.ts'
 
+/** So many files are given to the main thread at once. */
+const GROUP = 64
+
 export class LateSyncs {
   readonly #state: SharedState
+  readonly #role: 'primary' | 'mirror'
   readonly #ask: (paths: readonly string[]) => void
   readonly #paths = new Set<string>()
+  /** Groups that were given to the main thread. */
+  #asked = 0
 
-  /** `ask` makes the main thread sync the files, and count it in `Field.filesSynced` when that is done. */
-  constructor(state: SharedState, ask: (paths: readonly string[]) => void) {
+  /** `ask` makes the main thread sync the files, and count the group in `Field.filesSynced` when that is done. */
+  constructor(state: SharedState, role: 'primary' | 'mirror', ask: (paths: readonly string[]) => void) {
     this.#state = state
+    this.#role = role
     this.#ask = ask
   }
 
-  /** True while fsyncs may be put off: a promotion is under way. */
-  get mayWait(): boolean {
-    return this.#state.get(Field.promote) === 1
+  /** Notes a file, or a folder, that is to be synced. Throws FsyncFailed when an earlier one could not be. */
+  add(path: string): void {
+    this.#check()
+    this.#paths.add(path)
+    if (this.#paths.size >= GROUP) this.#handOver()
   }
 
-  /** Notes a file, or a folder, that is to be synced. */
-  add(path: string): void {
-    this.#paths.add(path)
+  /** The control file is about to be written. */
+  beforeControlFile(): void {
+    if (this.#role === 'primary' || this.#state.get(Field.promote) === 1) this.finish()
   }
 
   /** Returns when all that was noted is durable. Throws FsyncFailed when a file could not be synced; it is never tried again. */
   finish(): void {
+    this.#handOver()
+    for (;;) {
+      const done = this.#state.get(Field.filesSynced)
+      if (done === this.#asked) break
+      this.#state.waitWhile(Field.filesSynced, done)
+    }
+    this.#check()
+  }
+
+  #handOver(): void {
     if (this.#paths.size === 0) return
-    const seen = this.#state.get(Field.filesSynced)
     const paths = [...this.#paths]
     this.#paths.clear()
+    this.#asked++
     this.#ask(paths)
-    while (this.#state.get(Field.filesSynced) === seen) this.#state.waitWhile(Field.filesSynced, seen)
+  }
+
+  #check(): void {
     if (this.#state.get(Field.fileSyncFailed) === 1)
-      throw new FsyncFailed(
-        `one of ${paths.length} files of the promotion`,
-        'the log of the instance names it',
-      )
+      throw new FsyncFailed('a file of the data directory', 'the log of the instance names it')
   }
 }

@@ -130,7 +130,7 @@ async function stop(pg: PGlite): Promise<void> {
 }
 
 const guard = new WalGuard(paths.pgWal, state)
-const late = new LateSyncs(state, (files) => post({ type: 'sync', paths: files }))
+const late = new LateSyncs(state, data.role, (files) => post({ type: 'sync', paths: files }))
 const fs = new DurableFs(paths, data.segmentBytes, guard, late, observer)
 fs.onRuntime = serveRestore
 const log = (line: string) => post({ type: 'log', line })

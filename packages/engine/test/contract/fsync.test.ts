@@ -71,7 +71,7 @@ t.test(
     const paths = instancePaths(folder)
     const state = new SharedState()
     const guard = new WalGuard(paths.pgWal, state)
-    const late = new LateSyncs(state, () => t.fail('nothing is put off outside a promotion'))
+    const late = new LateSyncs(state, 'primary', () => state.addAndWake(Field.filesSynced, 1))
     const durable = new DurableFs(paths, WAL_SEGMENT_BYTES, guard, late, observer)
     const pg = await startBackend(paths, durable, await primary(), () => undefined)
     durable.opened()
@@ -120,26 +120,27 @@ t.test(
   },
 )
 
-/** Every sync of a promotion is put off; `synced` gets each group when it is asked for. */
-async function promoting(
+/** PostgreSQL that has not opened yet: its syncs are put off; `synced` gets each group when it is asked for. */
+async function starting(
   t: Parameters<typeof newInstance>[0],
   state: SharedState,
+  role: 'primary' | 'mirror',
   synced: (paths: readonly string[]) => void,
 ) {
   const paths = instancePaths(await newInstance(t))
-  state.set(Field.promote, 1)
-  const late = new LateSyncs(state, synced)
-  const durable = new DurableFs(paths, WAL_SEGMENT_BYTES, new WalGuard(paths.pgWal, state), late, observer)
+  const late = new LateSyncs(state, role, synced)
+  const guard = new WalGuard(paths.pgWal, state)
+  const durable = new DurableFs(paths, WAL_SEGMENT_BYTES, guard, late, observer)
   return { paths, durable, pg: await startBackend(paths, durable, await primary(), () => undefined) }
 }
 
 t.test(
-  'the fsyncs of a promotion are done together, before the control file is written and before the backend opens',
+  'the fsyncs of a start are done together, before the control file is written and before the backend opens',
   { skip: process.platform !== 'linux' && 'reads /proc' },
   async (t) => {
     const state = new SharedState()
     const groups: (readonly string[])[] = []
-    const { paths, durable, pg } = await promoting(t, state, (group) => {
+    const { paths, durable, pg } = await starting(t, state, 'primary', (group) => {
       groups.push(group)
       calls.push({ call: 'fsync', path: 'a group' })
       state.addAndWake(Field.filesSynced, 1)
@@ -171,15 +172,39 @@ t.test(
   },
 )
 
-t.test('a file of a promotion that cannot be synced ends it', async (t) => {
+t.test('the control file of a mirror waits for nothing until it is promoted', (t) => {
   const state = new SharedState()
-  const late = new LateSyncs(state, () => {
+  const groups: (readonly string[])[] = []
+  const late = new LateSyncs(state, 'mirror', (group) => {
+    groups.push(group)
+    state.addAndWake(Field.filesSynced, 1)
+  })
+  for (let file = 0; file < 100; file++) late.add(`file ${file}`)
+  late.beforeControlFile()
+  t.same(
+    groups.map(({ length }) => length),
+    [64],
+    'a full group is handed over at once',
+  )
+  state.set(Field.promote, 1)
+  late.beforeControlFile()
+  t.same(
+    groups.map(({ length }) => length),
+    [64, 36],
+  )
+  t.end()
+})
+
+t.test('a file that cannot be synced ends it', async (t) => {
+  const state = new SharedState()
+  const late = new LateSyncs(state, 'mirror', () => {
     state.set(Field.fileSyncFailed, 1)
     state.addAndWake(Field.filesSynced, 1)
   })
   late.finish()
   late.add('a file')
   t.throws(() => late.finish(), FsyncFailed)
+  t.throws(() => late.add('another'), FsyncFailed)
 })
 
 t.test('syncing files passes over those that are gone, and fails for what cannot be opened', async (t) => {

@@ -49,15 +49,18 @@ async function newPair(t: Parameters<typeof newInstance>[0]): Promise<Pair> {
   return { primary, mirror }
 }
 
-t.test('a mirror cloned from the same template replays WAL while it is received, at most two pages behind', async (t) => {
-  const { primary, mirror } = await newPair(t)
-  await run(primary.engine, 'CREATE TABLE a(i int PRIMARY KEY, b text)')
-  await run(primary.engine, "INSERT INTO a SELECT g, repeat('x', 100) FROM generate_series(1, 40000) g")
-  const flush = primary.engine.flushLsn()
-  await until(() => flush - mirror.engine.replayLsn() <= 2 * WAL_PAGE_BYTES)
-  t.ok(mirror.engine.replayLsn() <= flush)
-  await t.rejects(mirror.engine.submit(query('SELECT 1')), { code: 'ENGINE_STOPPED' })
-})
+t.test(
+  'a mirror cloned from the same template replays WAL while it is received, at most two pages behind',
+  async (t) => {
+    const { primary, mirror } = await newPair(t)
+    await run(primary.engine, 'CREATE TABLE a(i int PRIMARY KEY, b text)')
+    await run(primary.engine, "INSERT INTO a SELECT g, repeat('x', 100) FROM generate_series(1, 40000) g")
+    const flush = primary.engine.flushLsn()
+    await until(() => flush - mirror.engine.replayLsn() <= 2 * WAL_PAGE_BYTES)
+    t.ok(mirror.engine.replayLsn() <= flush)
+    await t.rejects(mirror.engine.submit(query('SELECT 1')), { code: 'ENGINE_STOPPED' })
+  },
+)
 
 t.test('promotion keeps every row and the prepared transactions, on a new timeline', async (t) => {
   const { primary, mirror } = await newPair(t)
