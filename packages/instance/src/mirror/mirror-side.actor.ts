@@ -22,6 +22,9 @@ import type { BaseChange, BaseRefresh, RefreshedMirror } from '../refresh/base-r
 import type { DurableState } from '../state/durable-state.ts'
 import type { WalEnd } from './wal-end.ts'
 
+/** How long the first start waits for the primary to tell its timeline, ms. */
+const FIRST_WORD_MS = 500
+
 export interface MirrorSideOptions {
   readonly ports: Ports
   readonly log: Logger
@@ -55,6 +58,9 @@ export class MirrorSide implements RefreshedMirror {
   #baseLsn: Lsn = 0
   #running = false
   #closed = false
+  /** PostgreSQL was told a timeline: another one needs it to start again. */
+  #begun = false
+  #heard: () => void = () => undefined
   /** Starts and stops of the engine, one after the other. */
   #engineWork: Promise<void> = Promise.resolve()
 
@@ -92,12 +98,27 @@ export class MirrorSide implements RefreshedMirror {
 
   /** Starts receiving and replaying. Resolves when PostgreSQL replays or waits for WAL. */
   async start(): Promise<EngineStarted> {
+    const heard = this.#firstWord()
     this.#startReceiver()
     let started: EngineStarted | undefined
     await this.#withEngine(async () => {
+      await heard
       started = await this.#startEngine()
     })
     return started as unknown as EngineStarted
+  }
+
+  /** Resolves when the receiver knows the primary's timeline, or that it cannot be asked now: a start on the old one would be for nothing. */
+  #firstWord(): Promise<void> {
+    const { ports, peer } = this.#options
+    if (peer === undefined) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = ports.clock.setTimer(FIRST_WORD_MS, resolve)
+      this.#heard = () => {
+        timer.clear()
+        resolve()
+      }
+    })
   }
 
   setPeer(peer: Peer): void {
@@ -111,6 +132,7 @@ export class MirrorSide implements RefreshedMirror {
   }> {
     // Not waited for: a switch of bases that is under way is in the queue of the engine, all else can be left.
     void this.#refresh?.stop()
+    this.#heard()
     const received = await this.#receiver?.stop()
     let started: EngineStarted | undefined
     await this.#withEngine(async () => {
@@ -125,6 +147,7 @@ export class MirrorSide implements RefreshedMirror {
   /** Ends receiving; the engine stays with the owner. */
   async close(): Promise<void> {
     this.#closed = true
+    this.#heard()
     const refreshed = this.#refresh?.stop()
     await this.#receiver?.stop()
     await this.#engineWork.catch(() => undefined)
@@ -194,6 +217,7 @@ export class MirrorSide implements RefreshedMirror {
 
   #receiverState(state: WalReceiverState, reason: MirabelleError | null): void {
     this.#options.log.debug({ to: state, reason: reason?.message ?? '' }, 'walreceiver')
+    if (state === 'streaming' || reason !== null) this.#heard()
     if (this.#closed || reason === null) return
     if (state === 'diverged' || state === 'removed' || state === 'foreign' || state === 'broken') {
       this.#options.onUnfit(state, reason)
@@ -204,6 +228,7 @@ export class MirrorSide implements RefreshedMirror {
   #follow(timeline: Timeline): void {
     if (timeline <= this.#timeline) return
     this.#timeline = timeline
+    if (!this.#begun) return this.#heard()
     // From now on arrivals are only remembered: the engine is told of them when it replays the new timeline.
     this.#running = false
     void this.#withEngine(async () => {
@@ -220,6 +245,7 @@ export class MirrorSide implements RefreshedMirror {
   async #startEngine(): Promise<EngineStarted> {
     const { engine, log } = this.#options
     const timeline = this.#timeline
+    this.#begun = true
     const started = await engine.startMirror({ timeline, receivedEnd: this.#flushLsn })
     this.#running = true
     this.#baseLsn = started.baseLsn ?? 0

@@ -142,6 +142,7 @@ export function standInWal(journal: Journal): StandInWal {
             return Promise.resolve({ timeline: 1, history: [], receivedEnd: 1000, settled })
           },
         }
+        queueMicrotask(() => options.onState?.('streaming', null))
         return receiver
       },
       createReader: () => ({
