@@ -24,6 +24,7 @@ import {
   session,
 } from './plan-session.ts'
 import { planMerge, planUpdateOrDelete } from './plan-write.ts'
+import { refuseSystemTables } from './system-tables.ts'
 import { bodyTouchesTables } from './analysis/function-body.ts'
 
 type Clause = CutText['clauses'][number] | undefined
@@ -31,6 +32,7 @@ type Clause = CutText['clauses'][number] | undefined
 /** Throws Refusal for what is not supported. */
 export function classify(context: PlanContext, clause: Clause): Plan {
   const { kind, body } = context.statement
+  refuseSystemTables(context)
   switch (kind) {
     case 'SelectStmt':
       return planSelect(context)

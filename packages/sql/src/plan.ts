@@ -37,6 +37,8 @@ export interface PlannedStatement {
   /** A statement before this one in the same text changes the schema or the settings that names depend on: once that has run, plan this text
    * (`planOne`) with the catalog as it is then, and carry out that plan instead. */
   readonly replan?: string
+  /** The live views of the cluster that it reads, in whatever kind of plan: to be filled anew before it runs. */
+  readonly liveViews?: readonly string[]
 }
 
 /** Where one column of a distribution key comes from. `type` is the type whose hash applies (`format_type` name; for INSERT with the
