@@ -72,13 +72,14 @@ export const renderSettingsPage = (settings) =>
   page(
     generatedNote(source),
     '# Settings',
-    'Names follow Greenplum where Greenplum has the setting. They live in the coordinator’s catalog; `SHOW name` prints one.',
+    'Names follow Greenplum where Greenplum has the setting. They live in the coordinator’s catalog; `SHOW name` and `mirabelle config list` print them, `mirabelle config set name value` and `ALTER SYSTEM SET name = value` change them. A number without a unit is in the setting’s own, as in PostgreSQL and Greenplum.',
     table(
-      ['setting', 'default', 'range', 'takes effect', 'what it does'],
+      ['setting', 'default', 'range', 'unit', 'takes effect', 'what it does'],
       Object.entries(settings).map(([name, entry]) => [
         code(name),
         renderSettingValue(entry.kind, entry.default),
         settingRange(entry),
+        entry.unit ?? '',
         entry.reload ? 'at once' : 'after a restart',
         entry.doc,
       ]),

@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import { VERSION } from '@mirabelle/agent'
 import { addAgent, addAgentConfig } from './commands/agent.ts'
+import { addConfig } from './commands/config.ts'
 import { addDemo } from './commands/demo.ts'
 import { addDestroy } from './commands/destroy.ts'
 import { addFtsProbe } from './commands/fts-probe.ts'
@@ -27,6 +28,7 @@ export function createProgram(): Command {
   addRecover(program)
   addRebalance(program)
   addStandby(program)
+  addConfig(program)
   addStop(program)
   addDestroy(program)
   addQuickstart(program)

@@ -166,6 +166,7 @@ export class Coordinator {
         ownStatus: () => instance.status(),
         promisedEpoch: () => instance.epoch,
         promiseEpoch: (epoch) => instance.raiseEpoch(epoch),
+        configureOwn: (texts) => instance.configure(texts),
         setPeer: (peer) => instance.reassign({ ...instance.assignment, peer }),
         onSuperseded: (reason) => {
           instance.fail(
@@ -194,6 +195,8 @@ export class Coordinator {
       hooks: {
         settings: () => service.topology.settings,
         showSetting: (name) => showSetting(service.topology.settings, name),
+        settingRows: () => service.settings.rows(),
+        configure: (change) => service.settings.change(change),
         refreshLiveViews: async (relations) => refreshSql(relations, await service.liveState()),
         requestFtsScan: () => service.fts.requestScan(),
       },
@@ -340,7 +343,7 @@ export class Coordinator {
       },
       logger: ports.log.child({ actor: 'front-door' }),
       clock: ports.clock,
-      limits: { maxConnections: this.#service?.topology.settings.max_connections ?? 200 },
+      maxConnections: () => this.instance.settings().max_connections,
     })
   }
 }

@@ -67,7 +67,7 @@ t.test('a link is made once, made again after a loss, and refuses after its clos
     name: 'peer',
     endpoint: { addresses: ['127.0.0.1'], port: 1 },
     hello: () => ({}) as Hello,
-    silenceTimeoutMs: 0,
+    silenceTimeoutMs: () => 0,
     onLost: (reason) => lost.push(reason.code),
   })
   const ask = () => link.request({ type: 'cluster.probe' }, 100)

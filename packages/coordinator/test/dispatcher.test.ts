@@ -318,6 +318,38 @@ t.test('a lane that something else relies on is not taken away to break a deadlo
   cluster.rest(t)
 })
 
+t.test('who runs something beside a transaction waits as that transaction: a deadlock shows', async (t) => {
+  for (const passer of ['older', 'younger']) {
+    const cluster = await opened()
+    const [first, second] = [cluster.dispatcher.begin(), cluster.dispatcher.begin()]
+    const [passing, waiting] = passer === 'older' ? [first, second] : [second, first]
+    await passing.touch([0])
+    await waiting.touch([1])
+    const beside = passing.beside(1, item('R')).promise
+    const touched = waiting.touch([0])
+    if (passer === 'older') await t.rejects(touched, failing('40P01'))
+    else await t.rejects(beside, failing('40P01'))
+    await second.rollback()
+    await t.resolves(passer === 'older' ? beside : touched, `the ${passer} one passes: the other one goes on`)
+    await first.rollback()
+    cluster.rest(t)
+  }
+})
+
+t.test('a user that has run nothing goes to the end of the queues for one that passes', async (t) => {
+  const cluster = await opened()
+  const passing = cluster.dispatcher.begin()
+  await passing.touch([0])
+  const patient = cluster.dispatcher.begin()
+  const both = patient.touch([0, 1])
+  await passing.beside(1, item('R')).promise
+  await passing.rollback()
+  await both
+  t.ok(patient.holds(0) && patient.holds(1))
+  await patient.rollback()
+  cluster.rest(t)
+})
+
 t.test('savepoints reach the contents that are touched later', async (t) => {
   const cluster = await opened()
   const transaction = cluster.dispatcher.begin()

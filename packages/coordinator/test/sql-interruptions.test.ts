@@ -86,6 +86,22 @@ t.test(
   },
 )
 
+t.test(
+  'a transaction that asks the coordinator something in passing is in no deadlock with a gathered read',
+  async (t) => {
+    await b.query('BEGIN')
+    await b.query("UPDATE i SET v = 'held' WHERE id = 1")
+    // It has the coordinator and waits for the segment of row 1.
+    const gathered = a.query('SELECT count(DISTINCT v) FROM i')
+    await underWay()
+    // The coordinator has to describe this text, which nobody has sent before.
+    const { rows } = await b.query('SELECT v FROM i WHERE id = $1 AND v <> $2', [1, 'never'])
+    t.same(rows, [{ v: 'held' }])
+    await b.query('ROLLBACK')
+    await t.resolves(gathered)
+  },
+)
+
 t.test('lock_timeout counts the whole wait, role changes included', async (t) => {
   await a.query("SET lock_timeout = '300ms'")
   await b.query('BEGIN')

@@ -1,14 +1,32 @@
 /** Sessions end to end: transactions, settings, prepared statements, cursors, roles; nothing of one session is seen by another. */
 import t from 'tap'
 import type pg from 'pg'
+import { MirabelleError, settingsCatalog, type SettingRow } from '@mirabelle/messages'
 import { startLocalCluster, type LocalCluster } from './support/local-cluster.ts'
 
 let cluster: LocalCluster
 let a: pg.Client
 let b: pg.Client
 
+/** What ALTER SYSTEM asked for, and who is to have failed. */
+const altered: Readonly<Record<string, string | null>>[] = []
+let unreached: readonly number[] = []
+
 t.before(async () => {
-  cluster = await startLocalCluster()
+  cluster = await startLocalCluster({
+    hooks: {
+      showSetting: (name) => (name === 'failover_timeout' ? '30s' : undefined),
+      settingRows: () => [settingRow('failover_timeout', '30s'), settingRow('work_mem', 'ours')],
+      configure: (change) => {
+        if (Object.values(change).includes('bad'))
+          return Promise.reject(new MirabelleError('setting.invalid', 'invalid value (from 0 to 1h)'))
+        altered.push(change)
+        return Promise.resolve(
+          unreached.map((dbid) => ({ dbid, content: 0, outcome: 'failed' as const, message: 'away' })),
+        )
+      },
+    },
+  })
   a = await cluster.client()
   b = await cluster.client()
   await a.query('CREATE TABLE kv (k int PRIMARY KEY, v text)')
@@ -85,6 +103,73 @@ t.test('settings belong to their session', async (t) => {
   await a.query("SET statement_timeout = '5s'")
   t.strictSame(await rows(a, 'SHOW statement_timeout'), [['5s']])
   await a.query('DISCARD ALL')
+})
+
+function settingRow(name: string, value: string): SettingRow {
+  return { name, value, default: value, range: '', source: 'default', reload: true, description: 'its words' }
+}
+
+t.test('ALTER SYSTEM changes settings of the cluster, for superusers, outside transactions', async (t) => {
+  await a.query('ALTER SYSTEM SET failover_timeout = 5000')
+  await a.query("ALTER SYSTEM SET failover_timeout TO '5s'")
+  await a.query('ALTER SYSTEM RESET failover_timeout')
+  t.same(altered.splice(0), [
+    { failover_timeout: '5000' },
+    { failover_timeout: '5s' },
+    { failover_timeout: null },
+  ])
+  await a.query('ALTER SYSTEM RESET ALL')
+  const all = Object.keys(altered.splice(0)[0] ?? {})
+  t.same(
+    Object.keys(settingsCatalog).filter((name) => !all.includes(name)),
+    ['loopback_trust'],
+    'nobody is locked out by tidying up',
+  )
+  t.equal(await code(a.query("ALTER SYSTEM SET failover_timeout = 'bad'")), '22023')
+  t.equal(await code(a.query('ALTER SYSTEM SET no_such_setting = 1')), '42704')
+  t.equal(await code(a.query("ALTER SYSTEM SET work_mem = '8MB'")), '0A000')
+  await a.query('BEGIN')
+  t.equal(await code(a.query('ALTER SYSTEM RESET failover_timeout')), '25001')
+  await a.query('ROLLBACK')
+  await a.query('CREATE ROLE plain LOGIN')
+  await a.query('SET ROLE plain')
+  t.equal(await code(a.query('ALTER SYSTEM RESET failover_timeout')), '42501')
+  t.equal(await code(a.query('ALTER SYSTEM RESET ALL')), '42501')
+  await a.query('RESET ROLE')
+  t.same(altered, [])
+  t.strictSame(await rows(a, 'SELECT pg_reload_conf()'), [[true]], 'the habit does no harm')
+})
+
+t.test('ALTER SYSTEM tells which instances do not have the change yet', async (t) => {
+  const notices: string[] = []
+  const listen = (notice: { message?: string | undefined }) => void notices.push(notice.message ?? '')
+  a.on('notice', listen)
+  unreached = [3, 5]
+  await a.query('ALTER SYSTEM RESET failover_timeout')
+  unreached = []
+  a.off('notice', listen)
+  t.same(notices, ['the change is recorded, but not in force yet on dbid 3, 5'])
+})
+
+t.test(
+  'SHOW ALL has the settings of PostgreSQL and of the cluster, by name, ours in front of its',
+  async (t) => {
+    await a.query("SET TimeZone = 'Europe/Berlin'")
+    const simple = await rows(a, 'SHOW ALL')
+    const names = (simple as string[][]).map(([name]) => name?.toLowerCase() ?? '')
+    t.same(names, [...names].sort())
+    const byName = new Map((simple as string[][]).map(([name, value, words]) => [name, [value, words]]))
+    t.same(byName.get('failover_timeout'), ['30s', 'its words'])
+    t.same(byName.get('work_mem'), ['ours', 'its words'])
+    t.equal(byName.get('TimeZone')?.[0], 'Europe/Berlin', 'as this session sees them')
+    t.ok(names.length > 300)
+    await a.query('RESET ALL')
+  },
+)
+
+t.test('settings of the cluster are not changed by a session', async (t) => {
+  for (const sql of ["SET failover_timeout = '1s'", 'RESET failover_timeout'])
+    t.equal(await code(a.query(sql)), '55P02', sql)
 })
 
 t.test('a setting that would break a promise of the cluster cannot be changed', async (t) => {

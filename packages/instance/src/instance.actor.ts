@@ -7,6 +7,7 @@
  */
 import type { EnginePort, EngineStarted } from '@mirabelle/engine'
 import {
+  areNewer,
   COORDINATOR_CONTENT,
   formatLsn,
   isMirabelleError,
@@ -20,6 +21,7 @@ import {
   type MessageOf,
   type Peer,
   type Settings,
+  type SettingTexts,
   type Timeline,
 } from '@mirabelle/messages'
 import {
@@ -53,6 +55,7 @@ import { BaseRefresh, type RefreshedMirror } from './refresh/base-refresh.actor.
 import type { RoleEvent, RoleState } from './role/instance-role.machine.ts'
 import { RoleDecider } from './role/role-decider.ts'
 import type { DurableState } from './state/durable-state.ts'
+import { withNewestSettings } from './state/newest-settings.ts'
 import { diskCheckFile, pgdataDir, pgWalDir, receivedWalDir } from './state/layout.ts'
 import { systemIdentifier } from './state/system-identifier.ts'
 import { realWalParts } from './wal-parts.ts'
@@ -102,7 +105,7 @@ export class InstanceActor implements ConnectionSubject {
     this.#ports = { ...ports, log: this.log }
     this.#wal = options.wal ?? realWalParts
     this.#assignment = assignment
-    this.#settings = settingsFrom(assignment.settings)
+    this.#settings = this.#understood(assignment.settings)
     this.#datadir = assignment.datadir
     this.#startedAt = ports.clock.now()
     this.#role = new RoleDecider(assignment.role)
@@ -311,12 +314,32 @@ export class InstanceActor implements ConnectionSubject {
     }
   }
 
+  /** The settings are these now. Older ones than it has change nothing. Resolves when they are durable and in force. */
+  async configure(settings: SettingTexts): Promise<void> {
+    if (!areNewer(settings, this.#assignment.settings)) return
+    await this.#assign((held) => withNewestSettings(held, { ...held, settings: { ...settings } }))
+    this.log.info({ settings: this.#assignment.settings }, 'the settings have changed')
+  }
+
+  /** Writes an assignment down, then acts on it. */
+  async #assign(next: (held: Assignment) => Assignment): Promise<void> {
+    await this.durable.setAssignment((held) => next(held ?? this.#assignment))
+    this.#actOn(this.durable.assignment ?? this.#assignment)
+  }
+
+  #actOn(assignment: Assignment): void {
+    this.#assignment = assignment
+    this.#settings = this.#understood(assignment.settings)
+  }
+
+  #understood(texts: SettingTexts): Settings {
+    return settingsFrom(texts, (error) => this.log.warn({ err: error }, 'a setting keeps its default'))
+  }
+
   /** The peer, the settings or the permitted recovery changed. An assignment that says mirror fences a primary. */
   async reassign(assignment: Assignment): Promise<void> {
-    await this.durable.setAssignment(assignment)
     const before = this.#assignment
-    this.#assignment = assignment
-    this.#settings = settingsFrom(assignment.settings)
+    await this.#assign((held) => withNewestSettings(assignment, held))
     if (this.roleState === 'primary' && assignment.role === 'm') {
       this.fence(
         new MirabelleError(
@@ -337,6 +360,7 @@ export class InstanceActor implements ConnectionSubject {
   async #open(): Promise<void> {
     const assignment = this.#assignment
     this.#durable = await openFolder(this.#ports.disk, this.clusterId, assignment)
+    this.#actOn(this.#durable.assignment ?? assignment)
     const put =
       this.#durable.copying === null ? await settleBases(this.#ports.disk, this.#datadir) : undefined
     if (put !== undefined) this.log.warn({ put }, 'a change of bases was interrupted; one is in place again')
@@ -471,8 +495,7 @@ export class InstanceActor implements ConnectionSubject {
     await this.durable.setRole('p')
     // A promoted standby has no standby: the old coordinator cannot become one without a recovery.
     const peer = this.content === COORDINATOR_CONTENT ? null : this.#assignment.peer
-    this.#assignment = { ...this.#assignment, role: 'p', peer }
-    await this.durable.setAssignment(this.#assignment)
+    await this.#assign((held) => ({ ...held, role: 'p', peer }))
     this.#mirror = undefined
     const settled =
       received === undefined
@@ -593,8 +616,7 @@ export class InstanceActor implements ConnectionSubject {
     if (result === undefined || this.roleState !== 'copying') return
     await this.durable.setCopying(null)
     // The copy that was asked for is made: a restart of the process is not to make it again.
-    await this.durable.setAssignment({ ...this.#assignment, recovery: 'auto' })
-    this.#assignment = { ...this.#assignment, recovery: 'auto' }
+    await this.#assign((held) => ({ ...held, recovery: 'auto' }))
     this.#decide({ type: 'copy.done' })
     this.#systemIdentifier = await systemIdentifier(this.#ports.disk, this.#datadir)
     const end: WalEnd = { timeline: result.timeline, receivedEnd: result.startLsn, history: result.history }

@@ -67,7 +67,7 @@ t.test(
 )
 
 t.test('retry is asked for within the grace period only, and not after too many attempts', async (t) => {
-  const grace = { gp_fts_mark_mirror_down_grace_period: '200', gp_fts_replication_attempt_count: '3' }
+  const grace = { gp_fts_mark_mirror_down_grace_period: '200ms', gp_fts_replication_attempt_count: '3' }
   const one = await makeOne(t.teardown, { assignment: { settings: grace } })
   await one.instance.start()
   // It was here and has gone; one that never was is given longer, see mirror-health.test.ts.
@@ -119,7 +119,7 @@ t.test('a disk that fails or hangs fails the probe; a later probe of a healed di
   let how: 'well' | 'fails' | 'hangs' = 'well'
   let release: () => void = () => undefined
   const one = await makeOne(t.teardown, {
-    assignment: { settings: { gp_fts_probe_timeout: '100' } },
+    assignment: { settings: { gp_fts_probe_timeout: '100ms' } },
     disk: (real) => ({
       ...real,
       open: async (path, mode) => {

@@ -13,7 +13,15 @@ async function opening(test: Test, epoch: number, content: number, role: 'p' | '
   test.teardown(() => rm(base, { recursive: true }))
   const datadir = join(base, 'd')
   await writeIdentity(realDisk, datadir, { clusterId: 'c', content, dbid: 2, createdAt: 1 })
-  const assignment = { dbid: 2, content, role, datadir, epoch: 2, syncRep: null } as unknown as Assignment
+  const assignment = {
+    dbid: 2,
+    content,
+    role,
+    datadir,
+    epoch: 2,
+    syncRep: null,
+    settings: {},
+  } as unknown as Assignment
   await openFolder(realDisk, 'c', assignment)
   return openFolder(realDisk, 'c', { ...assignment, epoch })
 }

@@ -119,6 +119,12 @@ export const errorCatalog = {
     sentence: 'The old coordinator still answers; stop it first, or use --force.',
     retryable: false,
   },
+  'setting.invalid': {
+    sentence:
+      'There is no setting of this name, or the value is outside its range; nothing was changed. `mirabelle config list` shows names and ranges.',
+    retryable: false,
+    sqlstate: '22023',
+  },
   busy: { sentence: 'The same administrative action is already under way.', retryable: true },
   internal: {
     sentence: 'A broken promise inside the program; the log has the details.',

@@ -9,6 +9,9 @@ export type {
   ClusterState,
   InstanceStateRow,
   ReplicationRow,
+  SettingRow,
 } from './protocol/instance-messages.ts'
 export * from './errors.ts'
 export * from './settings.ts'
+export * from './setting-values.ts'
+export * from './settings-stamp.ts'

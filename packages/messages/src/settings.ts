@@ -1,10 +1,12 @@
-/** All settings (architecture §7). docs/settings.md is generated from this table. */
+/** All settings (architecture §7): the table from which docs/settings.md is generated. Their texts are read and written in setting-values.ts. */
 
 export interface SettingEntry {
   readonly kind: 'ms' | 'int' | 'bool' | 'bytes' | 'enum'
   readonly default: number | boolean | string
   readonly min?: number
   readonly max?: number
+  /** Unit of a number that has none: the one that PostgreSQL or Greenplum gives the setting. */
+  readonly unit?: 'ms' | 's' | 'B' | 'kB' | 'MB'
   readonly values?: readonly string[]
   /** Takes effect without a restart. */
   readonly reload: boolean
@@ -17,6 +19,7 @@ const MIB = 1024 * 1024
 export const settingsCatalog = {
   gp_fts_probe_interval: {
     kind: 'ms',
+    unit: 's',
     default: 5_000,
     min: 100,
     max: 3_600_000,
@@ -25,6 +28,7 @@ export const settingsCatalog = {
   },
   gp_fts_probe_timeout: {
     kind: 'ms',
+    unit: 's',
     default: 1_000,
     min: 10,
     max: 3_600_000,
@@ -41,6 +45,7 @@ export const settingsCatalog = {
   },
   gp_fts_mark_mirror_down_grace_period: {
     kind: 'ms',
+    unit: 's',
     default: 3_000,
     min: 0,
     max: 3_600_000,
@@ -57,6 +62,7 @@ export const settingsCatalog = {
   },
   wal_sender_timeout: {
     kind: 'ms',
+    unit: 'ms',
     default: 5_000,
     min: 100,
     max: 3_600_000,
@@ -65,6 +71,7 @@ export const settingsCatalog = {
   },
   wal_receiver_timeout: {
     kind: 'ms',
+    unit: 'ms',
     default: 5_000,
     min: 100,
     max: 3_600_000,
@@ -73,6 +80,7 @@ export const settingsCatalog = {
   },
   max_slot_wal_keep_size: {
     kind: 'bytes',
+    unit: 'MB',
     default: 4096 * MIB,
     min: 16 * MIB,
     max: 2 ** 50,
@@ -81,6 +89,7 @@ export const settingsCatalog = {
   },
   checkpoint_timeout: {
     kind: 'ms',
+    unit: 's',
     default: 5 * MINUTE,
     min: 1_000,
     max: 24 * 60 * MINUTE,
@@ -89,6 +98,7 @@ export const settingsCatalog = {
   },
   max_wal_size: {
     kind: 'bytes',
+    unit: 'MB',
     default: 1024 * MIB,
     min: 8 * MIB,
     max: 2 ** 50,
@@ -97,6 +107,7 @@ export const settingsCatalog = {
   },
   mirror_base_refresh_size: {
     kind: 'bytes',
+    unit: 'MB',
     default: 1024 * MIB,
     min: 0,
     max: 2 ** 50,
@@ -105,6 +116,7 @@ export const settingsCatalog = {
   },
   statement_timeout: {
     kind: 'ms',
+    unit: 'ms',
     default: 0,
     min: 0,
     max: 2 ** 31 - 1,
@@ -113,6 +125,7 @@ export const settingsCatalog = {
   },
   lock_timeout: {
     kind: 'ms',
+    unit: 'ms',
     default: 0,
     min: 0,
     max: 2 ** 31 - 1,
@@ -121,6 +134,7 @@ export const settingsCatalog = {
   },
   idle_in_transaction_session_timeout: {
     kind: 'ms',
+    unit: 'ms',
     default: MINUTE,
     min: 0,
     max: 2 ** 31 - 1,
@@ -129,6 +143,7 @@ export const settingsCatalog = {
   },
   failover_timeout: {
     kind: 'ms',
+    unit: 'ms',
     default: 30_000,
     min: 0,
     max: 3_600_000,
@@ -154,11 +169,12 @@ export const settingsCatalog = {
     default: 200,
     min: 1,
     max: 10_000,
-    reload: false,
-    doc: 'Client connections of the coordinator.',
+    reload: true,
+    doc: 'Client connections of the coordinator. Those that are open when it is lowered stay.',
   },
   gather_limit: {
     kind: 'bytes',
+    unit: 'kB',
     default: 256 * MIB,
     min: MIB,
     max: 2 ** 40,
@@ -169,6 +185,8 @@ export const settingsCatalog = {
 
 /** A setting's name. */
 export type SettingName = keyof typeof settingsCatalog
+/** Settings that "reset all" leaves alone: they say who may log in, and nobody wants to be locked out by tidying up. */
+export const keptByResetAll: readonly SettingName[] = ['loopback_trust']
 /** The values of all settings. */
 export type Settings = { readonly [K in SettingName]: Widen<(typeof settingsCatalog)[K]['default']> }
 type Widen<T> = T extends boolean ? boolean : T extends number ? number : string
@@ -177,44 +195,3 @@ type Widen<T> = T extends boolean ? boolean : T extends number ? number : string
 export const defaultSettings: Settings = Object.fromEntries(
   Object.entries(settingsCatalog).map(([name, entry]) => [name, entry.default]),
 ) as unknown as Settings
-
-const DURATION: Record<string, number> = { ms: 1, s: 1_000, min: MINUTE, h: 60 * MINUTE, d: 24 * 60 * MINUTE }
-const SIZE: Record<string, number> = { B: 1, kB: 1024, MB: MIB, GB: 1024 * MIB, TB: 1024 * 1024 * MIB }
-
-/** Parses the text of a setting (`5s`, `1GB`, `on`). Throws a RangeError that names the setting and its range. */
-export function parseSetting(name: SettingName, value: string): number | boolean | string {
-  const entry: SettingEntry = settingsCatalog[name]
-  if (entry.kind === 'enum') {
-    if (entry.values?.includes(value) === true) return value
-    throw new RangeError(`invalid value for "${name}": "${value}" (one of ${entry.values?.join(', ')})`)
-  }
-  if (entry.kind === 'bool') {
-    if (/^(on|true|yes|1)$/i.test(value)) return true
-    if (/^(off|false|no|0)$/i.test(value)) return false
-    throw new RangeError(`invalid value for "${name}": "${value}" (on or off)`)
-  }
-  const units = entry.kind === 'ms' ? DURATION : entry.kind === 'bytes' ? SIZE : {}
-  const match = /^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*$/.exec(value)
-  const unit = match?.[2] === '' ? 1 : match === null ? undefined : units[match[2] as string]
-  const number = match === null || unit === undefined ? Number.NaN : Math.round(Number(match[1]) * unit)
-  if (
-    !Number.isSafeInteger(number) ||
-    number < (entry.min ?? 0) ||
-    number > (entry.max ?? Number.MAX_SAFE_INTEGER)
-  ) {
-    throw new RangeError(
-      `invalid value for "${name}": "${value}" (from ${entry.min} to ${entry.max}, ${entry.kind})`,
-    )
-  }
-  return number
-}
-
-/** Defaults overlaid with texts from a catalog; unknown names are ignored. */
-export function settingsFrom(texts: Readonly<Record<string, string>>): Settings {
-  const values: Record<string, unknown> = { ...defaultSettings }
-  for (const name of Object.keys(texts)) {
-    if (Object.hasOwn(settingsCatalog, name))
-      values[name] = parseSetting(name as SettingName, texts[name] as string)
-  }
-  return values as unknown as Settings
-}

@@ -1,5 +1,14 @@
 import t from 'tap'
-import { defaultSettings, parseSetting, settingsCatalog, settingsFrom } from '../src/index.ts'
+import {
+  areNewer,
+  defaultSettings,
+  formatSetting,
+  parseSetting,
+  settingsCatalog,
+  settingsFrom,
+  stamped,
+  withSettingsOf,
+} from '../src/index.ts'
 import type { SettingEntry, SettingName } from '../src/index.ts'
 
 const entries = Object.entries(settingsCatalog) as [SettingName, SettingEntry][]
@@ -7,8 +16,17 @@ const entries = Object.entries(settingsCatalog) as [SettingName, SettingEntry][]
 t.test('every default is inside its own range and described', async (t) => {
   for (const [name, entry] of entries) {
     t.equal(defaultSettings[name], entry.default)
-    t.equal(parseSetting(name, String(entry.default)), entry.default, `${name} reads its own default`)
+    t.equal(
+      parseSetting(name, formatSetting(name, entry.default)),
+      entry.default,
+      `${name} reads its own default`,
+    )
     t.ok(entry.doc.endsWith('.'), `${name} is described`)
+    t.equal(
+      entry.unit !== undefined,
+      entry.kind === 'ms' || entry.kind === 'bytes',
+      `${name}: a number alone has a unit`,
+    )
     if (typeof entry.default === 'number')
       t.ok((entry.min ?? 0) <= entry.default && entry.default <= (entry.max ?? 0))
   }
@@ -17,7 +35,12 @@ t.test('every default is inside its own range and described', async (t) => {
 t.test('times and sizes are read with their units', async (t) => {
   const read: [SettingName, string, unknown][] = [
     ['gp_fts_probe_interval', '5s', 5_000],
-    ['gp_fts_probe_interval', '250', 250],
+    ['gp_fts_probe_interval', '60', 60_000],
+    ['checkpoint_timeout', '300', 300_000],
+    ['wal_sender_timeout', '2000', 2_000],
+    ['statement_timeout', '250', 250],
+    ['max_wal_size', '1024', 2 ** 30],
+    ['gather_limit', '2048', 2 ** 21],
     ['gp_fts_probe_interval', '250ms', 250],
     ['gp_fts_probe_interval', ' 1.5 min ', 90_000],
     ['checkpoint_timeout', '1h', 3_600_000],
@@ -36,7 +59,8 @@ t.test('times and sizes are read with their units', async (t) => {
 
 t.test('what is out of range or has a wrong unit is refused with name, value and range', async (t) => {
   const bad: [SettingName, string][] = [
-    ['gp_fts_probe_interval', '99'],
+    ['gp_fts_probe_interval', '99ms'],
+    ['gp_fts_probe_interval', '7200'],
     ['gp_fts_probe_interval', '2h'],
     ['gp_fts_probe_interval', '5GB'],
     ['gp_fts_probe_interval', '-5s'],
@@ -61,4 +85,31 @@ t.test('texts of a catalog overlay the defaults; names of another release are pa
   t.equal(settings.gp_fts_probe_interval, 2_000)
   t.equal(settings.wal_sender_timeout, defaultSettings.wal_sender_timeout)
   t.same(Object.keys(settings), Object.keys(defaultSettings))
+})
+
+t.test('a value that this version does not take is told and leaves the default', async (t) => {
+  const refused: string[] = []
+  const settings = settingsFrom({ gp_fts_probe_interval: '1 week', lock_timeout: '5s' }, (error) =>
+    refused.push(error.message),
+  )
+  t.equal(settings.gp_fts_probe_interval, defaultSettings.gp_fts_probe_interval)
+  t.equal(settings.lock_timeout, 5_000)
+  t.same(refused, ['invalid value for "gp_fts_probe_interval": "1 week" (from 100ms to 1h)'])
+})
+
+t.test('of two sets of settings the one of the later state of the catalog is the newer one', async (t) => {
+  const plain = { lock_timeout: '1s' }
+  const first = stamped(plain, 1, 7)
+  t.notOk(areNewer(first, first), 'a set is not newer than itself')
+  t.ok(areNewer(first, plain), 'a start that does not know the catalog never wins')
+  t.notOk(areNewer(plain, plain))
+  t.ok(areNewer(stamped(plain, 1, 10), first), 'counts are numbers, not texts')
+  t.ok(areNewer(stamped(plain, 2, 1), first), 'an activated standby may have missed changes: its word counts')
+  t.notOk(areNewer(stamped(plain, 1, 6), first))
+})
+
+t.test('settings move between assignments without what else the texts hold', async (t) => {
+  const held = { lock_timeout: '1s', 'mirabelle.topology': 'old' }
+  const given = stamped({ gather_limit: '1MB', 'mirabelle.topology': 'other' }, 1, 2)
+  t.same(withSettingsOf(given, held), stamped({ gather_limit: '1MB', 'mirabelle.topology': 'old' }, 1, 2))
 })

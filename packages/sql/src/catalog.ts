@@ -42,6 +42,8 @@ export interface TableInfo {
   readonly viewDefinition?: string
   /** Views: true when the view reads a distributed table, directly or through other views. */
   readonly viewTouchesDistributed?: boolean
+  /** The live views of the cluster that it shows, itself or through views: they are to be filled anew before it is read. */
+  readonly live?: readonly string[]
 }
 
 /** All functions of one name that a call could mean, taken together: the worst volatility of the overloads. */

@@ -12,6 +12,7 @@ import { planExplain } from './plan-explain.ts'
 import { planInsert } from './plan-insert.ts'
 import { coordinatorPlan, planSelect } from './plan-select.ts'
 import {
+  planAlterSystem,
   planDeclareCursor,
   planDiscard,
   planExecute,
@@ -23,6 +24,7 @@ import {
   session,
 } from './plan-session.ts'
 import { planMerge, planUpdateOrDelete } from './plan-write.ts'
+import { refuseSystemTables } from './system-tables.ts'
 import { bodyTouchesTables } from './analysis/function-body.ts'
 
 type Clause = CutText['clauses'][number] | undefined
@@ -30,6 +32,7 @@ type Clause = CutText['clauses'][number] | undefined
 /** Throws Refusal for what is not supported. */
 export function classify(context: PlanContext, clause: Clause): Plan {
   const { kind, body } = context.statement
+  refuseSystemTables(context)
   switch (kind) {
     case 'SelectStmt':
       return planSelect(context)
@@ -46,6 +49,8 @@ export function classify(context: PlanContext, clause: Clause): Plan {
       return planTransaction(body)
     case 'VariableSetStmt':
       return planSet(body, context.sql)
+    case 'AlterSystemStmt':
+      return planAlterSystem(body, context.sql)
     case 'VariableShowStmt':
       return planShow(body)
     case 'DiscardStmt':
@@ -131,7 +136,6 @@ const REFUSED: Record<string, readonly [string, string]> = {
   DropdbStmt: ['DROP DATABASE is not supported: a cluster is one database', 'Use DROP SCHEMA … CASCADE.'],
   AlterDatabaseStmt: ['ALTER DATABASE is not supported', 'Use ALTER ROLE … SET for settings.'],
   AlterDatabaseSetStmt: ['ALTER DATABASE is not supported', 'Use ALTER ROLE … SET for settings.'],
-  AlterSystemStmt: ['ALTER SYSTEM is not supported', 'Use the config command of the cluster.'],
   CreateTableSpaceStmt: ['tablespaces are not supported', 'Leave the clause out.'],
   DropTableSpaceStmt: ['tablespaces are not supported', 'Leave the clause out.'],
   RefreshMatViewStmt: ['materialized views are not supported', 'Use CREATE TABLE … AS.'],

@@ -60,6 +60,15 @@ export function planSet(body: Ast, sql: string): Plan {
   }
 }
 
+/** ALTER SYSTEM SET name = value, SET name TO DEFAULT, RESET name, RESET ALL. */
+export function planAlterSystem(body: Ast, sql: string): Plan {
+  const set = ((body.setstmt as Ast).VariableSetStmt ?? body.setstmt) as Ast
+  const kind = set.kind as string
+  const name = kind === 'VAR_RESET_ALL' ? undefined : String(set.name ?? '').toLowerCase()
+  const value = kind === 'VAR_SET_VALUE' ? settingValue((set.args ?? []) as Ast[], sql) : undefined
+  return session({ type: 'alterSystem', name, value })
+}
+
 /** The value as set_config would take it: several values joined by a comma, names quoted where needed. */
 function settingValue(args: readonly Ast[], sql: string): string {
   const list = args.map((arg) => {

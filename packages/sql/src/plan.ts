@@ -37,6 +37,8 @@ export interface PlannedStatement {
   /** A statement before this one in the same text changes the schema or the settings that names depend on: once that has run, plan this text
    * (`planOne`) with the catalog as it is then, and carry out that plan instead. */
   readonly replan?: string
+  /** The live views of the cluster that it reads, in whatever kind of plan: to be filled anew before it runs. */
+  readonly liveViews?: readonly string[]
 }
 
 /** Where one column of a distribution key comes from. `type` is the type whose hash applies (`format_type` name; for INSERT with the
@@ -90,8 +92,12 @@ export type SessionAction =
     }
   /** SELECT set_config(name, value, local) and nothing else: a SET that answers one row, column `set_config`, with the value. */
   | { readonly type: 'setConfig'; readonly name: string; readonly value: string; readonly local: boolean }
+  /** SELECT pg_reload_conf() and nothing else: one row, true. */
+  | { readonly type: 'reloadConf' }
   /** RESET name; undefined = RESET ALL. */
   | { readonly type: 'reset'; readonly name: string | undefined }
+  /** ALTER SYSTEM; name undefined = RESET ALL, value undefined = RESET or TO DEFAULT. */
+  | { readonly type: 'alterSystem'; readonly name: string | undefined; readonly value: string | undefined }
   /** SHOW name; undefined = SHOW ALL. Settings of ours are answered by the coordinator, others by its engine. */
   | { readonly type: 'show'; readonly name: string | undefined }
   | { readonly type: 'discard'; readonly target: 'all' | 'plans' | 'sequences' | 'temp' }

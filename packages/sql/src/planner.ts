@@ -99,16 +99,23 @@ export class Planner {
           (candidate) => candidate.start >= statement.start && candidate.start < end,
         )
         const { plan, context } = planStatement(statement, catalog, paramTypes, clause)
+        const live = new Set(context?.survey.relations.flatMap((use) => use.table?.live ?? []))
         if (
           shaped !== undefined &&
           context !== undefined &&
           statements.length === 1 &&
-          clause === undefined
+          clause === undefined &&
+          live.size === 0
         ) {
           const shape = shapePlanOf(plan, context, shaped)
           if (shape !== undefined) this.#cache?.set(key, shape, catalog)
         }
-        const planned: PlannedStatement = { sql: statement.sql, plan, literals: [] }
+        const planned: PlannedStatement = {
+          sql: statement.sql,
+          plan,
+          literals: [],
+          ...(live.size === 0 ? {} : { liveViews: [...live] }),
+        }
         const outdated = changed
         changed ||= changesNames(plan)
         return outdated ? { ...planned, replan: sql.slice(statement.start, end) } : planned

@@ -38,6 +38,13 @@ t.test('session statements', (t) => {
     ['reset all', { type: 'reset', name: undefined }],
     ['reset role', { type: 'reset', name: 'role' }],
     ['show all', { type: 'show', name: undefined }],
+    ['alter system set A.b = 10', { type: 'alterSystem', name: 'a.b', value: '10' }],
+    ["alter system set x to '10 s'", { type: 'alterSystem', name: 'x', value: '10 s' }],
+    ['alter system set x to on', { type: 'alterSystem', name: 'x', value: 'on' }],
+    ['alter system set x to default', { type: 'alterSystem', name: 'x', value: undefined }],
+    ['alter system reset x', { type: 'alterSystem', name: 'x', value: undefined }],
+    ['alter system reset all', { type: 'alterSystem', name: undefined, value: undefined }],
+    ['select pg_reload_conf()', { type: 'reloadConf' }],
     ['show TimeZone', { type: 'show', name: 'timezone' }],
     [
       "select pg_catalog.set_config('search_path', '', false)",
@@ -87,8 +94,9 @@ t.test('what is not supported says so, with a hint', (t) => {
     'listen a',
     "notify a, 'b'",
     'create database d',
-    'alter system set x = 1',
     'select pg_advisory_lock(1)',
+    'select pg_reload_conf() from t',
+    'select pg_reload_conf(), 1',
     "select pg_notify('a', 'b')",
     'select reads()',
     "select set_config('a', v, false) from t",
@@ -243,7 +251,7 @@ t.test('keys are found through casts, parameters and both sides of =, and nowher
     ['delete from t where k = 6 returning *', '6'],
     ['delete from t', 'pushdown'],
     ['update t set v = $2 where k = $1', '$1:', []],
-    ['update pg_class set relname = relname', 'coordinator'],
+    ['update pg_class set relname = relname', 'unsupported'],
   ]
   for (const [sql, expected, types] of cases) t.equal(key(sql, types), expected, sql)
   t.end()
@@ -278,7 +286,7 @@ t.test('inserts are placed from the text where they can be', (t) => {
     ['insert into rep2 values (1, current_user)', 'insertEvaluated'],
     ['insert into rnd values (random(), now())', 'insert'],
     ['insert into gen(k) values (1) returning twice', 'insert'],
-    ['insert into pg_class values (1)', 'coordinator'],
+    ['insert into pg_class values (1)', 'unsupported'],
   ]
   for (const [sql, kind] of cases) t.equal(planOf(sql).kind, kind, sql)
   const evaluated = planOf(

@@ -182,6 +182,7 @@ t.test('a full disk stops the acknowledgements, is reported, and is tried again'
       return {
         read: (at, length) => file.read(at, length),
         truncate: (length) => file.truncate(length),
+        reserve: (length) => file.reserve(length),
         size: () => file.size(),
         close: () => file.close(),
         write: (at, bytes) => (full ? Promise.reject(error()) : file.write(at, bytes)),

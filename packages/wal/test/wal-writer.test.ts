@@ -25,6 +25,7 @@ function spyDisk(): Spy {
   const wrap = (file: FileHandle): FileHandle => ({
     read: (position, length) => file.read(position, length),
     truncate: (length) => file.truncate(length),
+    reserve: (length) => file.reserve(length),
     size: () => file.size(),
     close: () => file.close(),
     async write(position, bytes) {

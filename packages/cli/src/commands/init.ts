@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { Option, type Command } from 'commander'
-import { parseSetting, settingsCatalog, type SettingName } from '@mirabelle/messages'
+import { isSettingName, parseSetting } from '@mirabelle/messages'
 import { makeInstances, planFolder } from '../cluster/create-cluster-folder.ts'
 import { parseClusterYaml } from '../describe/cluster-yaml.ts'
 import { planLocalCluster } from '../describe/local-cluster.ts'
@@ -136,9 +136,9 @@ function warn(made: ClusterPlan, reporter: Reporter): void {
 
 function checkSettings(settings: Record<string, string>): void {
   for (const [name, value] of Object.entries(settings)) {
-    if (!Object.hasOwn(settingsCatalog, name)) throw new CliError(`there is no setting "${name}"`)
+    if (!isSettingName(name)) throw new CliError(`there is no setting "${name}"`)
     try {
-      parseSetting(name as SettingName, value)
+      parseSetting(name, value)
     } catch (error) {
       throw new CliError((error as Error).message, { cause: error })
     }

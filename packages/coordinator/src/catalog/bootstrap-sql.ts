@@ -20,6 +20,10 @@ CREATE UNLOGGED TABLE pg_catalog.gp_stat_replication (
   client_port integer, backend_start timestamptz, backend_xmin xid, state text, sent_lsn pg_lsn, write_lsn pg_lsn, flush_lsn pg_lsn,
   replay_lsn pg_lsn, write_lag interval, flush_lag interval, replay_lag interval, sync_priority integer, sync_state text,
   reply_time timestamptz, sync_error text);
+CREATE OR REPLACE VIEW pg_catalog.pg_stat_replication AS
+  SELECT pid, usesysid, usename, application_name, client_addr, client_hostname, client_port, backend_start, backend_xmin, state, sent_lsn,
+    write_lsn, flush_lsn, replay_lsn, write_lag, flush_lag, replay_lag, sync_priority, sync_state, reply_time
+  FROM pg_catalog.gp_stat_replication WHERE gp_segment_id = -1;
 CREATE UNLOGGED TABLE pg_catalog.gp_master_mirroring (
   summary_state text, detail_state text, log_time timestamptz, error_message text);
 CREATE UNLOGGED TABLE pg_catalog.gp_segment_status (

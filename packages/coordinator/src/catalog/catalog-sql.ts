@@ -55,6 +55,11 @@ export function changeSql(change: CatalogChange): string {
   for (const row of change.replaceRows ?? []) statements.push(...deleteRow(row.dbid), ...insertRow(row))
   if (change.epoch !== undefined)
     statements.push(`UPDATE pg_catalog.mirabelle_cluster SET value = '${change.epoch}' WHERE key = 'epoch'`)
+  if (change.settingsVersion !== undefined)
+    statements.push(
+      `DELETE FROM pg_catalog.mirabelle_cluster WHERE key = 'settings_version'`,
+      `INSERT INTO pg_catalog.mirabelle_cluster VALUES ('settings_version','${change.settingsVersion}')`,
+    )
   for (const [name, value] of Object.entries(change.settings ?? {})) {
     statements.push(`DELETE FROM pg_catalog.mirabelle_setting WHERE name = ${literal(name)}`)
     if (value !== null)

@@ -13,6 +13,8 @@ export interface ClusterSnapshot {
   readonly rows: readonly SegmentRow[]
   readonly hosts: readonly HostRow[]
   readonly settings: Readonly<Record<string, string>>
+  /** How often the settings have been changed, and one; 0 before the catalog exists. */
+  readonly settingsVersion?: number
 }
 
 /** One durable change. All parts of it happen in one transaction. */
@@ -24,7 +26,9 @@ export interface CatalogChange {
   readonly removeDbids?: readonly number[]
   /** Rows whose place or preferred role changes, whole. */
   readonly replaceRows?: readonly SegmentRow[]
+  /** Settings that change; null = back to the default. Always with the version that they then have. */
   readonly settings?: Readonly<Record<string, string | null>>
+  readonly settingsVersion?: number
 }
 
 /** The catalog port: real over the coordinator's PostgreSQL, a stand-in in the simulation. */

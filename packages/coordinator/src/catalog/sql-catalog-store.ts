@@ -52,5 +52,6 @@ function parseSnapshot(text: string): ClusterSnapshot {
     rows: raw.rows,
     hosts: raw.hosts,
     settings: raw.settings,
+    settingsVersion: Number(cluster['settings_version'] ?? 1),
   }
 }

@@ -39,11 +39,11 @@ async function load(
   const { dataContents } = scope.services.dispatcher
   if (plan.evaluate === undefined) {
     await hold(scope, transaction, dataContents)
-    return loadRows(scope, transaction, plan, pieces(scope, channel))
+    return loadRows({ ...scope, transaction }, transaction, plan, pieces(scope, channel))
   }
   const rows = await evaluate(scope, plan.evaluate, channel)
   await hold(scope, transaction, dataContents)
-  const then = { ...scope, settings: scope.transportSettings }
+  const then = { ...scope, transaction, settings: scope.transportSettings }
   return loadRows(then, transaction, plan.evaluate.then, rows)
 }
 

@@ -9,7 +9,7 @@ import { firstErrorMessage, lastCommandTag } from '../lanes/backend-bytes.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
 import { breakCycles } from '../lanes/deadlock.ts'
 import type { LaneRun } from '../lanes/lane.ts'
-import { LaneLost, type LaneItem } from '../lanes/lane-item.ts'
+import { LaneLost, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'
 import type { LaneUser } from '../lanes/lane-queue.ts'
 import { SqlError } from '../errors.ts'
 import { newParticipant, sendCommit, sendRollback, type Participant } from './participant.ts'
@@ -109,14 +109,7 @@ export class DistributedTransaction implements LaneUser {
         for (const content of missing) this.#leave(content, true)
         reject(error)
       }
-      this.#victim = () => {
-        fail(
-          new SqlError('40P01', 'deadlock detected', {
-            detail: `The transaction waited for the lanes of content ${missing.join(', ')} while others waited for it.`,
-            hint: 'Run the transaction again.',
-          }),
-        )
-      }
+      this.#victim = () => fail(deadlockDetected(missing))
       for (const content of missing) {
         const lane = this.#context.lanes.get(content)
         if (lane === undefined) return fail(new SqlError('XX000', `content ${content} does not exist`))
@@ -137,12 +130,39 @@ export class DistributedTransaction implements LaneUser {
       }
       if (missing.some((content) => !this.holds(content))) {
         wait.onWait?.(fail)
-        breakCycles(
-          [...this.#context.lanes.values()].map((lane) => lane.queue),
-          this,
-        )
+        this.#breakCycles()
       }
     })
+  }
+
+  #breakCycles(): void {
+    breakCycles(
+      [...this.#context.lanes.values()].map((lane) => lane.queue),
+      this,
+    )
+  }
+
+  /**
+   * Runs something of its session on a lane beside itself, as autocommit. Its own lanes stay held meanwhile, so it is the transaction that
+   * waits: in a deadlock it may be told 40P01.
+   */
+  beside(content: Content, item: Omit<LaneItem, 'whenLost'>): LaneRun {
+    const lane = this.#context.lanes.get(content)
+    if (lane === undefined) throw new SqlError('XX000', `content ${content} does not exist`)
+    const run = lane.run({ ...item, whenLost: 'rerun' }, this)
+    const promise = new Promise<LaneResult>((resolve, reject) => {
+      const victim = (): void => {
+        reject(deadlockDetected([content]))
+        run.cancel()
+      }
+      const ended = (): void => {
+        if (this.#victim === victim) this.#victim = undefined
+      }
+      this.#victim = victim
+      run.promise.finally(ended).then(resolve, reject)
+      this.#breakCycles()
+    })
+    return { promise, cancel: run.cancel }
   }
 
   /** Runs something on a content that it holds. The result may carry an SQL error; the promise rejects with LaneLost. */
@@ -288,4 +308,11 @@ function commitError(reason: unknown): Error {
   if (!(reason instanceof LaneLost)) return reason instanceof Error ? reason : new Error(String(reason))
   if (reason.tookEffect === 'no') return lostError(reason)
   return new SqlError('08007', `transaction resolution unknown: ${reason.message}`)
+}
+
+function deadlockDetected(contents: readonly Content[]): SqlError {
+  return new SqlError('40P01', 'deadlock detected', {
+    detail: `The transaction waited for the lanes of content ${contents.join(', ')} while others waited for it.`,
+    hint: 'Run the transaction again.',
+  })
 }

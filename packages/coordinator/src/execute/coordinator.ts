@@ -3,15 +3,12 @@
  * that a transaction that idles never holds the coordinator's lane; a write takes the lane into the transaction.
  */
 import type { CoordinatorPlan } from '@mirabelle/sql'
-import { queryMessage } from '../lanes/frontend-bytes.ts'
-import { NO_SETTINGS } from '../lanes/lane-item.ts'
 import { SqlError } from '../errors.ts'
 import { AnswerRelay } from './answer-relay.ts'
-import { runLocal, runOn } from './run-on.ts'
+import { runOn } from './run-on.ts'
 import type { Scope } from './scope.ts'
 import { messagesFor, type Bound } from './statement.ts'
 
-const LIVE_VIEWS = new Set(['gp_stat_replication', 'gp_segment_status', 'gp_master_mirroring'])
 /** They depend on what this session did before, which the shared backend does not know. */
 const SESSION_BOUND = new Set(['currval', 'lastval'])
 /** What they do is not part of a transaction anyway. */
@@ -35,7 +32,6 @@ export async function coordinator(
     )
   }
   if (plan.functions.includes('gp_request_fts_probe_scan')) await scope.services.hooks.requestFtsScan()
-  await refreshLiveViews(scope, plan)
   const bytes = messagesFor(sql, bound)
   const settings = LOOKS_AT_CLIENT.test(sql) ? scope.fullSettings : scope.settings
   const inside = scope.transaction?.hasBegunOn(-1) === true || (plan.write && isTransactional(plan))
@@ -49,12 +45,4 @@ export async function coordinator(
 
 function isTransactional(plan: CoordinatorPlan): boolean {
   return plan.relations.length > 0 || !plan.functions.some((name) => OUTSIDE_TRANSACTIONS.has(name))
-}
-
-async function refreshLiveViews(scope: Scope, plan: CoordinatorPlan): Promise<void> {
-  const live = plan.relations.filter((name) => LIVE_VIEWS.has(name))
-  if (live.length === 0) return
-  const refresh = await scope.services.hooks.refreshLiveViews(live)
-  if (refresh === undefined) return
-  await runLocal(scope, { bytes: queryMessage(refresh), syncs: 1, settings: NO_SETTINGS, write: true })
 }

@@ -11,6 +11,7 @@ import { explain } from './explain.ts'
 import { insert } from './insert.ts'
 import { insertEvaluated } from './insert-evaluated.ts'
 import { maintenance } from './maintenance.ts'
+import { refreshLiveViews } from './refresh-live-views.ts'
 import { refusal } from './refusal.ts'
 import type { Scope } from './scope.ts'
 import type { Statement } from './statement.ts'
@@ -19,6 +20,7 @@ import type { Statement } from './statement.ts'
 export async function execute(scope: Scope, statement: Statement): Promise<void> {
   const { planned, bound } = statement
   const { plan } = planned
+  await refreshLiveViews(scope, planned.liveViews)
   switch (plan.kind) {
     case 'empty':
       return scope.sink.send(EMPTY_QUERY_RESPONSE)

@@ -135,7 +135,7 @@ async function place(
   }
   const load = async (within: DistributedTransaction): Promise<void> => {
     await hold(scope, within, scope.services.dispatcher.dataContents)
-    await loadRows(placing, within, plan.copyIn, [asBuffer(copyText(rows))])
+    await loadRows({ ...placing, transaction: within }, within, plan.copyIn, [asBuffer(copyText(rows))])
   }
   if (transaction === undefined) await withTransaction(placing, load)
   else await load(transaction)

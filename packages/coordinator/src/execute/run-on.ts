@@ -255,7 +255,9 @@ export async function runLocal(
   for (;;) {
     const leave = scope.services.localUsers.enter(undefined, () => scope.slot.fire('preempted'))
     try {
-      return await checked(scope, scope.services.dispatcher.runOne(-1, { ...item, settings }))
+      const whole = { ...item, settings }
+      const run = transaction?.beside(-1, whole) ?? scope.services.dispatcher.runOne(-1, whole)
+      return await checked(scope, run)
     } catch (error) {
       const cancelled =
         isMirabelleError(error, 'cancelled') ||

@@ -6,6 +6,7 @@ import type { FtsProber } from '@mirabelle/fts'
 import { MirabelleError, type ActionResult, type Content, type Message, type Peer } from '@mirabelle/messages'
 import type { Dispatcher } from '../dispatcher.ts'
 import { recoverInstances, startInstances, type AdminSources } from './cluster-admin.ts'
+import type { ClusterSettings, SettingsChange } from './cluster-settings.ts'
 import { collectState, type StateSources } from './cluster-state.ts'
 import { rebalance } from './rebalance.ts'
 import { initStandby, removeStandby, resyncStandby, type StandbySources } from './standby-admin.ts'
@@ -16,6 +17,7 @@ export interface AdministrationOptions {
   readonly admin: () => AdminSources
   readonly state: () => StateSources
   readonly fts: FtsProber
+  readonly settings: ClusterSettings
   readonly dispatcher: Dispatcher
   /** Tells the own instance who its standby is; undefined where that cannot be changed. */
   readonly setPeer: ((peer: Peer | null) => Promise<void>) | undefined
@@ -64,6 +66,8 @@ export class Administration {
         return this.#standby('standby remove', removeStandby)
       case 'standby.resync':
         return this.#standby('standby resync', (sources) => resyncStandby(message.mode, sources))
+      case 'cluster.config':
+        return this.#config(message.change)
       case 'cluster.probe':
         return fts.requestScan().then(() => ({ type: 'ok' }))
       default:
@@ -73,6 +77,12 @@ export class Administration {
 
   async #done(results: Promise<readonly ActionResult[]>): Promise<Message> {
     return { type: 'cluster.done', results: await results }
+  }
+
+  async #config(change: SettingsChange): Promise<Message> {
+    const { settings } = this.#options
+    const results = await settings.change(change)
+    return { type: 'cluster.configIs', settings: settings.rows(), results }
   }
 
   #standby(what: string, work: (sources: StandbySources) => Promise<ActionResult[]>): Promise<Message> {

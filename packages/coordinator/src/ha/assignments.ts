@@ -12,7 +12,7 @@ export function assignmentFor(
   recovery: Assignment['recovery'] = 'auto',
 ): Assignment {
   const peer = topology.peerOf(row)
-  const settings: Record<string, string> = { ...topology.settingTexts }
+  const settings: Record<string, string> = { ...topology.stampedSettings }
   if (row.content === -1 && role === 'm') {
     settings[TOPOLOGY_SETTING] = JSON.stringify(
       topology.rows().map(({ dbid, content, endpoint }) => ({ dbid, content, endpoint })),

@@ -23,7 +23,9 @@ import { openRemoteBackend } from '../lanes/remote-backend.ts'
 import { assignmentFor } from './assignments.ts'
 import { markStandby, startInstances, stopInstances, type AdminSources } from './cluster-admin.ts'
 import type { StateSources } from './cluster-state.ts'
+import { ClusterSettings } from './cluster-settings.ts'
 import { SegmentLinks } from './segment-links.ts'
+import { SettingsSpread } from './settings-spread.ts'
 import { loadOrInitialise, recordActivation } from './take-role.ts'
 import { Topology } from './topology.ts'
 import { LiveStateCollector } from '../views/live-state.ts'
@@ -49,6 +51,8 @@ export interface ServiceOptions {
   readonly promiseEpoch: (epoch: number) => Promise<void>
   /** Tells the own instance who its standby is (durable). Without it the standby cannot be changed. */
   readonly setPeer?: (peer: Peer | null) => Promise<void>
+  /** The own instance keeps and obeys these settings (durable); older ones than it has change nothing. */
+  readonly configureOwn?: (texts: Readonly<Record<string, string>>) => Promise<void>
   /** A coordinator of a higher epoch exists: this one must end. Called once. */
   readonly onSuperseded: (reason: string) => void
   /** A cluster without mirrors lost a segment and its policy is to shut down. */
@@ -60,8 +64,10 @@ export class CoordinatorService {
   readonly topology: Topology
   readonly fts: FtsProber
   readonly links: SegmentLinks
+  readonly settings: ClusterSettings
   readonly incarnation: string
   readonly #options: ServiceOptions
+  readonly #spread: SettingsSpread
   readonly #live: LiveStateCollector
   readonly #administration: Administration
   #superseded = false
@@ -91,6 +97,16 @@ export class CoordinatorService {
         })
       },
       onAgentUp: (hostname) => void this.#fenceLeftovers(hostname),
+      onInstanceUp: (dbid) => this.#spread.reached(dbid),
+    })
+    this.#spread = new SettingsSpread({
+      topology,
+      links: this.links,
+      clock: ports.clock,
+      log: ports.log,
+      ownDbid: options.ownDbid,
+      configureOwn: options.configureOwn ?? (() => Promise.resolve()),
+      onSuperseded: (reason) => this.#supersede(reason),
     })
     this.dispatcher = new Dispatcher({
       ports,
@@ -125,7 +141,9 @@ export class CoordinatorService {
         this.#supersede(reason)
       },
     })
+    this.settings = new ClusterSettings(topology, this.#spread, this.fts)
     this.#administration = new Administration({
+      settings: this.settings,
       admin: () => this.#admin,
       state: () => this.#stateSources,
       fts: this.fts,
@@ -156,6 +174,7 @@ export class CoordinatorService {
     } else await options.promiseEpoch(topology.epoch)
     const service = new CoordinatorService(options, topology)
     try {
+      await service.#spread.configureOwn()
       await service.#takePromises()
     } catch (error) {
       await service.close(
@@ -367,6 +386,7 @@ export class CoordinatorService {
 
   async close(reason: MirabelleError): Promise<void> {
     this.#closed = true
+    this.#spread.close()
     await this.fts.stop()
     this.dispatcher.close(reason)
     this.links.close()

@@ -17,9 +17,12 @@ export interface PeerLinkOptions {
   readonly name: string
   readonly endpoint: Endpoint
   readonly hello: () => Hello
-  readonly silenceTimeoutMs: number
+  /** Asked at each new connection, ms. */
+  readonly silenceTimeoutMs: () => number
   /** Messages that are no answers. */
   readonly onMessage?: (message: Message) => void
+  /** A new connection stands. */
+  readonly onConnected?: () => void
   /** A connection that stood is gone. */
   readonly onLost?: (reason: MirabelleError) => void
 }
@@ -51,7 +54,10 @@ export class PeerLink {
 
   async #open(timeoutMs: number): Promise<Connection> {
     const { ports, endpoint, hello, silenceTimeoutMs } = this.#options
-    const connection = await ports.network.connect(endpoint, hello(), { timeoutMs, silenceTimeoutMs })
+    const connection = await ports.network.connect(endpoint, hello(), {
+      timeoutMs,
+      silenceTimeoutMs: silenceTimeoutMs(),
+    })
     if (this.#closed) {
       connection.close()
       throw new MirabelleError('connection.lost', `the link to ${this.#options.name} is closed`)
@@ -64,6 +70,7 @@ export class PeerLink {
         if (!this.#closed) this.#options.onLost?.(reason)
       },
     })
+    this.#options.onConnected?.()
     return connection
   }
 

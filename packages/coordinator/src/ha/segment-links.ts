@@ -23,6 +23,8 @@ export interface SegmentLinksOptions {
   readonly hello: () => Hello
   readonly onDeath: (certificate: MessageOf<'agent.exited'>) => void
   readonly onInstanceLost: (dbid: Dbid, reason: MirabelleError) => void
+  /** A connection to the instance stands (again). */
+  readonly onInstanceUp?: (dbid: Dbid) => void
   /** The agent of a host answers (again): instances there may act on an older role than the catalog gives them. */
   readonly onAgentUp?: (hostname: string) => void
 }
@@ -53,7 +55,8 @@ export class SegmentLinks implements FtsTransport {
         endpoint: row.endpoint,
         hello,
         // Silence only makes FTS ask, so it may be short: a hung primary is to be taken over within 5 s.
-        silenceTimeoutMs: Math.max(500, Math.min(1_200, topology.settings.gp_fts_probe_timeout * 1.2)),
+        silenceTimeoutMs: () => Math.max(500, Math.min(1_200, topology.settings.gp_fts_probe_timeout * 1.2)),
+        onConnected: () => this.#options.onInstanceUp?.(row.dbid),
         onLost: (reason) => this.#options.onInstanceLost(row.dbid, reason),
       })
       this.#instances.set(key, link)
@@ -72,7 +75,7 @@ export class SegmentLinks implements FtsTransport {
         name: `agent of ${hostname}`,
         endpoint: host.agent,
         hello: this.#options.hello,
-        silenceTimeoutMs: AGENT_SILENCE_MS,
+        silenceTimeoutMs: () => AGENT_SILENCE_MS,
         onMessage: (message) => {
           if (message.type === 'agent.exited') this.#options.onDeath(message)
         },

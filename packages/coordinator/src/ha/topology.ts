@@ -4,12 +4,14 @@
  */
 import {
   settingsFrom,
+  stamped,
   type Content,
   type Dbid,
   type Epoch,
   type HostRow,
   type SegmentRow,
   type Settings,
+  type SettingTexts,
 } from '@mirabelle/messages'
 import type { FtsCatalog, HistoryRow, RowChange } from '@mirabelle/fts'
 import type { CatalogChange, CatalogStore, ClusterSnapshot, Mirroring } from '../catalog/cluster-catalog.ts'
@@ -22,6 +24,7 @@ export class Topology implements FtsCatalog {
   #hosts: readonly HostRow[]
   #settingTexts: Readonly<Record<string, string>>
   #settings: Settings
+  #settingsVersion: number
   #epoch: Epoch
   /** One change at a time, so that memory and catalog cannot cross. */
   #last: Promise<unknown> = Promise.resolve()
@@ -34,6 +37,7 @@ export class Topology implements FtsCatalog {
     this.#hosts = snapshot.hosts
     this.#settingTexts = snapshot.settings
     this.#settings = settingsFrom(snapshot.settings)
+    this.#settingsVersion = snapshot.settingsVersion ?? 1
     this.#epoch = snapshot.epoch
   }
 
@@ -43,8 +47,13 @@ export class Topology implements FtsCatalog {
   get settings(): Settings {
     return this.#settings
   }
-  get settingTexts(): Readonly<Record<string, string>> {
+  /** What differs from the defaults, as the catalog has it. */
+  get settingTexts(): SettingTexts {
     return this.#settingTexts
+  }
+  /** The same with the stamp by which instances know how new it is. */
+  get stampedSettings(): SettingTexts {
+    return stamped(this.#settingTexts, this.#epoch, this.#settingsVersion)
   }
   get hosts(): readonly HostRow[] {
     return this.#hosts
@@ -82,8 +91,10 @@ export class Topology implements FtsCatalog {
   }
 
   /** Makes a change durable, then visible. */
-  change(change: CatalogChange): Promise<void> {
+  change(wanted: CatalogChange): Promise<void> {
     const done = this.#last.then(async () => {
+      const settingsVersion = this.#settingsVersion + 1
+      const change = wanted.settings === undefined ? wanted : { ...wanted, settingsVersion }
       await this.#store.change(change)
       this.#apply(change)
     })
@@ -99,6 +110,7 @@ export class Topology implements FtsCatalog {
       .map((row) => ({ ...row, ...byDbid.get(row.dbid) }))
     this.#rows = [...rows, ...replaced.values()].sort((a, b) => a.dbid - b.dbid)
     if (change.epoch !== undefined) this.#epoch = change.epoch
+    this.#settingsVersion = change.settingsVersion ?? this.#settingsVersion
     if (change.settings !== undefined) {
       const texts: Record<string, string> = { ...this.#settingTexts }
       for (const [name, value] of Object.entries(change.settings)) {

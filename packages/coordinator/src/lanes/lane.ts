@@ -80,8 +80,8 @@ export class Lane {
     return this.isOpen ? undefined : this.#unavailable
   }
 
-  /** Runs an autocommit item in its turn. */
-  run(item: LaneItem): LaneRun {
+  /** Runs an autocommit item in its turn. `user`: who waits for it, when that one holds other lanes meanwhile. */
+  run(item: LaneItem, user: LaneUser = PASSER): LaneRun {
     if (this.queue.free) return this.send(item)
     const unavailable = this.unavailable
     if (unavailable !== undefined) return rejected(unavailable)
@@ -99,7 +99,7 @@ export class Lane {
     const promise = new Promise<LaneResult>((resolve, reject) => {
       abandon = reject
       ticket = this.queue.enter(
-        PASSER,
+        user,
         false,
         () => {
           under = this.send(item)

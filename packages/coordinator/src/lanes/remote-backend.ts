@@ -1,6 +1,6 @@
 /**
  * The backend of a lane on another process: a dispatch connection to the acting primary of a content.
- * What is sent in one turn of the event loop leaves in one frame.
+ * What is sent together leaves in one frame: see dispatch-batch.ts.
  */
 import {
   MirabelleError,
@@ -11,6 +11,7 @@ import {
   type Message,
 } from '@mirabelle/messages'
 import type { Connection, Hello, Ports } from '@mirabelle/runtime'
+import { DispatchBatch } from './dispatch-batch.ts'
 import type { BackendEvents, LaneBackend } from './lane-backend.ts'
 
 export interface RemoteTarget {
@@ -28,12 +29,8 @@ export interface RemoteOptions {
   readonly silenceTimeoutMs: number
 }
 
-/** A frame is closed when so much is in it, bytes: far below the limit of the transport. */
-const FRAME_BYTES = 4 * 1024 * 1024
 /** The biggest single item, bytes: what no frame can carry is refused here. */
 const ITEM_BYTES = 60 * 1024 * 1024
-
-type DispatchTuple = readonly [number, number, number, number, Uint8Array]
 
 /** Connects to a primary and opens its lane. */
 export async function openRemoteBackend(
@@ -53,8 +50,11 @@ export async function openRemoteBackend(
     events.onLost(reason)
   }
   let opened = false
+  const batch = new DispatchBatch(options.ports.clock, (items) =>
+    connection.send({ type: 'query.dispatch', items }),
+  )
   connection.setHandlers({
-    onMessage: (message) => deliver(message, connection, events),
+    onMessage: (message) => deliver(message, connection, events, batch),
     onClose: (reason) => {
       if (opened) lose(reason)
     },
@@ -77,24 +77,30 @@ export async function openRemoteBackend(
         'connection.lost',
         `content ${target.content}: dbid ${target.dbid} closed the lane while it opened`,
       )
-    return new RemoteBackend(connection, answer.generation, options, target, events)
+    return new RemoteBackend(connection, answer.generation, options, target, events, batch)
   } catch (error) {
     connection.close()
     throw error
   }
 }
 
-function deliver(message: Message, connection: Connection, events: BackendEvents): void {
+function deliver(
+  message: Message,
+  connection: Connection,
+  events: BackendEvents,
+  batch: DispatchBatch,
+): void {
   switch (message.type) {
     case 'query.done':
       for (const [seq, lsn, txStatus, generation, output] of message.items) {
         events.onDone(seq, { output, lsn, txStatus, generation })
       }
+      batch.answered(message.items.length)
       return
-    case 'query.failed': {
+    case 'query.failed':
       events.onFailed(message.seq, new MirabelleError(message.code as 'cancelled', message.message))
+      batch.answered(1)
       return
-    }
     case 'query.output': {
       const bytes = message.chunk.byteLength
       const passed = events.onOutput(message.seq, message.chunk)
@@ -115,8 +121,7 @@ class RemoteBackend implements LaneBackend {
   readonly #options: RemoteOptions
   readonly #target: RemoteTarget
   readonly #events: BackendEvents
-  #batch: DispatchTuple[] = []
-  #batchBytes = 0
+  readonly #batch: DispatchBatch
 
   constructor(
     connection: Connection,
@@ -124,9 +129,11 @@ class RemoteBackend implements LaneBackend {
     options: RemoteOptions,
     target: RemoteTarget,
     events: BackendEvents,
+    batch: DispatchBatch,
   ) {
     this.#connection = connection
     this.#events = events
+    this.#batch = batch
     this.generation = generation
     this.#options = options
     this.#target = target
@@ -141,21 +148,11 @@ class RemoteBackend implements LaneBackend {
       this.#options.ports.clock.soon(() => this.#events.onFailed(seq, error))
       return
     }
-    if (this.#batchBytes + bytes.byteLength > FRAME_BYTES) this.#flush()
-    this.#batchBytes += bytes.byteLength
-    this.#batch.push([seq, syncs, preambleSyncs, stream ? 1 : 0, bytes])
-    if (this.#batch.length === 1) this.#options.ports.clock.soon(() => this.#flush())
-  }
-
-  #flush(): void {
-    const items = this.#batch
-    this.#batch = []
-    this.#batchBytes = 0
-    if (items.length > 0) this.#connection.send({ type: 'query.dispatch', items })
+    this.#batch.add([seq, syncs, preambleSyncs, stream ? 1 : 0, bytes])
   }
 
   cancel(seq: number): void {
-    this.#flush()
+    this.#batch.flush()
     this.#connection.send({ type: 'query.cancel', seq })
   }
 
@@ -168,7 +165,7 @@ class RemoteBackend implements LaneBackend {
   }
 
   close(): void {
-    this.#flush()
+    this.#batch.flush()
     this.#connection.close(
       new MirabelleError(
         'connection.lost',

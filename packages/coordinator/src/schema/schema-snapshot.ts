@@ -7,6 +7,7 @@ import {
   type FunctionInfo,
   type TableInfo,
 } from '@mirabelle/sql'
+import { LIVE_RELATIONS } from '../views/live-views.ts'
 import type { SystemSchemaJson, UserSchemaJson } from './schema-sql.ts'
 
 export interface RoleInfo {
@@ -72,10 +73,13 @@ export class SchemaSnapshot {
         kind: KINDS[kind] ?? 'other',
         columns: [],
         uniqueIndexes: [],
+        ...liveIn(schema, name),
       })
     }
     const touching = touchingViews(user.tables)
-    for (const table of user.tables) put(this.#tables, table.schema, table.name, tableOf(table, touching))
+    const live = liveByOid(system, user)
+    for (const table of user.tables)
+      put(this.#tables, table.schema, table.name, { ...tableOf(table, touching), ...live.get(table.oid) })
     for (const [schema, name, volatility, aggregate] of system.functions) {
       put(this.#functions, schema, name, {
         name,
@@ -206,6 +210,32 @@ function policyOf(json: TableJson): DistributionPolicy | undefined {
     columns: columns.map((column) => column?.[1] ?? ''),
     types: columns.map((column) => column?.[3] ?? ''),
   }
+}
+
+/** What a relation shows of the live views by itself. */
+function liveIn(schema: string, name: string): Pick<TableInfo, 'live'> {
+  const live = schema === 'pg_catalog' ? LIVE_RELATIONS.get(name) : undefined
+  return live === undefined ? {} : { live }
+}
+
+/** What relations show of the live views, themselves or through views. */
+function liveByOid(system: SystemSchemaJson, user: UserSchemaJson): Map<number, Pick<TableInfo, 'live'>> {
+  const shown = new Map<number, ReadonlySet<string>>()
+  const add = (oid: number, names: readonly string[]): boolean => {
+    const before = shown.get(oid) ?? new Set()
+    const after = new Set([...before, ...names])
+    if (after.size === before.size) return false
+    shown.set(oid, after)
+    return true
+  }
+  for (const [oid, schema, name] of system.tables) add(oid, liveIn(schema, name).live ?? [])
+  for (const { oid, schema, name } of user.tables) add(oid, liveIn(schema, name).live ?? [])
+  // A view shows what the relations that it reads show: repeat until nothing changes.
+  const read = (oid: number): string[] => [...(shown.get(oid) ?? [])]
+  const grow = ({ oid, reads }: UserSchemaJson['tables'][number]): boolean =>
+    add(oid, (reads ?? []).flatMap(read))
+  while (user.tables.map(grow).includes(true));
+  return new Map([...shown].map(([oid, names]) => [oid, { live: [...names] }]))
 }
 
 /** OIDs of the views that read a distributed table, directly or through other views. */

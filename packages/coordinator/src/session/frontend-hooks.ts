@@ -1,5 +1,5 @@
 /** What sessions need from the coordinator around them. The coordinator actor plugs these in. */
-import type { Settings } from '@mirabelle/messages'
+import type { ActionResult, SettingRow, Settings } from '@mirabelle/messages'
 import type { Dispatcher } from '../dispatcher.ts'
 import type { Ports } from '@mirabelle/runtime'
 
@@ -8,6 +8,12 @@ export interface FrontendHooks {
   settings(): Settings
   /** The value of a setting of ours as SHOW prints it; undefined when the name is not ours. */
   showSetting(name: string): string | undefined
+  /** All settings of ours, for SHOW ALL. */
+  settingRows(): readonly SettingRow[]
+  /**
+   * ALTER SYSTEM: makes a change durable and tells everyone; a result per other instance. Rejects with `setting.invalid` before anything changes.
+   */
+  configure(change: Readonly<Record<string, string | null>>): Promise<readonly ActionResult[]>
   /**
    * SQL that brings the live views (`gp_stat_replication`, `gp_segment_status`, `gp_master_mirroring`) up to date, run as superuser in front of a
    * query of the coordinator that names one of `relations`; undefined when there is nothing to do.

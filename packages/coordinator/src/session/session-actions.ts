@@ -17,9 +17,14 @@ import type { Scope } from '../execute/scope.ts'
 import { CollectingSink } from '../execute/sink.ts'
 import type { Bound } from '../execute/statement.ts'
 import { describe, describedRows, describeKey, oneTextColumn, type Described } from './describe.ts'
-import { report, setSetting, show } from './set-actions.ts'
+import { alterSystem } from './alter-system.ts'
+import { SHOW_ALL_COLUMNS, showAll } from './show-all.ts'
+import { report, resetSetting, setSetting, show } from './set-actions.ts'
 import type { Prepared, SessionState } from './session-state.ts'
 import { controlTransaction, isTransactionControl } from './transaction-actions.ts'
+
+const BOOL_OID = 16
+const RELOAD_CONF = textField('pg_reload_conf', BOOL_OID, 1)
 
 /** Carries out a session action; the answer goes to the scope's sink. `sql` is the statement as written. */
 export async function sessionAction(
@@ -44,13 +49,20 @@ export async function sessionAction(
       scope.sink.send(dataRow([effective]))
       return done('SELECT 1')
     }
+    case 'reloadConf':
+      if (scope.describe) scope.sink.send(rowDescription([RELOAD_CONF]))
+      scope.sink.send(dataRow(['t']))
+      return done('SELECT 1')
     case 'reset':
       if (action.name === undefined) state.settings.resetAll()
-      else state.settings.reset(action.name)
+      else resetSetting(state, action.name)
       report(state)
       return done('RESET')
+    case 'alterSystem':
+      await alterSystem(state, scope, action)
+      return done('ALTER SYSTEM')
     case 'show':
-      return show(state, scope, sql, action.name)
+      return action.name === undefined ? showAll(state, scope) : show(state, scope, sql, action.name)
     case 'discard':
       discard(state, action.target)
       return done(action.target === 'all' ? 'DISCARD ALL' : `DISCARD ${action.target.toUpperCase()}`)
@@ -83,10 +95,12 @@ export function actionFields(
 ): readonly FieldDescription[] | undefined {
   switch (action.type) {
     case 'show':
-      if (action.name === undefined) return ['name', 'setting', 'description'].map((name) => textField(name))
+      if (action.name === undefined) return SHOW_ALL_COLUMNS.map((name) => textField(name))
       return oneTextColumn(action.name)
     case 'setConfig':
       return oneTextColumn('set_config')
+    case 'reloadConf':
+      return [RELOAD_CONF]
     case 'execute':
       return state.prepared.get(action.name)?.described.fields
     case 'fetch': {

@@ -1,6 +1,6 @@
 /** SET, RESET, SHOW, set_config, roles: validated by the coordinator's PostgreSQL, kept by the session, told to the client. */
 import { commandComplete, dataRow, rowDescription, rowsOf, splitAtReady, textField } from '@mirabelle/pgwire'
-import { parseSetting, settingsCatalog, type SettingName } from '@mirabelle/messages'
+import { formatSetting, isSettingName, parseSetting, type SettingName } from '@mirabelle/messages'
 import { literal } from '../catalog/catalog-sql.ts'
 import { firstErrorMessage } from '../lanes/backend-bytes.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
@@ -84,15 +84,24 @@ async function validate(
   value: string,
 ): Promise<string> {
   if (OWN_SETTINGS.has(name)) return ownValue(name as SettingName, value)
-  if (Object.hasOwn(settingsCatalog, name)) {
-    throw new SqlError('55P02', `parameter "${name}" cannot be changed by a session`, {
-      hint: 'It belongs to the whole cluster and is given to "mirabelle init".',
-    })
-  }
+  refuseIfOfCluster(name)
   if (name === 'client_encoding') return encoding(value)
   if (name === ROLE || name === AUTHORIZATION) return role(state, scope, sql, name, value)
   const [answer] = await bracketed(scope, [sql, `SELECT pg_catalog.current_setting(${literal(name)})`])
   return answer ?? value
+}
+
+/** RESET name. */
+export function resetSetting(state: SessionState, name: string): void {
+  if (!OWN_SETTINGS.has(name)) refuseIfOfCluster(name)
+  state.settings.reset(name)
+}
+
+function refuseIfOfCluster(name: string): void {
+  if (!isSettingName(name)) return
+  throw new SqlError('55P02', `parameter "${name}" cannot be changed now`, {
+    hint: 'It belongs to the whole cluster: use ALTER SYSTEM SET, or "mirabelle config set".',
+  })
 }
 
 function ownValue(name: SettingName, value: string): string {
@@ -167,16 +176,10 @@ export function reportedValue(state: SessionState, name: string): string | undef
 }
 
 /** SHOW name. */
-export async function show(
-  state: SessionState,
-  scope: Scope,
-  sql: string,
-  name: string | undefined,
-): Promise<void> {
-  const value = name === undefined ? undefined : knownValue(state, name)
+export async function show(state: SessionState, scope: Scope, sql: string, name: string): Promise<void> {
+  const value = knownValue(state, name)
   if (value !== undefined) {
-    if (scope.describe)
-      scope.sink.send(rowDescription([textField(REPORTED[name as string] ?? (name as string))]))
+    if (scope.describe) scope.sink.send(rowDescription([textField(REPORTED[name] ?? name)]))
     scope.sink.send(dataRow([value]))
     return scope.sink.send(commandComplete('SHOW'))
   }
@@ -189,7 +192,7 @@ export async function show(
 }
 
 /** What the session or the cluster knows better than an engine. */
-function knownValue(state: SessionState, name: string): string | undefined {
+export function knownValue(state: SessionState, name: string): string | undefined {
   const { modes } = state.transaction ?? { modes: undefined }
   if (name === 'transaction_isolation' && modes?.isolation !== undefined) return modes.isolation
   if (name === 'transaction_read_only' && modes?.readOnly !== undefined) return modes.readOnly ? 'on' : 'off'
@@ -200,22 +203,7 @@ function knownValue(state: SessionState, name: string): string | undefined {
   if (name === 'is_superuser' || name === 'client_encoding') return reportedValue(state, name)
   if (OWN_SETTINGS.has(name)) {
     const own = state.settings.get(name)
-    if (own !== undefined) return durationText(name as SettingName, own)
+    if (own !== undefined) return formatSetting(name as SettingName, parseSetting(name as SettingName, own))
   }
   return state.services.hooks.showSetting(name)
-}
-
-/** As PostgreSQL prints durations: 1500 → 1500ms, 60000 → 1min. */
-function durationText(name: SettingName, text: string): string {
-  const value = parseSetting(name, text) as number
-  if (settingsCatalog[name].kind !== 'ms') return String(value)
-  for (const [unit, ms] of [
-    ['d', 86_400_000],
-    ['h', 3_600_000],
-    ['min', 60_000],
-    ['s', 1_000],
-  ] as const) {
-    if (value > 0 && value % ms === 0) return `${value / ms}${unit}`
-  }
-  return value === 0 ? '0' : `${value}ms`
 }

@@ -98,6 +98,8 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
       showSetting: (name) =>
         Object.hasOwn(settings, name) ? String(settings[name as keyof Settings]) : undefined,
       refreshLiveViews: () => Promise.resolve(undefined),
+      settingRows: () => [],
+      configure: () => Promise.reject(new Error('no catalog here')),
       requestFtsScan: () => Promise.resolve(),
       ...options.hooks,
     },

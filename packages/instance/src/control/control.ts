@@ -11,6 +11,7 @@ import {
   type Message,
   type MessageOf,
   type Settings,
+  type SettingTexts,
 } from '@mirabelle/messages'
 import type { Connection, Logger, Responder } from '@mirabelle/runtime'
 import type { PrimarySide } from '../primary/primary-side.actor.ts'
@@ -38,6 +39,7 @@ export interface ControlSubject {
   probed(): MessageOf<'fts.probed'>
   status(): MessageOf<'instance.statusIs'>
   reassign(assignment: Assignment): Promise<void>
+  configure(settings: SettingTexts): Promise<void>
   stop(mode: StopMode): Promise<void>
 }
 
@@ -85,6 +87,8 @@ function answerTo(
       return stop(subject, message, connection)
     case 'instance.assign':
       return assign(subject, message)
+    case 'instance.configure':
+      return configure(subject, message)
     default:
       return undefined
   }
@@ -160,7 +164,18 @@ async function assign(subject: ControlSubject, message: MessageOf<'instance.assi
   return { type: 'ok' }
 }
 
-type Addressed = MessageOf<'fts.probe' | 'segment.promote' | 'segment.syncRepOff' | 'epoch.promise'>
+async function configure(
+  subject: ControlSubject,
+  message: MessageOf<'instance.configure'>,
+): Promise<Message> {
+  await admit(subject, message)
+  await subject.configure(message.settings)
+  return { type: 'ok' }
+}
+
+type Addressed = MessageOf<
+  'fts.probe' | 'segment.promote' | 'segment.syncRepOff' | 'epoch.promise' | 'instance.configure'
+>
 
 /** The three questions before every request of a coordinator: is it meant for me, may you still ask, can I do it now? */
 async function admit(subject: ControlSubject, message: Addressed): Promise<void> {

@@ -1,6 +1,7 @@
 /** The first step of a start: is the folder ours, what did we promise, and the assignment written down before anything acts on it. */
 import { COORDINATOR_CONTENT, MirabelleError, type Assignment } from '@mirabelle/messages'
 import type { Disk } from '@mirabelle/runtime'
+import { withNewestSettings } from '../state/newest-settings.ts'
 import { DurableState } from '../state/durable-state.ts'
 import { readIdentity, verifyIdentity } from '../state/identity.ts'
 import { receivedWalDir } from '../state/layout.ts'
@@ -26,7 +27,7 @@ export async function openFolder(
   }
   await durable.raiseEpoch(assignment.epoch)
   if (assignment.syncRep !== null) await durable.setSyncRep(assignment.syncRep)
-  await durable.setAssignment(assignment)
+  await durable.setAssignment((held) => withNewestSettings(assignment, held))
   await disk.makeDir(receivedWalDir(datadir))
   return durable
 }

@@ -20,6 +20,7 @@ export type RoleRequest =
   | 'instance.status'
   | 'instance.stop'
   | 'instance.assign'
+  | 'instance.configure'
 
 type Verdict = 'yes' | ErrorCode
 type Row = { readonly [S in RoleState]: Verdict }
@@ -77,6 +78,7 @@ export const accepts: { readonly [R in RoleRequest]: Row } = {
   'instance.status': ALWAYS,
   'instance.stop': ALWAYS,
   'instance.assign': WHILE_ALIVE,
+  'instance.configure': WHILE_ALIVE,
 }
 
 /** Who refuses, for the sentence. */

@@ -107,8 +107,10 @@ export class DurableState {
   setCopying(mode: 'differential' | 'full' | null): Promise<void> {
     return this.#write(() => this.#store('copying', mode))
   }
-  setAssignment(assignment: Assignment): Promise<void> {
+  /** Writes down what `next` makes of the last assignment, one change after the other. */
+  setAssignment(next: (held: Assignment | undefined) => Assignment): Promise<void> {
     return this.#write(async () => {
+      const assignment = next(this.#assignment)
       const text = `${JSON.stringify(assignment, null, 2)}\n`
       await this.#disk.writeFileDurable(assignmentFile(this.#datadir), text)
       this.#assignment = assignment

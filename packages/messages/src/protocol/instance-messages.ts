@@ -77,6 +77,16 @@ export const instanceMessages = {
       assignment,
     },
   ),
+  'instance.configure': define(
+    'These are the settings now. Persisted before the answer; older ones than the instance has change nothing.',
+    'ok',
+    {
+      dbid: f.dbid('who is meant'),
+      content: f.content('its content'),
+      epoch: f.epoch('of the coordinator'),
+      settings: f.json<Record<string, string>>('all that differ from their defaults, and their stamp'),
+    },
+  ),
   'agent.start': define(
     'Start this instance (adopts it when it runs already in that role).',
     'agent.started',
@@ -164,6 +174,17 @@ export const instanceMessages = {
       timeoutMs: f.uint('how long to wait until the pairs are in sync again'),
     },
   ),
+  'cluster.config': define(
+    'Change settings, and say what all of them are. A change is durable in the catalog before any instance hears of it.',
+    'cluster.configIs',
+    {
+      change: f.json<Record<string, string | null>>('values by name; null = back to the default'),
+    },
+  ),
+  'cluster.configIs': define('The settings.', null, {
+    settings: f.json<readonly SettingRow[]>('a row per setting'),
+    results: f.json<readonly ActionResult[]>('after a change: a row per instance that should have it now'),
+  }),
   'cluster.probe': define('Run an FTS cycle now and wait for it.', 'ok', {}),
   'cluster.done': define('How an administrative action went, per instance.', null, {
     results: f.json<readonly ActionResult[]>('a row per instance'),
@@ -286,6 +307,20 @@ export interface ClusterState {
     readonly problems: readonly string[]
   }
   readonly instances: readonly InstanceStateRow[]
+}
+
+/** One row of `mirabelle config list`. Values as SHOW prints them. */
+export interface SettingRow {
+  readonly name: string
+  readonly value: string
+  readonly default: string
+  /** What it may be, in words. */
+  readonly range: string
+  /** Where the value comes from. */
+  readonly source: 'default' | 'changed'
+  /** A change takes effect without a restart. */
+  readonly reload: boolean
+  readonly description: string
 }
 
 /** Result of an administrative action for one instance. */

@@ -157,6 +157,8 @@ export interface FrontDoorOptions {
   readonly sessionFactory: SessionFactory
   readonly logger: DoorLogger
   readonly limits?: Partial<DoorLimits>
+  /** Asked at each login; wins over `limits.maxConnections`, so that it can change while the door is open. */
+  readonly maxConnections?: () => number
   /** Default: the timers of Node. */
   readonly clock?: DoorClock
   /** Source of keys and nonces. Default: node:crypto. */

@@ -182,9 +182,10 @@ class Door implements FrontDoor {
       const who = await login(connection, this.#policy)
       if (who === undefined) return connection.finish()
       if (connection.over) return // gone while the policy made up its mind
-      if (this.#sessions.size >= this.#limits.maxConnections) {
+      const maxConnections = this.#options.maxConnections?.() ?? this.#limits.maxConnections
+      if (this.#sessions.size >= maxConnections) {
         throw pgwireError('tooManyConnections', 'sorry, too many clients already', {
-          detail: `max_connections is ${this.#limits.maxConnections}.`,
+          detail: `max_connections is ${maxConnections}.`,
         })
       }
       authenticated()

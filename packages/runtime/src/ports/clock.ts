@@ -13,7 +13,7 @@ export interface Clock {
   monotonic(): number
   /** Calls `fn` once after `ms`. */
   setTimer(ms: number, fn: () => void): Timer
-  /** Calls `fn` after everything that is ready now has run (one turn of the event loop): used to batch. */
+  /** Calls `fn` after everything that is ready now has run, at the end of this turn of the event loop or of a later one: used to batch. */
   soon(fn: () => void): void
 }
 

@@ -9,6 +9,8 @@ export interface FileHandle {
   /** Writes all bytes at the position. */
   write(position: number, bytes: Uint8Array): Promise<void>
   truncate(length: number): Promise<void>
+  /** Lengthens the file with zeros whose place on the disk is taken: what is written there later changes only data, and cannot find the disk full. */
+  reserve(length: number): Promise<void>
   size(): Promise<number>
   /** Resolves when the content is durable. After an error nothing may be assumed about what is. */
   sync(): Promise<void>

@@ -1,8 +1,11 @@
 /** The clock of the machine. */
 import type { Clock } from '../ports/clock.ts'
+import { TurnEnd } from './turn-end.ts'
 
 /** Longest delay that Node's timers take; a longer one would fire at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1
+
+const turnEnd = new TurnEnd()
 
 /** The real clock. Timers keep the process alive, as Node's do. */
 export const realClock: Clock = {
@@ -12,7 +15,5 @@ export const realClock: Clock = {
     const timer = setTimeout(fn, Math.min(ms, MAX_DELAY_MS))
     return { clear: () => clearTimeout(timer) }
   },
-  soon: (fn) => {
-    setImmediate(fn)
-  },
+  soon: (fn) => turnEnd.add(fn),
 }

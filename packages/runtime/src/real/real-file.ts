@@ -2,9 +2,19 @@
 import type { promises as fs } from 'node:fs'
 import type { FileHandle } from '../ports/disk.ts'
 
+/** Zeros that are written at a time. */
+const ZEROS = new Uint8Array(256 * 1024)
+
 /** Wraps Node's handle. After a failed `sync` every later one fails too: the kernel may have dropped the dirty pages. */
 export function openRealFile(file: fs.FileHandle, path: string): FileHandle {
   let failedSync: unknown
+  const write = async (position: number, bytes: Uint8Array): Promise<void> => {
+    let done = 0
+    while (done < bytes.length) {
+      const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done)
+      done += bytesWritten
+    }
+  }
   return {
     async read(position, length) {
       const bytes = Buffer.allocUnsafeSlow(length)
@@ -17,15 +27,14 @@ export function openRealFile(file: fs.FileHandle, path: string): FileHandle {
       return have === length ? bytes : bytes.subarray(0, have)
     },
 
-    async write(position, bytes) {
-      let done = 0
-      while (done < bytes.length) {
-        const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done)
-        done += bytesWritten
-      }
-    },
+    write,
 
     truncate: (length) => file.truncate(length),
+
+    async reserve(length) {
+      for (let at = (await file.stat()).size; at < length; at += ZEROS.length)
+        await write(at, ZEROS.subarray(0, Math.min(ZEROS.length, length - at)))
+    },
 
     size: async () => (await file.stat()).size,
 

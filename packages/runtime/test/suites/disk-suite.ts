@@ -56,6 +56,22 @@ export function diskSuite(t: Test, make: () => Promise<DiskWorld>): void {
     await file.close()
   })
 
+  test('reserve lengthens with zeros, keeps what is there and never shortens', async (t, disk, folder) => {
+    const file = await disk.open(`${folder}/f`, 'w+')
+    await file.write(0, bytes('abc'))
+    await file.reserve(600_001)
+    t.equal(await file.size(), 600_001)
+    const all = await file.read(0, 700_000)
+    t.equal(text(all.subarray(0, 3)), 'abc')
+    t.ok(
+      all.subarray(3).every((byte) => byte === 0),
+      'zeros behind it',
+    )
+    await file.reserve(10)
+    t.equal(await file.size(), 600_001)
+    await file.close()
+  })
+
   test('the modes of open make, keep, empty or refuse', async (t, disk, folder) => {
     const path = `${folder}/f`
     for (const mode of ['r', 'r+'] as const) await t.rejects(disk.open(path, mode), { code: 'ENOENT' }, mode)

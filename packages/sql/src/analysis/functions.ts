@@ -27,12 +27,16 @@ const ANYWHERE_IN_SPITE_OF_NAME = new Set([
 const SESSION_LOCKS = /^pg_(try_)?advisory_/
 /** They act on the process of one instance behind the cluster's back. */
 const INSTANCE_CONTROL =
-  /^pg_(terminate_backend|cancel_backend|promote|backup_start|backup_stop|switch_wal|reload_conf|rotate_logfile|create_restore_point|create_(physical|logical)_replication_slot|copy_(physical|logical)_replication_slot|drop_replication_slot|replication_slot_advance|wal_replay_pause|wal_replay_resume|export_snapshot|log_standby_snapshot)$/
+  /^pg_(terminate_backend|cancel_backend|promote|backup_start|backup_stop|switch_wal|rotate_logfile|create_restore_point|create_(physical|logical)_replication_slot|copy_(physical|logical)_replication_slot|drop_replication_slot|replication_slot_advance|wal_replay_pause|wal_replay_resume|export_snapshot|log_standby_snapshot)$/
 const REFUSED: Record<string, readonly [string, string]> = {
   pg_notify: ['LISTEN and NOTIFY are not supported', 'Use a table that is polled, or a message broker.'],
   currval: ["currval is not supported: it would be another session's", 'Use RETURNING.'],
   lastval: ["lastval is not supported: it would be another session's", 'Use RETURNING.'],
   set_config: ['set_config is supported only as a SELECT of its own with constants', 'Use SET.'],
+  pg_reload_conf: [
+    'pg_reload_conf is supported only as a SELECT of its own',
+    'Leave it out: ALTER SYSTEM is in force at once.',
+  ],
   dblink: ['dblink is not supported', 'Connect from the application.'],
 }
 

@@ -99,7 +99,8 @@ export class KvSession {
     } else if (/^(COMMIT|ROLLBACK) PREPARED /.test(upper))
       this.#endPrepared(upper.startsWith('COMMIT'), quoted(sql), answer)
     else if (/^(SET|RESET|DISCARD|DEALLOCATE)\b/.test(upper)) answer.complete('SET')
-    else if (/^SELECT GID FROM PG_PREPARED_XACT\(\)/.test(upper)) answer.rows([...this.#store.prepared.keys()])
+    else if (/^SELECT GID FROM PG_PREPARED_XACT\(\)/.test(upper))
+      answer.rows([...this.#store.prepared.keys()])
     else if (/^SELECT GID FROM PG_CATALOG\.DTX_COMMITTED/.test(upper))
       answer.rows([...this.#store.dtxCommitted])
     else if (/^INSERT INTO PG_CATALOG\.DTX_COMMITTED/.test(upper)) {

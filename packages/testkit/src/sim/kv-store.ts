@@ -22,7 +22,7 @@ export type KvChange =
 export class KvStore {
   readonly values = new Map<string, string>()
   readonly lists = new Map<string, string[]>()
-  /** pg_prepared_xacts, in the order of preparing. */
+  /** What pg_prepared_xact() lists, in the order of preparing. */
   readonly prepared = new Map<string, readonly KvChange[]>()
   /** pg_catalog.dtx_committed */
   readonly dtxCommitted = new Set<string>()

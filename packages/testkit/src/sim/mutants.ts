@@ -229,6 +229,7 @@ function wrapDisk(disk: Disk, change: (file: FileHandle) => Partial<FileHandle>)
         read: (position, length) => file.read(position, length),
         write: (position, bytes) => file.write(position, bytes),
         truncate: (length) => file.truncate(length),
+        reserve: (length) => file.reserve(length),
         size: () => file.size(),
         sync: () => file.sync(),
         close: () => file.close(),

@@ -153,6 +153,10 @@ class SimFileHandle implements FileHandle {
     return Promise.resolve()
   }
 
+  async reserve(length: number): Promise<void> {
+    if (length > this.#file.content.length) await this.truncate(length)
+  }
+
   async size(): Promise<number> {
     this.#check()
     return Promise.resolve(this.#file.content.length)

@@ -213,7 +213,8 @@ export class WalWriter {
     const keptUntil = Math.max(start, Math.min(protectedEnd, start + size, start + this.segmentSize))
     // What lies after the acknowledged end is the tail of an older stream: it goes, so that the end can be seen.
     if (size > keptUntil - start) await file.truncate(keptUntil - start)
-    if (keptUntil - start < this.segmentSize) await file.truncate(this.segmentSize)
+    // Its place on the disk is taken at once: a flush of WAL then has only data to write, no metadata.
+    if (keptUntil - start < this.segmentSize) await file.reserve(this.segmentSize)
     const segment = { timeline: piece.timeline, start, file, keptUntil: size === 0 ? start : keptUntil }
     this.#current = segment
     this.#dirty.add(segment)

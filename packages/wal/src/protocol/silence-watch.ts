@@ -4,6 +4,9 @@
  */
 import type { Clock, Timer } from '@mirabelle/runtime'
 
+/** A limit that is lowered is in force after so long, ms. */
+const LONGEST_LOOK_MS = 5_000
+
 export interface SilenceWatchOptions {
   readonly clock: Clock
   /** The limit, ms; asked anew each time. */
@@ -37,7 +40,8 @@ export class SilenceWatch {
   }
 
   #lookLater(): void {
-    this.#timer = this.#options.clock.setTimer(this.#options.timeoutMs() / 4, () => this.#look())
+    const inMs = Math.min(this.#options.timeoutMs() / 4, LONGEST_LOOK_MS)
+    this.#timer = this.#options.clock.setTimer(inMs, () => this.#look())
   }
 
   #look(): void {

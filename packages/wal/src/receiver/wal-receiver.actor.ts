@@ -185,7 +185,8 @@ class Receiver implements WalReceiver {
         purpose: 'wal',
         epoch: this.#options.epoch(),
       },
-      { timeoutMs, silenceTimeoutMs: timeoutMs },
+      // No heartbeats: both ends watch the stream itself, by limits that may change while it stands.
+      { timeoutMs, silenceTimeoutMs: 0 },
     )
     connection.setHandlers({
       onMessage: (message) => {

@@ -16,7 +16,9 @@ export class SettledRing {
   generation = 0
   readonly #limit: { readonly entries: number; readonly bytes: number }
   #entries: SettledEntry[] = []
-  /** Index of #entries[0]. */
+  /** Entries before this place are forgotten; they leave many at a time, because moving the rest up is what costs. */
+  #head = 0
+  /** Index of the first entry that is not forgotten. */
   #base = 0
   #bytes = 0
 
@@ -26,7 +28,11 @@ export class SettledRing {
 
   /** Index of the next entry. */
   get end(): number {
-    return this.#base + this.#entries.length
+    return this.#base + this.#size
+  }
+
+  get #size(): number {
+    return this.#entries.length - this.#head
   }
 
   /** A lane was opened: another incarnation forgets what was known of the one before. */
@@ -35,14 +41,14 @@ export class SettledRing {
     this.incarnation = incarnation
     this.floor = nextSeq
     this.generation++
-    this.#drop(this.#entries.length)
+    this.#drop(this.#size)
   }
 
   /** Takes over what another one knew. */
   seed(known: SettledKnown): void {
     this.reset(known.incarnation, known.floor)
     this.floor = known.floor
-    this.#drop(this.#entries.length)
+    this.#drop(this.#size)
     this.add(known.incarnation, known.entries)
   }
 
@@ -57,8 +63,8 @@ export class SettledRing {
     }
     let over = 0
     let bytes = this.#bytes
-    while (this.#entries.length - over > this.#limit.entries || bytes > this.#limit.bytes) {
-      const entry = this.#entries[over] as SettledEntry
+    while (this.#size - over > this.#limit.entries || bytes > this.#limit.bytes) {
+      const entry = this.#entries[this.#head + over] as SettledEntry
       bytes -= sizeOf(entry)
       this.floor = Math.max(this.floor, entry[0] + 1)
       over++
@@ -68,26 +74,31 @@ export class SettledRing {
 
   /** Entries from this index on; all when the index was forgotten. */
   since(index: number): readonly SettledEntry[] {
-    return index >= this.end ? [] : this.#entries.slice(Math.max(0, index - this.#base))
+    return index >= this.end ? [] : this.#entries.slice(this.#head + Math.max(0, index - this.#base))
   }
 
   /** Forgets what is complete only beyond `end`: that WAL is gone. */
   truncate(end: Lsn): void {
-    const keep = this.#entries.filter((entry) => entry[1] <= end)
-    if (keep.length === this.#entries.length) return
-    this.#drop(this.#entries.length)
+    const keep = this.known().entries.filter((entry) => entry[1] <= end)
+    if (keep.length === this.#size) return
+    this.#drop(this.#size)
     this.generation++
     this.#entries = keep
+    this.#head = 0
     this.#bytes = keep.reduce((sum, entry) => sum + sizeOf(entry), 0)
   }
 
   known(): SettledKnown {
-    return { incarnation: this.incarnation, floor: this.floor, entries: [...this.#entries] }
+    return { incarnation: this.incarnation, floor: this.floor, entries: this.#entries.slice(this.#head) }
   }
 
   #drop(count: number): void {
-    for (const entry of this.#entries.splice(0, count)) this.#bytes -= sizeOf(entry)
+    for (let i = 0; i < count; i++) this.#bytes -= sizeOf(this.#entries[this.#head + i] as SettledEntry)
     this.#base += count
+    this.#head += count
+    if (this.#head * 2 < this.#entries.length) return
+    this.#entries.splice(0, this.#head)
+    this.#head = 0
   }
 }
 

@@ -1,0 +1,131 @@
+/**
+ * What is where in a cluster that faults are done to: asked of the cluster while it can answer, remembered when it cannot. Made by the run; asks anew before each fault, since roles
+ * and pids change.
+ */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { openCluster, type Cluster } from 'mirabelle'
+import type { Endpoint } from '@mirabelle/messages'
+import type { TestCluster } from '../../cluster/test-cluster.ts'
+
+/** An instance as last seen. */
+export interface Seen {
+  readonly dbid: number
+  readonly content: number
+  readonly role: 'p' | 'm'
+  readonly preferredRole: 'p' | 'm'
+  readonly status: 'u' | 'd'
+  readonly host: string
+  readonly endpoint: Endpoint
+  /** Null when it does not run, as far as anybody knows. */
+  readonly pid: number | null
+}
+
+interface FileRow {
+  readonly dbid: number
+  readonly content: number
+  readonly role: 'p' | 'm'
+  readonly preferredRole: 'p' | 'm'
+  readonly hostname: string
+  readonly address: string
+  readonly port: number
+  readonly endpoint: Endpoint
+}
+
+interface ClusterJson {
+  readonly rows: readonly FileRow[]
+  readonly coordinatorDbid: number
+  readonly standbyDbid: number | null
+  readonly hosts: readonly { readonly name: string; readonly agentPort: number }[]
+}
+
+interface Known {
+  readonly role: 'p' | 'm'
+  readonly status: 'u' | 'd'
+}
+
+export class ClusterView {
+  readonly #cluster: TestCluster
+  readonly #known = new Map<number, Known>()
+  readonly #pids = new Map<number, number>()
+  #seen: readonly Seen[] = []
+  #addresses: readonly { readonly host: string; readonly port: number }[]
+
+  constructor(cluster: TestCluster) {
+    this.#cluster = cluster
+    this.#addresses = cluster.addresses
+  }
+
+  get dir(): string {
+    return this.#cluster.dir
+  }
+  get contents(): number {
+    return this.#cluster.contents
+  }
+  /** Both instances of content -1: whichever acts lets clients in. */
+  get addresses(): readonly { readonly host: string; readonly port: number }[] {
+    return this.#addresses
+  }
+  /** As of the last look. */
+  get seen(): readonly Seen[] {
+    return this.#seen
+  }
+  /** A hand of an administrator: opened anew, as each command does, so that two at once do not share what they know. */
+  administrator(): Promise<Cluster> {
+    return openCluster(this.dir)
+  }
+
+  /** Looks at everything now. Never rejects: what does not answer stays as it was. */
+  async look(): Promise<readonly Seen[]> {
+    const file = JSON.parse(await readFile(join(this.dir, 'cluster.json'), 'utf8')) as ClusterJson
+    const cluster = await this.administrator()
+    await Promise.all([this.#askCoordinator(cluster), this.#askAgents(cluster)])
+    // An activated coordinator has no standby; the one before it is in the file until there is a new one.
+    const isOut = (row: FileRow) =>
+      row.content === -1 && row.dbid !== file.coordinatorDbid && row.dbid !== file.standbyDbid
+    this.#addresses = file.rows
+      .filter(({ content }) => content === -1)
+      .map(({ address, port }) => ({ host: address, port }))
+    this.#seen = file.rows
+      .filter((row) => !isOut(row))
+      .map((row) => {
+        const { dbid, content, endpoint, preferredRole, hostname: host } = row
+        const known = this.#known.get(dbid)
+        const role = content === -1 ? (dbid === file.coordinatorDbid ? 'p' : 'm') : (known?.role ?? row.role)
+        const pid = this.#pids.get(dbid) ?? null
+        return { dbid, content, role, preferredRole, status: known?.status ?? 'u', host, endpoint, pid }
+      })
+    return this.#seen
+  }
+
+  /** Pids of the agents that answer. */
+  async agents(): Promise<{ readonly host: string; readonly pid: number }[]> {
+    const answers = await Promise.all(
+      this.#cluster.facts.hosts.map(async ({ name, agentPort }) => {
+        try {
+          const endpoint = { addresses: ['127.0.0.1'], port: agentPort }
+          const { pid } = await this.#cluster.ask(endpoint, { type: 'agent.status' }, 2_000)
+          return [{ host: name, pid }]
+        } catch {
+          return [] // killed: there is nothing to do to it
+        }
+      }),
+    )
+    return answers.flat()
+  }
+
+  async #askCoordinator(cluster: Cluster): Promise<void> {
+    try {
+      const { instances } = await cluster.state()
+      for (const { dbid, role, status } of instances) this.#known.set(dbid, { role, status })
+    } catch {
+      // No coordinator answers: roles are as they were.
+    }
+  }
+
+  async #askAgents(cluster: Cluster): Promise<void> {
+    const alive = new Set(this.#cluster.processes())
+    for (const { dbid, pid } of await cluster.instances()) if (pid !== null) this.#pids.set(dbid, pid)
+    for (const [dbid, pid] of this.#pids) if (!alive.has(pid)) this.#pids.delete(dbid)
+  }
+}

@@ -1,0 +1,76 @@
+/** Faults of the coordinator and its standby. Clients of all contents notice those of the coordinator. */
+import type { ClusterView, Seen } from './cluster-view.ts'
+import type { Fault, Struck } from './fault.ts'
+import { isRunning, nameOf, signal } from './signals.ts'
+
+export const coordinatorFaults = {
+  'kill-coordinator': {
+    description: 'SIGKILL to the coordinator, which is started again at the end of the round',
+    weight: 2,
+    strike: ({ view }) => strike(view, 'p', 'SIGKILL'),
+  },
+  'pause-coordinator': {
+    description: 'SIGSTOP to the coordinator, SIGCONT at the end of the round',
+    weight: 2,
+    strike: ({ view }) => strike(view, 'p', 'SIGSTOP'),
+  },
+  'replace-coordinator': {
+    description: 'SIGKILL to the coordinator, then activation of its standby',
+    weight: 3,
+    strike: ({ view }) => replace(view, 'SIGKILL'),
+  },
+  'replace-hung-coordinator': {
+    description: 'SIGSTOP to the coordinator, activation of its standby, SIGCONT to the old one at the end',
+    weight: 2,
+    strike: ({ view }) => replace(view, 'SIGSTOP'),
+  },
+  'kill-standby': {
+    description: 'SIGKILL to the standby coordinator',
+    weight: 2,
+    strike: ({ view }) => strike(view, 'm', 'SIGKILL'),
+  },
+  'pause-standby': {
+    description: 'SIGSTOP to the standby coordinator, SIGCONT at the end of the round',
+    weight: 1,
+    strike: ({ view }) => strike(view, 'm', 'SIGSTOP'),
+  },
+} satisfies Record<string, Fault>
+
+async function strike(
+  view: ClusterView,
+  role: Seen['role'],
+  name: 'SIGKILL' | 'SIGSTOP',
+): Promise<Struck | undefined> {
+  const one = (await view.look()).filter(isRunning).find((seen) => seen.content === -1 && seen.role === role)
+  if (one === undefined || !signal(one.pid, name)) return undefined
+  return {
+    what: `${name} to the ${role === 'p' ? 'coordinator' : 'standby coordinator'}, ${nameOf(one)}`,
+    // Without its standby the coordinator goes on: clients should not notice.
+    contents: role === 'p' ? allContents(view) : [-1],
+    ...(name === 'SIGSTOP' ? { release: () => void signal(one.pid, 'SIGCONT') } : {}),
+  }
+}
+
+/** The standby may refuse, and rightly: when it lacks changes. Then the old coordinator is started again, as an administrator would. */
+async function replace(view: ClusterView, name: 'SIGKILL' | 'SIGSTOP'): Promise<Struck | undefined> {
+  const struck = (await view.look()).some((one) => one.content === -1 && one.role === 'm' && one.pid !== null)
+    ? await strike(view, 'p', name)
+    : undefined
+  if (struck === undefined) return undefined
+  return { ...struck, what: `${struck.what}; activation of the standby`, running: activate(view) }
+}
+
+async function activate(view: ClusterView): Promise<string> {
+  try {
+    const cluster = await view.administrator()
+    const { dbid, epoch, elapsedMs } = await cluster.activateStandby()
+    await view.look()
+    return `dbid ${dbid} is the coordinator, epoch ${epoch}, after ${elapsedMs} ms`
+  } catch (error) {
+    return `not activated: ${(error as Error).message}`
+  }
+}
+
+function allContents(view: ClusterView): number[] {
+  return [-1, ...Array.from({ length: view.contents }, (_, content) => content)]
+}

@@ -1,0 +1,24 @@
+/** All faults by name. Each is described for `--help` and docs/chaos.md, and drawn with its weight. */
+import type { SimRandom } from '../../sim/sim-random.ts'
+import { administratorFaults } from './administrator-faults.ts'
+import { agentFaults } from './agent-faults.ts'
+import { coordinatorFaults } from './coordinator-faults.ts'
+import type { Fault } from './fault.ts'
+import { segmentFaults } from './segment-faults.ts'
+
+const all = { ...segmentFaults, ...coordinatorFaults, ...agentFaults, ...administratorFaults }
+
+export type FaultName = keyof typeof all
+export const faults: Readonly<Record<FaultName, Fault>> = all
+export const faultNames = Object.keys(all) as readonly FaultName[]
+
+/** One of the names, by their weights. */
+export function drawFault(names: readonly FaultName[], random: SimRandom): FaultName {
+  const total = names.reduce((sum, name) => sum + faults[name].weight, 0)
+  let left = random.between(0, total)
+  for (const name of names) {
+    left -= faults[name].weight
+    if (left < 0) return name
+  }
+  return names[names.length - 1] as FaultName
+}

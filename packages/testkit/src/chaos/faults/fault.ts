@@ -1,0 +1,28 @@
+/** What a fault is. */
+import type { SimRandom } from '../../sim/sim-random.ts'
+import type { ClusterView } from './cluster-view.ts'
+
+export interface FaultContext {
+  readonly view: ClusterView
+  readonly random: SimRandom
+}
+
+/** A fault that was done. */
+export interface Struck {
+  /** What exactly, for the history. */
+  readonly what: string
+  /** The contents that it hits; -1 is the coordinator's. */
+  readonly contents: readonly number[]
+  /** Ends what nobody else would end: a stopped process goes on. */
+  readonly release?: () => void
+  /** Work that goes on; resolves with how it ended. It does not reject. */
+  readonly running?: Promise<string>
+}
+
+export interface Fault {
+  readonly description: string
+  /** How often it is drawn compared with others. */
+  readonly weight: number
+  /** Does it; undefined when there is nothing to do it to now. */
+  readonly strike: (context: FaultContext) => Promise<Struck | undefined>
+}

@@ -1,0 +1,21 @@
+/** Signals to processes of the cluster. A process that has ended meanwhile is no error: that is what faults bring with them. */
+import type { Seen } from './cluster-view.ts'
+
+/** False when there is no such process any more. */
+export function signal(pid: number, name: NodeJS.Signals): boolean {
+  try {
+    process.kill(pid, name)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+    throw error
+  }
+}
+
+export function nameOf({ dbid, content, host }: Seen): string {
+  return `dbid ${dbid} (content ${content}, ${host})`
+}
+
+export function isRunning(one: Seen): one is Seen & { readonly pid: number } {
+  return one.pid !== null
+}
