@@ -65,6 +65,12 @@ const QUIESCE_MS = 60_000
 /** How long an orderly stop waits for the mirror to have the last WAL, ms. */
 const LAST_WAL_MS = 2_000
 
+/**
+ * What makes a mirror unfit and goes away with a copy of its primary. Rewritten WAL is part of it: a bit that was turned where no checksum looks (the padding
+ * of a page) shows when the same WAL comes again.
+ */
+const COPY_MENDS: ReadonlySet<string> = new Set(['wal.diverged', 'wal.removed', 'wal.ahead', 'wal.rewrite'])
+
 export class InstanceActor implements ConnectionSubject {
   readonly clusterId: string
   readonly dbid: Dbid
@@ -565,7 +571,7 @@ export class InstanceActor implements ConnectionSubject {
   #recover(why: string, reason?: MirabelleError): void {
     const { recovery } = this.#assignment
     const code = reason?.code ?? 'wal.diverged'
-    const copyable = code === 'wal.diverged' || code === 'wal.removed' || code === 'wal.ahead'
+    const copyable = COPY_MENDS.has(code)
     if (recovery !== 'incremental' && copyable && this.#copyHook !== undefined) {
       this.#copy(recovery === 'full' ? 'full' : 'differential', why)
       return

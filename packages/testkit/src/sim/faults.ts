@@ -253,7 +253,7 @@ export class Faults {
         this.#corrupt += 1 + random.below(2)
         return
       case 'lateCertificates':
-        cluster.certificateDelayMs = random.pick([100, 1_000, 60_000])
+        cluster.certificateDelayMs = random.pick([100, 1_000, 20_000])
         say(`death certificates come ${cluster.certificateDelayMs} ms late`)
         return
       case 'wallClock': {
