@@ -20,7 +20,7 @@ export interface AgentConfig {
 /** One instance as the agent remembers it over restarts. */
 export interface KnownInstance {
   readonly assignment: Assignment
-  /** It should run: the agent starts nothing by itself, but says so. */
+  /** It ran when this was written, and was not told to stop: after a reboot it is to run again. */
   readonly wanted: boolean
 }
 

@@ -1,4 +1,7 @@
-/** Entry of the agent process: `node agent-main.js --dir FOLDER`. Ends with status 1 when its configuration or port cannot be used. */
+/**
+ * Entry of the agent process: `node agent-main.js --dir FOLDER [--attended]`. After a reboot of its host the instances come back by themselves, unless
+ * it is attended: then whoever started it starts them. Ends with status 1 when its configuration or port cannot be used.
+ */
 import { readFileSync, writeFileSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -8,7 +11,7 @@ import { Agent } from './agent.actor.ts'
 import { realProcesses } from './process-port.ts'
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { dir: { type: 'string' } } })
+  const { values } = parseArgs({ options: { dir: { type: 'string' }, attended: { type: 'boolean' } } })
   const dir = values.dir
   if (dir === undefined) throw new Error('usage: agent-main --dir FOLDER')
   const config = await readAgentConfig(realDisk, dir)
@@ -29,6 +32,7 @@ async function main(): Promise<void> {
     config,
     dir,
     instanceScript: fileURLToPath(new URL('./instance-main.js', import.meta.url)),
+    attended: values.attended === true,
     onEnd: end,
   })
   await agent.start()

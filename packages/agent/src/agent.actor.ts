@@ -5,11 +5,20 @@
  * Promise: an `agent.exited` is sent only when the process is gone for certain. Instances outlive the agent; a restarted agent finds them.
  */
 import { cloneTemplate, createTemplate } from '@mirabelle/engine'
-import { bootstrapSql } from '@mirabelle/coordinator/ha'
-import { MirabelleError, type Assignment, type Dbid, type Message, type MessageOf } from '@mirabelle/messages'
+import { bootstrapSql, PROVE_EPOCH_SETTING } from '@mirabelle/coordinator/ha'
+import { divergedDir } from '@mirabelle/instance'
+import {
+  COORDINATOR_CONTENT,
+  MirabelleError,
+  type Assignment,
+  type Dbid,
+  type Message,
+  type MessageOf,
+} from '@mirabelle/messages'
 import type { Connection, Hello, Listener, Party, Ports, Responder } from '@mirabelle/runtime'
 import { instancesFile, readJsonFile, type AgentConfig, type KnownInstance } from './agent-config.ts'
 import { createInstanceFolder } from './create-instance-folder.ts'
+import { inspectFolder } from './inspect-folder.ts'
 import { freeFolder, freePorts } from './offer-place.ts'
 import { readPromises } from './read-promises.ts'
 import { InstanceKeeper, type KeeperOptions, type StopMode } from './instance-keeper.ts'
@@ -24,6 +33,8 @@ export interface AgentOptions {
   /** Folder of the host. */
   readonly dir: string
   readonly instanceScript: string
+  /** Whoever started it starts the instances, too: after a reboot none starts by itself. */
+  readonly attended?: boolean
   /** The agent has shut down. */
   readonly onEnd: () => void
 }
@@ -34,6 +45,7 @@ export class Agent {
   readonly #connections = new Set<Connection>()
   #listener: Listener | undefined
   #ending = false
+  #written: Promise<unknown> = Promise.resolve()
 
   constructor(options: AgentOptions) {
     this.#options = options
@@ -49,6 +61,8 @@ export class Agent {
     const known = ((await readJsonFile(ports.disk, instancesFile(dir))) ?? []) as KnownInstance[]
     for (const { assignment } of known) this.#keepers.set(assignment.dbid, this.#makeKeeper(assignment))
     await Promise.all([...this.#keepers.values()].map((keeper) => this.#adopt(keeper)))
+    const left = this.#options.attended === true ? [] : this.#left(known)
+    for (const keeper of left) keeper.markWaiting()
     this.#listener = await ports.network.listen(
       config.listen,
       () => this.#self(),
@@ -60,6 +74,42 @@ export class Agent {
       { hostname: config.hostname, port: this.#listener.port, instances: this.#keepers.size },
       'agent ready',
     )
+    await this.#startCoordinator(left)
+  }
+
+  /** What ran when the last agent, or the machine, ended, and does not run now. */
+  #left(known: readonly KnownInstance[]): InstanceKeeper[] {
+    const wanted = new Set(known.filter((one) => one.wanted).map(({ assignment }) => assignment.dbid))
+    return [...this.#keepers.values()].filter(
+      ({ assignment, running }) => wanted.has(assignment.dbid) && !running,
+    )
+  }
+
+  /**
+   * After a reboot: an instance that was the coordinator starts, but lets nobody in before most of the segments have proved that no other one
+   * rules. All others wait for the coordinator, which knows their roles: it may have given them to others meanwhile.
+   */
+  async #startCoordinator(left: readonly InstanceKeeper[]): Promise<void> {
+    const { ports } = this.#options
+    for (const keeper of left.filter(({ assignment }) => assignment.content === COORDINATOR_CONTENT)) {
+      const { assignment } = keeper
+      const { dataRole, promisedEpoch } = await readPromises(ports.disk, assignment.datadir)
+      if (dataRole !== 'p') continue
+      ports.log.info(
+        { dbid: assignment.dbid },
+        'this host was started anew: starting its coordinator, which has to prove that it still is one',
+      )
+      await keeper
+        .start({
+          ...assignment,
+          role: 'p',
+          epoch: Math.max(assignment.epoch, promisedEpoch ?? 0),
+          settings: { ...assignment.settings, [PROVE_EPOCH_SETTING]: 'on' },
+        })
+        .catch((error: unknown) =>
+          ports.log.error({ dbid: assignment.dbid, err: error }, 'the coordinator was not started'),
+        )
+    }
   }
 
   #self(): Party {
@@ -127,6 +177,11 @@ export class Agent {
   #certify(keeper: InstanceKeeper, pid: number, exit: ProcessExit): void {
     const { dbid, content } = keeper.assignment
     this.#options.ports.log.info({ dbid, content, pid, ...exit }, 'instance exited')
+    if (exit.code === 0)
+      // It was stopped in good order: a reboot does not bring it back.
+      this.#remember().catch((error: unknown) =>
+        this.#options.ports.log.error({ err: error }, 'instances.json'),
+      )
     for (const connection of this.#connections) {
       connection.send({ type: 'agent.exited', dbid, content, pid, code: exit.code, signal: exit.signal })
     }
@@ -174,6 +229,10 @@ export class Agent {
         return this.#offerPlace(message)
       case 'agent.remove':
         return this.#remove(message.dbid)
+      case 'agent.inspect':
+        return this.#inspect(message)
+      case 'agent.discardDiverged':
+        return this.#discardDiverged(message.dbid)
       case 'agent.shutdown':
         return this.#shutdown(message.mode)
       default:
@@ -205,6 +264,8 @@ export class Agent {
   async #stopInstance(dbid: Dbid, end: (keeper: InstanceKeeper) => Promise<boolean>): Promise<Message> {
     const keeper = this.#keepers.get(dbid)
     const wasRunning = keeper === undefined ? false : await end(keeper)
+    // It is not to come back by itself after a reboot.
+    await this.#remember()
     return { type: 'agent.stopped', dbid, wasRunning }
   }
 
@@ -245,10 +306,35 @@ export class Agent {
     return { type: 'ok' }
   }
 
-  async #remember(): Promise<void> {
+  async #inspect({ dbid, countFrom }: MessageOf<'agent.inspect'>): Promise<Message> {
+    const keeper = this.#keepers.get(dbid)
+    const folder = keeper === undefined ? null : await inspectFolder(this.#options.ports, keeper, countFrom)
+    return { type: 'agent.inspected', folder }
+  }
+
+  async #discardDiverged(dbid: Dbid): Promise<Message> {
+    const keeper = this.#keepers.get(dbid)
+    if (keeper === undefined) return { type: 'agent.discarded', bytes: 0 }
+    const { ports } = this.#options
+    const { datadir } = keeper.assignment
+    const { divergedBytes } = await inspectFolder(ports, keeper, null)
+    await ports.disk.remove(divergedDir(datadir))
+    await ports.disk.syncDir(datadir)
+    ports.log.info({ dbid, bytes: divergedBytes }, 'diverged WAL was deleted')
+    return { type: 'agent.discarded', bytes: divergedBytes }
+  }
+
+  /** Writes down what runs; one after the other, so that an older picture never replaces a newer one. */
+  #remember(): Promise<void> {
+    const done = this.#written.then(() => this.#write())
+    this.#written = done.catch(() => undefined) // told to the one who asked
+    return done
+  }
+
+  async #write(): Promise<void> {
     const known: KnownInstance[] = [...this.#keepers.values()].map((keeper) => ({
       assignment: keeper.assignment,
-      wanted: keeper.running,
+      wanted: keeper.running || keeper.waiting,
     }))
     await this.#options.ports.disk.writeFileDurable(
       instancesFile(this.#options.dir),

@@ -38,6 +38,8 @@ export class InstanceKeeper {
   /** How often it was fenced: a start that was asked for before does not come after. */
   #fences = 0
   #lastError: string | null = null
+  /** It ran when the agent before this one ended, and was not started since. */
+  #waiting = false
 
   constructor(assignment: Assignment, options: KeeperOptions) {
     this.#assignment = assignment
@@ -55,13 +57,30 @@ export class InstanceKeeper {
   get running(): boolean {
     return this.#process !== undefined
   }
+  get waiting(): boolean {
+    return this.#waiting
+  }
   get pid(): number | null {
     return this.#process?.pid ?? null
   }
   /** What is known without its folder. */
   row(): Omit<AgentInstanceRow, 'promisedEpoch' | 'dataRole'> {
-    const { dbid, content, datadir } = this.#assignment
-    return { dbid, content, pid: this.pid, state: this.#decider.state, datadir, lastError: this.#lastError }
+    const { dbid, content, datadir, listen } = this.#assignment
+    return {
+      dbid,
+      content,
+      pid: this.pid,
+      state: this.#decider.state,
+      datadir,
+      lastError: this.#lastError,
+      endpoint: listen,
+      waiting: this.#waiting,
+    }
+  }
+
+  /** It ran under an earlier agent and does not run now: it waits for the word of whoever rules. */
+  markWaiting(): void {
+    this.#waiting = true
   }
 
   /** A process of an earlier agent was found. */
@@ -120,6 +139,7 @@ export class InstanceKeeper {
   /** Stops the process: asks it first unless the mode is immediate, kills it after the limit. Resolves with whether one ran. */
   stop(mode: StopMode): Promise<boolean> {
     return this.#serial(async () => {
+      this.#waiting = false
       const process = this.#process
       if (process === undefined) return false
       this.#decider.dispatch({ type: 'STOP' })
@@ -144,6 +164,7 @@ export class InstanceKeeper {
   /** Kills the process at once, whatever else is under way, and voids the starts that were asked for before. Resolves when it is gone. */
   async fence(): Promise<boolean> {
     this.#fences++
+    this.#waiting = false
     await this.#starting
     const process = this.#process
     if (process === undefined) return false
@@ -175,6 +196,7 @@ export class InstanceKeeper {
 
   #watch(process: WatchedProcess): void {
     this.#process = process
+    this.#waiting = false
     void process.exited.then((exit) => {
       if (this.#process !== process) return
       this.#process = undefined

@@ -9,17 +9,27 @@ export async function readPromises(
   disk: Disk,
   datadir: string,
 ): Promise<Pick<AgentInstanceRow, 'promisedEpoch' | 'dataRole'>> {
-  const value = async (name: string): Promise<unknown> => {
-    try {
-      const file = await readJsonFile(disk, `${stateDir(datadir)}/${name}`)
-      return (file as { value?: unknown } | undefined)?.value
-    } catch {
-      return undefined
-    }
-  }
-  const [epoch, role] = await Promise.all([value('epoch.json'), value('role.json')])
+  const [epoch, role] = await Promise.all([
+    valueOf(disk, datadir, 'epoch.json'),
+    valueOf(disk, datadir, 'role.json'),
+  ])
   return {
     promisedEpoch: Number.isSafeInteger(epoch) ? (epoch as number) : null,
     dataRole: role === 'p' || role === 'm' ? role : null,
+  }
+}
+
+/** The copy that was begun and is not complete. */
+export async function readCopying(disk: Disk, datadir: string): Promise<'differential' | 'full' | null> {
+  const copying = await valueOf(disk, datadir, 'copying.json')
+  return copying === 'differential' || copying === 'full' ? copying : null
+}
+
+async function valueOf(disk: Disk, datadir: string, name: string): Promise<unknown> {
+  try {
+    const file = await readJsonFile(disk, `${stateDir(datadir)}/${name}`)
+    return (file as { value?: unknown } | undefined)?.value
+  } catch {
+    return undefined
   }
 }

@@ -20,6 +20,7 @@ function setUp(t: Test) {
     peer: null,
     syncRep: null,
     recovery: 'auto',
+    copyMaxRate: null,
     settings: {},
   }
   const errors: string[] = []

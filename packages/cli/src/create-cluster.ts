@@ -11,6 +11,13 @@ import { agentAnswers } from './cluster/agents.ts'
 import { withFolder, type Cluster as Operated } from './cluster/cluster.ts'
 import { connectionString, multiHostConnectionString } from './cluster/connect.ts'
 import { findCoordinator } from './cluster/coordinators.ts'
+import { drainHost, startHost, stopHost } from './cluster/host-admin.ts'
+import {
+  DEFAULT_PARALLEL,
+  DEFAULT_STALL_MS,
+  removeMirrors,
+  type MirrorLimits,
+} from './cluster/mirror-admin.ts'
 import { initStandby, removeStandby, resyncStandby, type ResyncMode } from './cluster/standby-admin.ts'
 import { startCluster, type StartReport } from './cluster/start-cluster.ts'
 import { startOne } from './cluster/start-instance.ts'
@@ -19,7 +26,8 @@ import { stopCluster, type StopMode } from './cluster/stop-cluster.ts'
 import { destroyCluster } from './commands/destroy.ts'
 import { init } from './commands/init.ts'
 import { DEFAULT_LANE_MS, DEFAULT_REBALANCE_MS, rebalance } from './commands/rebalance.ts'
-import { DEFAULT_RECOVER_MS, recover, type RecoverMode } from './commands/recover.ts'
+import { carryOut, planAddition, planMove } from './commands/mirrors.ts'
+import { recover, type RecoverMode } from './commands/recover.ts'
 import { DEFAULT_START_MS, DEFAULT_SYNC_MS } from './commands/start.ts'
 import { DEFAULT_STOP_MS } from './commands/stop.ts'
 import { CliError } from './errors.ts'
@@ -45,6 +53,24 @@ export interface CreateClusterOptions {
   readonly start?: boolean
   /** Told of progress. Default: nobody. */
   readonly reporter?: Reporter
+}
+
+/** Of work that copies. */
+interface Limits {
+  /** Segments at a time. Default 16. */
+  readonly parallel?: number
+  /** Bytes a second of each copy. Default: no limit. */
+  readonly maxRate?: number | null
+  /** Given up when nothing has changed for so long, ms. */
+  readonly timeoutMs?: number
+}
+
+function limitsFrom({ parallel, maxRate, timeoutMs }: Limits): MirrorLimits {
+  return {
+    parallel: parallel ?? DEFAULT_PARALLEL,
+    maxRate: maxRate ?? null,
+    stallMs: timeoutMs ?? DEFAULT_STALL_MS,
+  }
 }
 
 /** Where a process of the cluster is. `pid` is null while it does not run. */
@@ -116,15 +142,54 @@ export class Cluster {
     const { failures } = await stopCluster(this.#operated, mode, DEFAULT_STOP_MS)
     if (failures.length > 0) throw new CliError(failures.join('\n'), { exitStatus: 1 })
   }
+  /** Brings down segments back: in place, on another host, or as a file in Greenplum's form says. */
   recover(
     options: {
       readonly mode?: RecoverMode
       readonly dbids?: readonly number[]
-      readonly timeoutMs?: number
-    } = {},
+      readonly to?: string
+      readonly input?: string
+      readonly acceptDataLoss?: readonly number[]
+    } & Limits = {},
   ): Promise<readonly ActionResult[]> {
-    const { mode = 'auto', dbids = null, timeoutMs = DEFAULT_RECOVER_MS } = options
-    return recover(this.#operated, mode, dbids, timeoutMs)
+    const { mode = 'auto', dbids = null, to, input } = options
+    const file = input === undefined ? undefined : { path: 'input', text: input }
+    const { acceptDataLoss } = options
+    return recover(this.#operated, { mode, only: dbids, to, file, acceptDataLoss }, limitsFrom(options))
+  }
+  /** Gives a cluster that has none mirrors. */
+  async addMirrors(
+    options: { readonly mirroring?: 'group' | 'spread'; readonly input?: string } & Limits = {},
+  ): Promise<readonly ActionResult[]> {
+    const { mirroring = 'group', input } = options
+    const file = input === undefined ? undefined : { path: 'input', text: input }
+    const planned = await planAddition(this.#operated, { mirroring, file })
+    return carryOut(this.#operated, planned, limitsFrom(options))
+  }
+  /** Moves mirrors as the text of an input file says. */
+  async moveMirrors(input: string, limits: Limits = {}): Promise<readonly ActionResult[]> {
+    const planned = await planMove(this.#operated, { path: 'input', text: input })
+    return carryOut(this.#operated, planned, limitsFrom(limits))
+  }
+  /** Does away with all mirrors. */
+  removeMirrors(): Promise<readonly ActionResult[]> {
+    return removeMirrors(this.#operated)
+  }
+  /** Lets other hosts act as primary for the segments of a host. */
+  drainHost(
+    host: string,
+    options: { readonly laneTimeoutMs?: number; readonly timeoutMs?: number } = {},
+  ): Promise<readonly ActionResult[]> {
+    const { laneTimeoutMs = DEFAULT_LANE_MS, timeoutMs = DEFAULT_REBALANCE_MS } = options
+    return drainHost(this.#operated, host, { laneTimeoutMs, timeoutMs })
+  }
+  /** Stops the instances of a host. Rejects when a content would be left without a copy in sync. */
+  stopHost(host: string, mode: StopMode = 'fast'): Promise<readonly ActionResult[]> {
+    return stopHost(this.#operated, host, mode)
+  }
+  /** Starts the instances of a host and brings back what was down. */
+  startHost(host: string, timeoutMs = DEFAULT_REBALANCE_MS): Promise<readonly ActionResult[]> {
+    return startHost(this.#operated, host, timeoutMs)
   }
   /** Gives pairs their preferred roles back. A row per pair that was not in them. */
   rebalance(

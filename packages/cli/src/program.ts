@@ -6,7 +6,9 @@ import { addConfig } from './commands/config.ts'
 import { addDemo } from './commands/demo.ts'
 import { addDestroy } from './commands/destroy.ts'
 import { addFtsProbe } from './commands/fts-probe.ts'
+import { addHost } from './commands/host.ts'
 import { addInit } from './commands/init.ts'
+import { addMirrors } from './commands/mirrors.ts'
 import { addQuickstart } from './commands/quickstart.ts'
 import { addRebalance } from './commands/rebalance.ts'
 import { addRecover } from './commands/recover.ts'
@@ -27,6 +29,8 @@ export function createProgram(): Command {
   addState(program)
   addRecover(program)
   addRebalance(program)
+  addMirrors(program)
+  addHost(program)
   addStandby(program)
   addConfig(program)
   addStop(program)

@@ -19,6 +19,7 @@ import type { ClusterSnapshot } from './catalog/cluster-catalog.ts'
 import { ownItem } from './dtx/resolver.ts'
 import { SqlError } from './errors.ts'
 import { clientAuthentication } from './front/client-authentication.ts'
+import { PROVE_EPOCH_SETTING } from './ha/assignments.ts'
 import { CoordinatorService } from './ha/coordinator-service.ts'
 import { quietLocalLane } from './ha/quiet-local.ts'
 import { queryMessage } from './lanes/frontend-bytes.ts'
@@ -145,6 +146,7 @@ export class Coordinator {
         ports: { ...ports, log: instance.log },
         ownDbid: assignment.dbid,
         takesOver: assignment.role === 'm',
+        proveEpoch: assignment.settings[PROVE_EPOCH_SETTING] === 'on',
         version,
         store: createSqlCatalogStore({ read: (sql) => this.#read(sql), write: (sql) => write(sql) }),
         openLocal: (events) =>

@@ -3,6 +3,7 @@ import { MirabelleError, type Message, type MessageOf, type SegmentRow } from '@
 import type { FtsProber } from '@mirabelle/fts'
 import type { Hello } from '@mirabelle/runtime'
 import { rebalance, type RebalanceSources } from '../src/ha/rebalance.ts'
+import { WorkList } from '../src/ha/mirrors/work-list.ts'
 import { SegmentLinks } from '../src/ha/segment-links.ts'
 import { Topology } from '../src/ha/topology.ts'
 import type { Lane } from '../src/lanes/lane.ts'
@@ -132,6 +133,7 @@ function setUp(rows: readonly SegmentRow[] = turned) {
     clock,
     log: silent,
     ownDbid: 1,
+    work: new WorkList(),
     dispatcher: { lane: () => lane as unknown as Lane },
     aim: (content) => void did.push(`aim ${content}`),
   }

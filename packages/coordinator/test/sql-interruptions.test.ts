@@ -102,6 +102,27 @@ t.test(
   },
 )
 
+t.test(
+  'a gathered read whose answers a segment holds back makes way, and runs again by itself',
+  async (t) => {
+    const open = cluster.closeGate(0)
+    let ended = false
+    const waiting = a.query('SELECT count(*)::int AS n, count(DISTINCT id)::int AS d FROM i')
+    waiting.then(
+      () => (ended = true),
+      () => (ended = true),
+    )
+    await underWay()
+    // As when the role change is what opens the gate: it says that the mirror is down.
+    await urgent('SELECT 1')
+    t.notOk(ended)
+    open()
+    const [row] = (await waiting).rows as { n: number; d: number }[]
+    t.equal(row?.n, row?.d, 'nothing of the first attempt is in the answer')
+    t.equal(row?.n, 1_000)
+  },
+)
+
 t.test('lock_timeout counts the whole wait, role changes included', async (t) => {
   await a.query("SET lock_timeout = '300ms'")
   await b.query('BEGIN')

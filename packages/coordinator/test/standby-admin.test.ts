@@ -78,6 +78,8 @@ function setUp(rows: readonly SegmentRow[], known: number[] = []) {
             lastError: null,
             promisedEpoch: null,
             dataRole: null,
+            endpoint: { addresses: ['127.0.0.1'], port: 1 },
+            waiting: false,
           })),
         }
       case 'agent.offerPlace':

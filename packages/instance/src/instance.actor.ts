@@ -15,6 +15,7 @@ import {
   settingsFrom,
   type Assignment,
   type Content,
+  type CopyState,
   type Dbid,
   type Epoch,
   type Lsn,
@@ -49,6 +50,7 @@ import { MirrorSide } from './mirror/mirror-side.actor.ts'
 import { syncTail } from './mirror/sync-tail.ts'
 import type { WalEnd } from './mirror/wal-end.ts'
 import { PrimarySide } from './primary/primary-side.actor.ts'
+import { NO_MIRROR } from './probe/mirror-health.ts'
 import { DiskCheck } from './probe/disk-check.ts'
 import { removeOtherBases, settleBases } from './refresh/base-folders.ts'
 import { BaseRefresh, type RefreshedMirror } from './refresh/base-refresh.actor.ts'
@@ -98,6 +100,7 @@ export class InstanceActor implements ConnectionSubject {
   #ended = false
   #generation = 0
   #copyAbort: AbortController | undefined
+  #copyState: CopyState | null = null
 
   constructor(options: InstanceOptions) {
     const { assignment, ports } = options
@@ -279,11 +282,17 @@ export class InstanceActor implements ConnectionSubject {
     if (before === 'mirror' && (this.roleState as RoleState) === 'promoting') this.#promote()
   }
 
-  probed(): MessageOf<'fts.probed'> {
+  get mirrorDbid(): Dbid | null {
+    return this.#assignment.peer?.dbid ?? null
+  }
+
+  probed(mirror: Dbid | null = this.mirrorDbid): MessageOf<'fts.probed'> {
+    const health = this.roleState === 'primary' ? this.#primary?.health() : undefined
     return probed({
       roleState: this.roleState,
       assignedRole: this.#assignment.role,
-      health: this.roleState === 'primary' ? this.#primary?.health() : undefined,
+      // What the primary knows of its old mirror must never pass for a mirror that has taken its place (I2).
+      health: mirror === this.mirrorDbid || health === undefined ? health : NO_MIRROR,
       syncRep: this.#primary?.gate.syncRep ?? this.#durable?.syncRep === true,
       replayLsn: this.#replayLsn(),
       flushLsn: this.#flushLsn(),
@@ -316,6 +325,7 @@ export class InstanceActor implements ConnectionSubject {
       startedAt: this.#startedAt,
       rssBytes: info.rssBytes,
       detail: detail.join('; '),
+      copy: this.#copyState,
       replication: this.#primary?.hub.replicationRows() ?? [],
     }
   }
@@ -357,6 +367,8 @@ export class InstanceActor implements ConnectionSubject {
     }
     if (assignment.peer !== null && !samePeer(before.peer, assignment.peer))
       this.#mirror?.setPeer(assignment.peer)
+    if (before.peer !== null && before.peer.dbid !== assignment.peer?.dbid)
+      this.#primary?.mirrorReplaced(before.peer.dbid)
     this.#primary?.reassigned()
     if (this.roleState === 'unfit') this.#recover(this.reason)
   }
@@ -613,11 +625,16 @@ export class InstanceActor implements ConnectionSubject {
       peer: () => this.#assignment.peer,
       hello: () => this.hello('copy'),
       signal: this.#copyAbort.signal,
+      maxRate: () => this.#assignment.copyMaxRate ?? null,
       say: (detail) => {
         this.#detail = detail
       },
+      progress: (copy) => {
+        this.#copyState = copy
+      },
     })
     this.#copyAbort = undefined
+    this.#copyState = null
     this.#detail = ''
     if (result === undefined || this.roleState !== 'copying') return
     await this.durable.setCopying(null)

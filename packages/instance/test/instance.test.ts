@@ -5,7 +5,7 @@ import { DurableState } from '../src/index.ts'
 import { makeOne, noMirror, until } from './support/one-instance.ts'
 
 const who = { dbid: 2, content: 0, epoch: 1 }
-const probe = { type: 'fts.probe', ...who } as const
+const probe = { type: 'fts.probe', ...who, mirror: 3 } as const
 const promote = { type: 'segment.promote', ...who } as const
 const syncRepOff = { type: 'segment.syncRepOff', ...who } as const
 const asProbed = (message: unknown) => message as MessageOf<'fts.probed'>

@@ -7,10 +7,12 @@ export type {
   ActionResult,
   AgentInstanceRow,
   ClusterState,
+  CopyState,
   InstanceStateRow,
   ReplicationRow,
   SettingRow,
 } from './protocol/instance-messages.ts'
+export type { FolderFacts, MirrorMove, MirrorPlace, MirrorStep } from './protocol/mirror-messages.ts'
 export * from './errors.ts'
 export * from './settings.ts'
 export * from './setting-values.ts'

@@ -37,6 +37,7 @@ const CANDIDATES: readonly unknown[] = [
     peer: null,
     syncRep: null,
     recovery: 'auto',
+    copyMaxRate: null,
     settings: {},
   },
 ]

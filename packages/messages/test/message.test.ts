@@ -11,7 +11,7 @@ interface Definition {
 }
 const catalog = Object.entries(messageCatalog as unknown as Record<string, Definition>)
 
-const probe: Message = { type: 'fts.probe', dbid: 2, content: 0, epoch: 1 }
+const probe: Message = { type: 'fts.probe', dbid: 2, content: 0, epoch: 1, mirror: 3 }
 
 t.test('every message has a sentence, and its reply is a message without a reply of its own', async (t) => {
   for (const [type, { doc, reply, fields }] of catalog) {

@@ -104,6 +104,8 @@ export interface WalSenderHubOptions {
   readonly listeners: WalSenderListeners
   /** Whether commits wait for the mirror, for pg_stat_replication. */
   readonly syncRep?: () => boolean
+  /** Whether the instance may have WAL of this primary now: a mirror that has been replaced gets none. Default: every one. */
+  readonly mayStream?: (dbid: Dbid) => boolean
   /** Size of WAL segments; 1 MiB by default. */
   readonly segmentSize?: number
   /** Limits of the ring of settled statements; 4096 entries and 1 MiB by default. */

@@ -82,7 +82,7 @@ async function startAgent(cluster: Cluster, host: HostEntry): Promise<AgentStatu
   const out = openSync(outFile, 'a', 0o600)
   const child = spawn(
     process.execPath,
-    ['--enable-source-maps', fileURLToPath(agentScript), '--dir', host.dir],
+    ['--enable-source-maps', fileURLToPath(agentScript), '--attended', '--dir', host.dir],
     { detached: true, stdio: ['ignore', out, out], cwd: host.dir },
   )
   closeSync(out)

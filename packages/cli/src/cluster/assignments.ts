@@ -35,6 +35,7 @@ export function assignmentOf(folder: ClusterFolder, row: SegmentRow, role: Role)
     peer: peerOf(folder, row),
     syncRep: null,
     recovery: 'auto',
+    copyMaxRate: null,
     settings: { ...file.settings, ...extraSettings(folder, row, role) },
   }
 }

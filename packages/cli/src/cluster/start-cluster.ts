@@ -14,6 +14,9 @@ import { rowAt, spawnInstance, waitForRole, whyEnded } from './start-instance.ts
 const STOP_MS = 60_000
 const STATE_MS = 5_000
 const LOOK_EVERY_MS = 50
+/** Reading the WAL of lost copies, and a recovery. */
+const REVIVE_MS = 600_000
+const REVIVE_STALL_MS = 60_000
 const SUPERSEDED = 'Standby activated, this node no more can act as coordinator'
 
 export interface StartOptions {
@@ -21,6 +24,8 @@ export interface StartOptions {
   readonly timeoutMs: number
   /** How long to wait after that for the mirrors to be in sync, ms. */
   readonly syncTimeoutMs: number
+  /** Contents for which a copy that lacks transactions may take over when the one that has them is lost. */
+  readonly acceptDataLoss?: readonly number[] | undefined
 }
 
 export interface StartReport {
@@ -100,9 +105,18 @@ async function bringUp(cluster: Cluster, row: SegmentRow, options: StartOptions)
     const { results } = await cluster.control.ask(row.endpoint, { type: 'cluster.start' }, left())
     const closed = await waitForDoor(cluster, row, left())
     if (closed !== undefined) return { failure: closed }
-    const state = await waitForInstances(cluster, row, left(), options.syncTimeoutMs)
+    let state = await waitForInstances(cluster, row, left(), options.syncTimeoutMs)
     await remember(cluster, row, state.cluster.epoch)
-    return { results, state }
+    if (primariesServe(state)) return { results, state }
+    const message = {
+      type: 'cluster.revive',
+      acceptDataLoss: options.acceptDataLoss ?? [],
+      stallMs: REVIVE_STALL_MS,
+    } as const
+    const revived = (await cluster.control.ask(row.endpoint, message, REVIVE_MS)).results
+    state = await waitForInstances(cluster, row, LOOK_EVERY_MS, options.syncTimeoutMs)
+    const before = results.filter(({ dbid }) => !revived.some((one) => one.dbid === dbid))
+    return { results: [...before, ...revived], state }
   } catch (error) {
     // A coordinator that was replaced learns it from the first segment that answers.
     const ended = await whyEnded(cluster, row)

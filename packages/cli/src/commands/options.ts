@@ -15,6 +15,14 @@ export const jsonOption = (): Option => new Option('--json', 'print one JSON obj
 
 export const dirOf = (options: DirOption): string => clusterDir(options.dir)
 
+/** Megabytes a second, fractions allowed, as bytes a second. */
+export function megabytesASecond(text: string): number {
+  const value = Number(text)
+  if (!/^\d+(\.\d+)?$/.test(text) || value < 0.1 || value > 10_000)
+    throw new InvalidArgumentError('It must be a number of megabytes a second from 0.1 to 10000.')
+  return Math.round(value * 1e6)
+}
+
 /** A whole number in a range. */
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
@@ -40,6 +48,11 @@ function seconds(text: string): number {
 /** dbids, separated by commas. */
 export function dbids(text: string): number[] {
   return text.split(',').map(wholeNumber(1, 32_767))
+}
+
+/** Contents, separated by commas. */
+export function contents(text: string): number[] {
+  return text.split(',').map(wholeNumber(0, 16_383))
 }
 
 /** name=value, may be given several times. */

@@ -1,41 +1,72 @@
-/** `mirabelle recover`: brings instances that are marked down back as mirrors (Greenplum: gprecoverseg). */
+/** `mirabelle recover`: brings instances that are marked down back as mirrors, in place or at a new one (Greenplum: gprecoverseg). */
+import { readFile } from 'node:fs/promises'
 import { Option, type Command } from 'commander'
-import type { MessageOf } from '@mirabelle/messages'
+import type { ActionResult, MirrorMove, MirrorStep } from '@mirabelle/messages'
 import { openCluster, type Cluster } from '../cluster/cluster.ts'
-import { requireCoordinator } from '../cluster/coordinators.ts'
-import { ensureAgents } from '../cluster/agents.ts'
+import { discardDiverged } from '../cluster/diverged.ts'
+import {
+  DEFAULT_PARALLEL,
+  DEFAULT_STALL_MS,
+  makeSteps,
+  planMoves,
+  readCatalog,
+  revive,
+  type Catalog,
+  type MirrorLimits,
+  type RecoverMode,
+} from '../cluster/mirror-admin.ts'
 import { stateFromCoordinator } from '../cluster/state-of.ts'
+import { parseRecoverFile, type MirrorFile } from '../describe/mirror-file.ts'
 import { CliError } from '../errors.ts'
+import { renderPlan } from '../render/mirror-plan.ts'
 import { renderRecover } from '../render/start-report.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
 import {
+  contents,
   dbids,
   dirOf,
   dirOption,
   jsonOption,
+  megabytesASecond,
   secondsOption,
+  wholeNumber,
   type DirOption,
   type JsonOption,
 } from './options.ts'
 
-export type RecoverMode = MessageOf<'cluster.recover'>['mode']
+export type { RecoverMode } from '../cluster/mirror-admin.ts'
+
+export interface RecoverOptions {
+  readonly mode: RecoverMode
+  /** Only these; null = all that are down. */
+  readonly only: readonly number[] | null
+  /** To free places on this host; undefined = in place. */
+  readonly to?: string | undefined
+  /** Contents for which a copy that lacks transactions may take over. */
+  readonly acceptDataLoss?: readonly number[] | undefined
+  /** What a file says instead. */
+  readonly file?: MirrorFile | undefined
+}
 
 interface RecoverCommand extends DirOption, JsonOption {
   readonly mode: RecoverMode
   readonly full?: boolean
   readonly differential?: boolean
   readonly dbid?: number[]
+  readonly to?: string
+  readonly input?: string
+  readonly dryRun?: boolean
+  readonly parallel: number
+  readonly maxRate: number | null
+  readonly discardDiverged?: boolean
+  readonly acceptDataLoss?: number[]
   readonly timeout: number
 }
-
-export const DEFAULT_RECOVER_MS = 300_000
-/** The answer comes after the instances' own limit. */
-const ANSWER_MARGIN_MS = 60_000
 
 export function addRecover(program: Command): void {
   program
     .command('recover')
-    .description('bring down segments back as mirrors')
+    .description('bring down segments back as mirrors, in place or on another host')
     .addOption(dirOption())
     .addOption(
       new Option('--mode <mode>', 'how; auto copies only what WAL cannot bring')
@@ -45,20 +76,99 @@ export function addRecover(program: Command): void {
     .option('--full', 'copy everything anew (--mode full)')
     .option('--differential', 'copy the blocks that differ (--mode differential)')
     .option('--dbid <dbids>', 'only these, separated by commas', dbids)
-    .addOption(
-      secondsOption('--timeout <seconds>', 'how long to wait until they are in sync', DEFAULT_RECOVER_MS),
+    .option('--to <host>', 'to new places on this host; the row moves when the copy is complete')
+    .option(
+      '-i, --input <file>',
+      'what and where: lines "address|port|directory", with a second such group for a new place',
     )
+    .option(
+      '--accept-data-loss <contents>',
+      'let a copy that lacks transactions take over, for these contents, when the one that has them is lost',
+      contents,
+    )
+    .option('--dry-run', 'print what would be done for each segment, and do nothing')
+    .option(
+      '--discard-diverged',
+      'afterwards delete WAL that was put aside because the primary does not have it',
+    )
+    .addOption(parallelOption())
+    .addOption(maxRateOption())
+    .addOption(stallOption())
     .addOption(jsonOption())
-    .action(async (options: RecoverCommand) => {
-      const reporter = terminalReporter()
-      const cluster = await openCluster(dirOf(options), reporter)
-      const results = await recover(cluster, modeOf(options), options.dbid ?? null, options.timeout)
-      const report = renderRecover(results, await stateFromCoordinator(cluster))
-      process.exitCode = results.length === 0 ? 0 : report.exitStatus
-      if (options.json === true) reporter.print(JSON.stringify({ results }))
-      else if (results.length === 0) reporter.print('No segments to recover')
-      else for (const line of report.lines) reporter.print(line)
-    })
+    .action(runRecover)
+}
+
+/** Options of everything that copies. */
+export const parallelOption = (): Option =>
+  new Option('--parallel <n>', 'segments at a time').argParser(wholeNumber(1, 1000)).default(DEFAULT_PARALLEL)
+export const maxRateOption = (): Option =>
+  new Option('--max-rate <MB/s>', 'each copy reads at most so much of its primary (default: no limit)')
+    .argParser(megabytesASecond)
+    .default(null, 'none')
+export const stallOption = (): Option =>
+  secondsOption('--timeout <seconds>', 'give up what makes no progress for so long', DEFAULT_STALL_MS)
+
+async function runRecover(options: RecoverCommand): Promise<void> {
+  const reporter = terminalReporter()
+  const cluster = await openCluster(dirOf(options), reporter)
+  const wanted: RecoverOptions = {
+    mode: modeOf(options),
+    only: options.dbid ?? null,
+    to: options.to,
+    file: options.input === undefined ? undefined : await mirrorFile(options.input),
+  }
+  refuseContradictions(options)
+  const revived =
+    options.dryRun === true ? [] : await revive(cluster, options.acceptDataLoss ?? [], limitsOf(options))
+  const steps = await planRecovery(cluster, wanted, options.dryRun === true)
+  if (options.dryRun === true) {
+    printPlan(steps, options, (line) => reporter.print(line))
+    return
+  }
+  const recovered = steps.length === 0 ? [] : await recoverSteps(cluster, steps, limitsOf(options))
+  const results = [...revived, ...recovered]
+  const diverged = options.discardDiverged === true ? await discardDiverged(cluster, wanted.only) : []
+  const report = renderRecover(results, await stateFromCoordinator(cluster))
+  const left = diverged.some(({ outcome }) => outcome === 'failed')
+  process.exitCode =
+    results.length === 0 ? (left ? 2 : 0) : report.exitStatus === 0 && left ? 1 : report.exitStatus
+  if (options.json === true) {
+    reporter.print(JSON.stringify({ results, ...(options.discardDiverged === true ? { diverged } : {}) }))
+    return
+  }
+  for (const line of results.length === 0 ? ['No segments to recover'] : report.lines) reporter.print(line)
+  for (const one of diverged) reporter.print(`dbid ${one.dbid}: ${one.message}`)
+}
+
+export function limitsOf(options: {
+  readonly parallel: number
+  readonly maxRate: number | null
+  readonly timeout: number
+}): MirrorLimits {
+  return { parallel: options.parallel, maxRate: options.maxRate, stallMs: Math.round(options.timeout) }
+}
+
+/** Prints a plan and sets the exit status. */
+export function printPlan(
+  steps: readonly MirrorStep[],
+  options: JsonOption,
+  print: (line: string) => void,
+  nothing = 'No segments to recover',
+): void {
+  const report = renderPlan(steps)
+  process.exitCode = report.exitStatus
+  if (options.json === true) print(JSON.stringify({ steps }))
+  else if (steps.length === 0) print(nothing)
+  else for (const line of report.lines) print(line)
+}
+
+/** Reads an input file. Throws CliError when it cannot be read. */
+export async function mirrorFile(path: string): Promise<MirrorFile> {
+  try {
+    return { path, text: await readFile(path, 'utf8') }
+  } catch (error) {
+    throw new CliError(`${path} cannot be read: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 function modeOf(options: RecoverCommand): RecoverMode {
@@ -68,31 +178,67 @@ function modeOf(options: RecoverCommand): RecoverMode {
   return options.differential === true ? 'differential' : options.mode
 }
 
-/** Recovers; an empty list when nothing was down. Throws CliError when no coordinator answers or a dbid is not known. */
-export async function recover(
+function refuseContradictions(options: RecoverCommand): void {
+  if (options.input !== undefined && (options.to !== undefined || options.dbid !== undefined))
+    throw new CliError(
+      'Only one of -i, --to and --dbid may be specified with -i: the file says what and where',
+    )
+  const mode = modeOf(options)
+  if (options.to !== undefined && (mode === 'incremental' || mode === 'differential'))
+    throw new CliError(`a segment that gets a new place is copied whole: leave --mode ${mode} out`)
+}
+
+/** What would be done; an empty list when nothing is down. Throws CliError when no coordinator answers or a dbid is not known. */
+export async function planRecovery(
   cluster: Cluster,
-  mode: RecoverMode,
-  only: readonly number[] | null,
-  timeoutMs: number,
-): Promise<MessageOf<'cluster.done'>['results']> {
-  for (const dbid of only ?? []) {
+  options: RecoverOptions,
+  look = false,
+): Promise<readonly MirrorStep[]> {
+  for (const dbid of options.only ?? []) {
     if (cluster.folder.row(dbid).content < 0)
       throw new CliError(`dbid ${dbid} belongs to the coordinator: "recover" is for segments`)
   }
-  await ensureAgents(cluster)
-  const { row } = await requireCoordinator(cluster)
-  const state = await stateFromCoordinator(cluster)
-  const down = (state?.instances ?? []).filter(
-    (one) => one.content >= 0 && one.status === 'd' && (only === null || only.includes(one.dbid)),
-  )
-  if (down.length === 0) return []
-  cluster.reporter.say(
-    `Recovering ${down.length} segment(s): ${down.map((one) => `dbid ${one.dbid} (content ${one.content}) on ${one.host}`).join(', ')}`,
-  )
-  const answer = await cluster.control.ask(
-    row.endpoint,
-    { type: 'cluster.recover', mode, dbids: only === null ? null : [...only], timeoutMs },
-    timeoutMs + ANSWER_MARGIN_MS,
-  )
-  return answer.results
+  const catalog = await readCatalog(cluster)
+  const moves = movesOf(cluster, catalog, options)
+  if (moves.length === 0) return []
+  return planMoves(cluster, moves, { mode: options.mode, look })
+}
+
+function movesOf(cluster: Cluster, { rows }: Catalog, options: RecoverOptions): MirrorMove[] {
+  const { file, to, only } = options
+  if (file !== undefined) return parseRecoverFile(file, { rows, hosts: cluster.folder.file.hosts })
+  if (to !== undefined) cluster.folder.host(to)
+  return rows
+    .filter((row) => row.content >= 0 && row.status === 'd' && row.role === 'm')
+    .filter(({ dbid }) => only === null || only.includes(dbid))
+    .map(({ content, dbid }) => ({
+      kind: 'recover',
+      content,
+      dbid,
+      to: to === undefined ? null : { hostname: to, address: null, port: null, datadir: null },
+      mode: null,
+    }))
+}
+
+/** Carries the steps of a recovery out. */
+export function recoverSteps(
+  cluster: Cluster,
+  steps: readonly MirrorStep[],
+  limits: MirrorLimits,
+): Promise<readonly ActionResult[]> {
+  const names = steps.map(({ row, content }) => `dbid ${row.dbid} (content ${content}) on ${row.hostname}`)
+  for (const { warning } of steps) if (warning !== null) cluster.reporter.say(`Warning: ${warning}`)
+  cluster.reporter.say(`Recovering ${steps.length} segment(s): ${names.join(', ')}`)
+  return makeSteps(cluster, steps, limits)
+}
+
+/** Recovers; an empty list when nothing was down. Throws CliError when no coordinator answers or a dbid is not known. */
+export async function recover(
+  cluster: Cluster,
+  options: RecoverOptions,
+  limits: MirrorLimits,
+): Promise<readonly ActionResult[]> {
+  const revived = await revive(cluster, options.acceptDataLoss ?? [], limits)
+  const steps = await planRecovery(cluster, options)
+  return steps.length === 0 ? revived : [...revived, ...(await recoverSteps(cluster, steps, limits))]
 }

@@ -12,6 +12,7 @@ import { problemLines } from '../render/summary.ts'
 import { onInterrupt } from '../terminal/interrupt.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
 import {
+  contents,
   dirOf,
   dirOption,
   jsonOption,
@@ -25,6 +26,7 @@ interface StartCommand extends DirOption, JsonOption {
   readonly timeout: number
   readonly syncTimeout: number
   readonly dbid?: number
+  readonly acceptDataLoss?: number[]
 }
 
 export const DEFAULT_START_MS = 120_000
@@ -44,6 +46,11 @@ export function addStart(program: Command): void {
         DEFAULT_SYNC_MS,
       ),
     )
+    .option(
+      '--accept-data-loss <contents>',
+      'let a copy that lacks transactions take over, for these contents, when the one that has them is lost',
+      contents,
+    )
     .addOption(jsonOption())
     .action(async (options: StartCommand) => {
       const reporter = terminalReporter()
@@ -53,6 +60,7 @@ export function addStart(program: Command): void {
       const report = await startCluster(cluster, {
         timeoutMs: options.timeout,
         syncTimeoutMs: options.syncTimeout,
+        acceptDataLoss: options.acceptDataLoss,
       })
       takeBack()
       const rendered = renderStart(report.results)

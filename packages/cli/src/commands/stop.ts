@@ -1,13 +1,15 @@
 /** `mirabelle stop`: an orderly end, also when the coordinator is dead. */
-import { Option, type Command } from 'commander'
+import type { Command } from 'commander'
 import { openCluster } from '../cluster/cluster.ts'
 import { stopCluster, type StopMode } from '../cluster/stop-cluster.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
+import { stopModeOption, stopOneHost } from './host.ts'
 import { dirOf, dirOption, jsonOption, secondsOption, type DirOption, type JsonOption } from './options.ts'
 
 interface StopCommand extends DirOption, JsonOption {
   readonly mode: StopMode
   readonly timeout: number
+  readonly host?: string
 }
 
 export const DEFAULT_STOP_MS = 120_000
@@ -17,11 +19,11 @@ export function addStop(program: Command): void {
     .command('stop')
     .description('stop a cluster')
     .addOption(dirOption())
-    .addOption(
-      new Option('--mode <mode>', 'smart waits for clients, fast ends them, immediate is a crash')
-        .choices(['smart', 'fast', 'immediate'])
-        .default('fast'),
+    .option(
+      '--host <host>',
+      'only the instances of this host; refused unless each has a copy in sync elsewhere',
     )
+    .addOption(stopModeOption())
     .addOption(
       secondsOption(
         '--timeout <seconds>',
@@ -31,6 +33,7 @@ export function addStop(program: Command): void {
     )
     .addOption(jsonOption())
     .action(async (options: StopCommand) => {
+      if (options.host !== undefined) return stopOneHost(options.host, options)
       const reporter = terminalReporter()
       const cluster = await openCluster(dirOf(options), reporter)
       const { stopped, failures } = await stopCluster(cluster, options.mode, options.timeout)

@@ -59,6 +59,28 @@ export function renderRebalance(results: readonly ActionResult[], state: Cluster
   }
 }
 
+/** A row per mirror that was made, moved or removed. */
+export function renderMirrors(results: readonly ActionResult[], state: ClusterState | undefined): Report {
+  return renderDone(results, state, 'Mirrors complete')
+}
+
+/** A row per instance of a host. */
+export function renderHost(results: readonly ActionResult[], state: ClusterState | undefined): Report {
+  return renderDone(results, state, 'Segments done')
+}
+
+function renderDone(results: readonly ActionResult[], state: ClusterState | undefined, what: string): Report {
+  const { done } = counts(results)
+  const all = done === results.length
+  return {
+    lines: [
+      ...table(results, state),
+      `${what}: ${done} of ${results.length}${all ? '' : '; run "mirabelle state -e", mend what it names and run the same command again'}`,
+    ],
+    exitStatus: all ? 0 : done > 0 ? 1 : 2,
+  }
+}
+
 function counts(results: readonly ActionResult[]): { readonly done: number; readonly failed: number } {
   const count = (outcome: ActionResult['outcome']): number =>
     results.filter((one) => one.outcome === outcome).length

@@ -26,6 +26,13 @@ function deleteRow(dbid: number): string[] {
   ]
 }
 
+function keep(key: string, value: string): string[] {
+  return [
+    `DELETE FROM pg_catalog.mirabelle_cluster WHERE key = '${key}'`,
+    `INSERT INTO pg_catalog.mirabelle_cluster VALUES ('${key}','${value}')`,
+  ]
+}
+
 /** Fills the empty catalog of a new cluster. */
 export function initialCatalogSql(snapshot: ClusterSnapshot): string {
   const statements = [
@@ -60,6 +67,8 @@ export function changeSql(change: CatalogChange): string {
       `DELETE FROM pg_catalog.mirabelle_cluster WHERE key = 'settings_version'`,
       `INSERT INTO pg_catalog.mirabelle_cluster VALUES ('settings_version','${change.settingsVersion}')`,
     )
+  if (change.lastDbid !== undefined) statements.push(...keep('last_dbid', String(change.lastDbid)))
+  if (change.mirroring !== undefined) statements.push(...keep('mirroring', change.mirroring))
   for (const [name, value] of Object.entries(change.settings ?? {})) {
     statements.push(`DELETE FROM pg_catalog.mirabelle_setting WHERE name = ${literal(name)}`)
     if (value !== null)

@@ -15,6 +15,8 @@ export interface ClusterSnapshot {
   readonly settings: Readonly<Record<string, string>>
   /** How often the settings have been changed, and one; 0 before the catalog exists. */
   readonly settingsVersion?: number
+  /** The highest dbid that was ever given away; without it, the highest of the rows. */
+  readonly lastDbid?: number
 }
 
 /** One durable change. All parts of it happen in one transaction. */
@@ -29,6 +31,10 @@ export interface CatalogChange {
   /** Settings that change; null = back to the default. Always with the version that they then have. */
   readonly settings?: Readonly<Record<string, string | null>>
   readonly settingsVersion?: number
+  /** dbids up to here are given away: none is ever used for a second instance, because the first may come back from the past. */
+  readonly lastDbid?: number
+  /** How mirrors are placed from now on. */
+  readonly mirroring?: Mirroring
 }
 
 /** The catalog port: real over the coordinator's PostgreSQL, a stand-in in the simulation. */

@@ -53,5 +53,6 @@ function parseSnapshot(text: string): ClusterSnapshot {
     hosts: raw.hosts,
     settings: raw.settings,
     settingsVersion: Number(cluster['settings_version'] ?? 1),
+    lastDbid: Number(cluster['last_dbid'] ?? 0),
   }
 }

@@ -39,6 +39,11 @@ export class GatherFeed {
     return this.#failure
   }
 
+  /** Nothing more is taken in, nothing more is sent. */
+  abandon(error: Error): void {
+    this.#failure ??= error
+  }
+
   /** Takes a piece of the answer of a content. */
   take(content: number, chunk: Uint8Array): Promise<void> | undefined {
     let stream = this.#streams.get(content)

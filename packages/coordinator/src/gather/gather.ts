@@ -90,15 +90,25 @@ async function copySteps(
   bracket: LocalBracket,
 ): Promise<void> {
   const runs: LaneRun[] = []
+  const feeds: GatherFeed[] = []
+  // Whoever stops this does not wait for the segments: an answer that is held back until a mirror is recorded down would hold back that very record.
+  let abandon: (error: Error) => void = () => {}
+  const abandoned = new Promise<never>((_, reject) => {
+    abandon = reject
+  })
+  abandoned.catch(() => undefined) // the race below tells it, if it has begun
   scope.slot.set(() => {
+    const error = scope.slot.error()
     for (const run of runs) run.cancel()
+    for (const feed of feeds) feed.abandon(error)
     bracket.cancel()
+    abandon(error)
   })
   await makeRoom(bracket)
   const made = request.steps.map((step) => bracket.query(gatheredName(step.createSql, bracket)))
   let total = 0
-  const feeds = request.steps.map(
-    (step) =>
+  for (const step of request.steps) {
+    feeds.push(
       new GatherFeed(
         gatheredName(step.copyInSql, bracket),
         (bytes) => bracket.run({ bytes, syncs: 1, write: false, settings: scope.transportSettings }),
@@ -116,7 +126,9 @@ async function copySteps(
           )
         },
       ),
-  )
+    )
+  }
+  scope.slot.check()
   request.steps.forEach((step, i) => {
     const feed = feeds[i] as GatherFeed
     const bytes = queryMessage(withParams(step.copyOutSql, request.bound, scope.services.schema.snapshot))
@@ -138,7 +150,10 @@ async function copySteps(
     }
   })
   if (request.apart) for (const content of contents) transaction.giveBack(content)
-  const settled = await Promise.allSettled([...made, ...runs.map((run) => run.promise)])
+  const settled = await Promise.race([
+    Promise.allSettled([...made, ...runs.map((run) => run.promise)]),
+    abandoned,
+  ])
   // The reason of a feed says more than the cancellation that it led to.
   for (const feed of feeds) if (feed.failure !== undefined) throw feed.failure
   for (const one of settled) if (one.status === 'rejected') throw one.reason

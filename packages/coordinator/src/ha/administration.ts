@@ -8,10 +8,17 @@ import type { Dispatcher } from '../dispatcher.ts'
 import { recoverInstances, startInstances, type AdminSources } from './cluster-admin.ts'
 import type { ClusterSettings, SettingsChange } from './cluster-settings.ts'
 import { collectState, type StateSources } from './cluster-state.ts'
-import { rebalance } from './rebalance.ts'
+import { makeMirrors } from './mirrors/make-mirrors.ts'
+import { planMirrors } from './mirrors/mirror-plan.ts'
+import type { MirrorSources } from './mirrors/mirror-sources.ts'
+import { removeMirrors } from './mirrors/remove-mirrors.ts'
+import { reviveContents } from './mirrors/revive.ts'
+import { WorkList } from './mirrors/work-list.ts'
+import { drainHost, rebalance, type RebalanceSources } from './rebalance.ts'
 import { initStandby, removeStandby, resyncStandby, type StandbySources } from './standby-admin.ts'
 import { planStandby } from './standby-plan.ts'
 import { StandbyWork } from './standby-work.ts'
+import { stopHost } from './stop-host.ts'
 
 export interface AdministrationOptions {
   readonly admin: () => AdminSources
@@ -23,12 +30,15 @@ export interface AdministrationOptions {
   readonly setPeer: ((peer: Peer | null) => Promise<void>) | undefined
   /** The roles of a content have changed: its lane has another end. */
   readonly aim: (content: Content) => void
+  /** Rows have come or gone. */
+  readonly rowsChanged: () => void
 }
 
 export class Administration {
   readonly #options: AdministrationOptions
   #rebalancing: Promise<ActionResult[]> | undefined
   readonly #standbyWork = new StandbyWork()
+  readonly #work = new WorkList()
 
   constructor(options: AdministrationOptions) {
     this.#options = options
@@ -50,14 +60,30 @@ export class Administration {
       case 'cluster.recover':
         return this.#done(recoverInstances(message, admin()))
       case 'cluster.rebalance':
-        this.#rebalancing ??= rebalance(message, {
-          ...admin(),
-          dispatcher: this.#options.dispatcher,
-          aim: this.#options.aim,
-        }).finally(() => {
+        this.#rebalancing ??= rebalance(message, this.#switching).finally(() => {
           this.#rebalancing = undefined
         })
         return this.#done(this.#rebalancing)
+      case 'cluster.catalog': {
+        const { topology } = admin()
+        return Promise.resolve({
+          type: 'cluster.catalogIs',
+          rows: topology.rows(),
+          mirroring: topology.mirroring,
+        })
+      }
+      case 'mirrors.plan':
+        return planMirrors(message, admin()).then((steps) => ({ type: 'mirrors.planned', steps }))
+      case 'mirrors.make':
+        return this.#done(makeMirrors(message, this.#mirrors))
+      case 'mirrors.remove':
+        return this.#done(removeMirrors(this.#mirrors))
+      case 'cluster.revive':
+        return this.#done(reviveContents(message, this.#switching))
+      case 'host.drain':
+        return this.#done(drainHost(message, this.#switching))
+      case 'host.stop':
+        return this.#done(stopHost(message, admin()))
       case 'standby.plan':
         return planStandby(message, admin())
       case 'standby.init':
@@ -73,6 +99,14 @@ export class Administration {
       default:
         return undefined
     }
+  }
+
+  get #mirrors(): MirrorSources {
+    return { ...this.#options.admin(), work: this.#work, rowsChanged: this.#options.rowsChanged }
+  }
+  get #switching(): RebalanceSources {
+    const { admin, dispatcher, aim } = this.#options
+    return { ...admin(), work: this.#work, dispatcher, aim }
   }
 
   async #done(results: Promise<readonly ActionResult[]>): Promise<Message> {

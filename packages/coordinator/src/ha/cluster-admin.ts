@@ -3,59 +3,50 @@ import {
   isMirabelleError,
   MirabelleError,
   type ActionResult,
+  type Assignment,
   type MessageOf,
   type SegmentRow,
 } from '@mirabelle/messages'
-import type { FtsProber } from '@mirabelle/fts'
-import { delay, type Clock, type Logger } from '@mirabelle/runtime'
 import { assignmentFor } from './assignments.ts'
 import { markQuorum } from '../standby/quorum.ts'
-import type { SegmentLinks } from './segment-links.ts'
-import type { Topology } from './topology.ts'
+import { sentence, type AdminSources } from './admin-sources.ts'
+import { watchProgress } from './mirrors/progress-watch.ts'
+
+export { sentence, type AdminSources } from './admin-sources.ts'
 
 const START_TIMEOUT_MS = 10_000
 const STOP_TIMEOUT_MS = 15_000
-const SYNC_POLL_MS = 100
+const ASSIGN_TIMEOUT_MS = 2_000
 const MARK_TIMEOUT_MS = 1_000
-
-export interface AdminSources {
-  readonly topology: Topology
-  readonly links: SegmentLinks
-  readonly fts: () => FtsProber | undefined
-  readonly clock: Clock
-  readonly log: Logger
-  readonly ownDbid: number
-}
-
-/** What an error says. */
-export function sentence(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
-}
 
 /** Starts one instance through the agent of its host (an instance that runs already is adopted). */
 export async function startOne(
   row: SegmentRow,
   sources: AdminSources,
-  recovery: 'auto' | 'incremental' | 'differential' | 'full' = 'auto',
+  recovery: Assignment['recovery'] = 'auto',
+  maxRate: number | null = null,
 ): Promise<ActionResult> {
   try {
-    const answer = await sources.links
-      .agent(row.hostname)
-      .request(
-        { type: 'agent.start', assignment: assignmentFor(sources.topology, row, row.role, recovery) },
-        START_TIMEOUT_MS,
-      )
+    const answer = await sources.links.agent(row.hostname).request(
+      {
+        type: 'agent.start',
+        assignment: assignmentFor(sources.topology, row, row.role, recovery, maxRate),
+      },
+      START_TIMEOUT_MS,
+    )
     return { dbid: row.dbid, content: row.content, outcome: 'done', message: `started, pid ${answer.pid}` }
   } catch (error) {
     return { dbid: row.dbid, content: row.content, outcome: 'failed', message: sentence(error) }
   }
 }
 
-/** Starts every instance that the catalog says is up; those marked down are skipped, as gpstart does. */
+/** Starts every instance that the catalog says is up; mirrors that are marked down are skipped, as gpstart does. */
 export async function startInstances(sources: AdminSources): Promise<ActionResult[]> {
   const rows = sources.topology.rows().filter((row) => row.dbid !== sources.ownDbid)
   return Promise.all(
-    rows.map((row) => (row.status === 'd' && row.content >= 0 ? skipped(row) : startOne(row, sources))),
+    rows.map((row) =>
+      row.status === 'd' && row.content >= 0 && row.role === 'm' ? skipped(row) : startOne(row, sources),
+    ),
   )
 }
 
@@ -76,13 +67,24 @@ export async function recoverInstances(
     topology
       .rows()
       .filter(wanted)
-      .map((row) => recoverOne(row, request, sources)),
+      .map((row) => recoverOne(row, { ...request, maxRate: null }, sources)),
   )
 }
 
-async function recoverOne(
+export interface RecoverOptions {
+  readonly mode: Assignment['recovery']
+  /** Given up when nothing has changed for so long. */
+  readonly timeoutMs: number
+  /** Bytes a second of a copy; null = no limit. */
+  readonly maxRate: number | null
+  /** Its process is right as it is. */
+  readonly running?: boolean
+}
+
+/** Brings one instance back as mirror and waits until it is in sync. */
+export async function recoverOne(
   row: SegmentRow,
-  request: MessageOf<'cluster.recover'>,
+  options: RecoverOptions,
   sources: AdminSources,
 ): Promise<ActionResult> {
   const { topology, links, log } = sources
@@ -99,61 +101,57 @@ async function recoverOne(
     const status = await links.instance(primary).request({ type: 'instance.status' }, 1_000)
     if (status.role !== 'p')
       return failed(`Segment to recover from for content ${row.content} is not a primary`)
+    // A coordinator that died while it replaced a mirror has not told the primary who its mirror is now.
+    await links
+      .instance(primary)
+      .request(
+        { type: 'instance.assign', assignment: assignmentFor(topology, primary, 'p') },
+        ASSIGN_TIMEOUT_MS,
+      )
   } catch (error) {
     return failed(
       `The recovery source segment ${primary.hostname} (content ${row.content}) is unreachable: ${sentence(error)}`,
     )
   }
-  log.info({ dbid: row.dbid, content: row.content, mode: request.mode }, 'recovering an instance as mirror')
-  try {
-    // Whatever still runs there acts on an older assignment.
-    await links
-      .agent(row.hostname)
-      .request({ type: 'agent.stop', dbid: row.dbid, mode: 'immediate' }, STOP_TIMEOUT_MS)
-  } catch (error) {
-    return failed(
-      `Not recovering segment ${row.dbid} because ${row.hostname} is unreachable: ${sentence(error)}`,
-    )
+  if (options.running !== true) {
+    log.info({ dbid: row.dbid, content: row.content, mode: options.mode }, 'recovering an instance as mirror')
+    try {
+      // Whatever still runs there acts on an older assignment.
+      await links
+        .agent(row.hostname)
+        .request({ type: 'agent.stop', dbid: row.dbid, mode: 'immediate' }, STOP_TIMEOUT_MS)
+    } catch (error) {
+      return failed(
+        `Not recovering segment ${row.dbid} because ${row.hostname} is unreachable: ${sentence(error)}`,
+      )
+    }
+    const started = await startOne(row, sources, options.mode, options.maxRate)
+    if (started.outcome !== 'done') return started
   }
-  const started = await startOne(row, sources, request.mode)
-  if (started.outcome !== 'done') return started
-  return waitInSync(row, request.timeoutMs, sources)
+  return waitInSync(row, options.timeoutMs, sources)
 }
 
-/** Waits until FTS has recorded the instance up and in sync. */
+/** Waits until FTS has recorded the instance up and in sync; as long as it gets on. */
 export async function waitInSync(
   row: SegmentRow,
-  timeoutMs: number,
+  stallMs: number,
   sources: AdminSources,
 ): Promise<ActionResult> {
-  const { topology, links, clock } = sources
-  const deadline = clock.monotonic() + timeoutMs
-  let last = 'starting'
-  while (clock.monotonic() < deadline) {
+  const { topology } = sources
+  const base = { dbid: row.dbid, content: row.content }
+  const inSync = async (): Promise<boolean> => {
     await sources
       .fts()
       ?.requestProbe(row.content)
       .catch(() => undefined) // the next round asks again
     const now = topology.row(row.dbid)
-    if (now?.status === 'u' && now.mode === 's') {
-      return { dbid: row.dbid, content: row.content, outcome: 'done', message: 'recovered and in sync' }
-    }
-    try {
-      const status = await links.instance(row).request({ type: 'instance.status' }, 1_000)
-      last = status.detail === '' ? status.roleState : status.detail
-      if (status.roleState === 'failed' || status.roleState === 'unfit') {
-        return { dbid: row.dbid, content: row.content, outcome: 'failed', message: last }
-      }
-    } catch (error) {
-      last = sentence(error)
-    }
-    await delay(clock, SYNC_POLL_MS)
+    return now?.status === 'u' && now.mode === 's'
   }
-  return {
-    dbid: row.dbid,
-    content: row.content,
-    outcome: 'failed',
-    message: `not in sync after ${timeoutMs} ms: ${last}`,
+  try {
+    await watchProgress({ row, stallMs, done: inSync }, sources)
+    return { ...base, outcome: 'done', message: 'recovered and in sync' }
+  } catch (error) {
+    return { ...base, outcome: 'failed', message: sentence(error) }
   }
 }
 

@@ -9,21 +9,25 @@ import { createFtsProber, type FtsProber } from '@mirabelle/fts'
 import {
   isMirabelleError,
   MirabelleError,
+  type ActionResult,
   type Content,
+  type Dbid,
   type Message,
   type MessageOf,
   type Peer,
-  type SegmentRow,
 } from '@mirabelle/messages'
 import type { Hello, Ports, Responder } from '@mirabelle/runtime'
 import type { CatalogStore, ClusterSnapshot } from '../catalog/cluster-catalog.ts'
 import { Dispatcher } from '../dispatcher.ts'
 import type { OpenBackend } from '../lanes/lane-backend.ts'
 import { openRemoteBackend } from '../lanes/remote-backend.ts'
+import { agentIsUp } from './host-boot.ts'
 import { assignmentFor } from './assignments.ts'
 import { markStandby, startInstances, stopInstances, type AdminSources } from './cluster-admin.ts'
 import type { StateSources } from './cluster-state.ts'
 import { ClusterSettings } from './cluster-settings.ts'
+import { holdWhileStarting } from './hold-while-starting.ts'
+import { proveEpoch, takePromises } from './prove-epoch.ts'
 import { SegmentLinks } from './segment-links.ts'
 import { SettingsSpread } from './settings-spread.ts'
 import { loadOrInitialise, recordActivation } from './take-role.ts'
@@ -41,6 +45,8 @@ export interface ServiceOptions {
   readonly ownDbid: number
   /** It is activated now: the epoch rises, also when an activation that was interrupted has changed the catalog already. */
   readonly takesOver?: boolean
+  /** Nobody asked for its start: it must be certain that no other coordinator rules before it serves. */
+  readonly proveEpoch?: boolean
   readonly version: string
   readonly store: CatalogStore
   /** The coordinator's own lane. */
@@ -70,6 +76,8 @@ export class CoordinatorService {
   readonly #spread: SettingsSpread
   readonly #live: LiveStateCollector
   readonly #administration: Administration
+  /** Instances that this coordinator has started at its own start. */
+  #starting: ReadonlySet<Dbid> = new Set()
   #superseded = false
   #closed = false
 
@@ -96,7 +104,7 @@ export class CoordinatorService {
           dbid,
         })
       },
-      onAgentUp: (hostname) => void this.#fenceLeftovers(hostname),
+      onAgentUp: (hostname) => void agentIsUp(hostname, this.#admin),
       onInstanceUp: (dbid) => this.#spread.reached(dbid),
     })
     this.#spread = new SettingsSpread({
@@ -150,6 +158,7 @@ export class CoordinatorService {
       dispatcher: this.dispatcher,
       setPeer: options.setPeer,
       aim: (content) => this.#aimAnew(content),
+      rowsChanged: () => this.#rowsChanged(),
     })
   }
 
@@ -175,7 +184,8 @@ export class CoordinatorService {
     const service = new CoordinatorService(options, topology)
     try {
       await service.#spread.configureOwn()
-      await service.#takePromises()
+      if (options.proveEpoch === true) await proveEpoch(service.#admin, () => service.#closed)
+      else await takePromises(service.#admin)
     } catch (error) {
       await service.close(
         isMirabelleError(error) ? error : new MirabelleError('internal', String(error), { cause: error }),
@@ -197,38 +207,6 @@ export class CoordinatorService {
     }
   }
 
-  /** All instances that can be reached promise the epoch; one that has promised a higher one ends this coordinator. */
-  async #takePromises(): Promise<void> {
-    const { ports } = this.#options
-    const rows = this.topology
-      .rows()
-      .filter((row) => row.dbid !== this.#options.ownDbid && row.status === 'u')
-    const answers = await Promise.allSettled(
-      rows.map((row) =>
-        this.links
-          .instance(row)
-          .request(
-            { type: 'epoch.promise', dbid: row.dbid, content: row.content, epoch: this.topology.epoch },
-            PROMISE_TIMEOUT_MS,
-          ),
-      ),
-    )
-    answers.forEach((answer, i) => {
-      const row = rows[i] as SegmentRow
-      if (answer.status === 'fulfilled') return
-      if (isMirabelleError(answer.reason, 'epoch.stale')) {
-        throw new MirabelleError(
-          'epoch.stale',
-          `Standby activated, this node no more can act as coordinator: dbid ${row.dbid} obeys a higher epoch than ${this.topology.epoch}`,
-        )
-      }
-      ports.log.info(
-        { dbid: row.dbid, content: row.content },
-        `no promise of epoch ${this.topology.epoch} yet: ${String(answer.reason)}`,
-      )
-    })
-  }
-
   /** Opens the lanes: from here on statements run. Called once, when everything around it is plugged together. */
   openLanes(): void {
     this.dispatcher.setPrimary(-1, 'local', this.#options.openLocal)
@@ -239,6 +217,13 @@ export class CoordinatorService {
   watch(): void {
     this.links.watchAgents()
     this.fts.start()
+    void holdWhileStarting(this.#starting, {
+      topology: this.topology,
+      links: this.links,
+      fts: this.fts,
+      clock: this.#options.ports.clock,
+      log: this.#options.ports.log,
+    })
     // Control links stand all the time: their heartbeats are what notices a process that hangs.
     for (const row of this.topology.rows()) {
       if (row.dbid !== this.#options.ownDbid) this.links.watch(row)
@@ -248,6 +233,14 @@ export class CoordinatorService {
   /** The roles of a content have changed. */
   #aimAnew(content: Content): void {
     this.#aim(content)
+    this.#refreshStandbyTopology()
+  }
+
+  /** Instances have come or gone. */
+  #rowsChanged(): void {
+    for (const row of this.topology.rows()) {
+      if (row.dbid !== this.#options.ownDbid) this.links.watch(row)
+    }
     this.#refreshStandbyTopology()
   }
 
@@ -282,27 +275,6 @@ export class CoordinatorService {
         kind: reason.code === 'connection.silent' ? 'connection-silent' : 'connection-lost',
         dbid: row.dbid,
       })
-    }
-  }
-
-  /** Ends processes that still act as primary although the catalog has them as failed: their host was out of reach when they lost the role. */
-  async #fenceLeftovers(hostname: string): Promise<void> {
-    const failed = this.topology
-      .rows()
-      .filter(
-        (row) => row.hostname === hostname && row.content >= 0 && row.role === 'm' && row.status === 'd',
-      )
-    for (const row of failed) {
-      try {
-        const status = await this.links.instance(row).request({ type: 'instance.status' }, PROMISE_TIMEOUT_MS)
-        if (status.roleState !== 'primary' || this.topology.row(row.dbid)?.status !== 'd') continue
-        await this.links.fence(row, 'its mirror was promoted while its host was out of reach')
-      } catch (error) {
-        this.#options.ports.log.debug(
-          { dbid: row.dbid, err: error },
-          'no process of a failed instance to fence',
-        )
-      }
     }
   }
 
@@ -355,8 +327,10 @@ export class CoordinatorService {
   }
 
   /** Starts every instance that should run. */
-  startInstances() {
-    return startInstances(this.#admin)
+  async startInstances(): Promise<ActionResult[]> {
+    const results = await startInstances(this.#admin)
+    this.#starting = new Set(results.filter(({ outcome }) => outcome === 'done').map(({ dbid }) => dbid))
+    return results
   }
   stopInstances(mode: 'smart' | 'fast' | 'immediate') {
     return stopInstances(mode, this.#admin)

@@ -26,6 +26,7 @@ import { delay } from '@mirabelle/runtime'
 import type { Dispatcher } from '../dispatcher.ts'
 import { sentence, startOne, waitInSync, type AdminSources } from './cluster-admin.ts'
 import { holdLane, type LaneHold } from './lane-hold.ts'
+import type { WorkList } from './mirrors/work-list.ts'
 
 const STATUS_TIMEOUT_MS = 1_000
 const PROMOTE_TIMEOUT_MS = 2_000
@@ -41,6 +42,7 @@ const POLL_MS = 5
 
 export interface RebalanceSources extends AdminSources {
   readonly dispatcher: Pick<Dispatcher, 'lane'>
+  readonly work: WorkList
   /** The roles of a content have changed: point its lane at the acting primary. */
   readonly aim: (content: Content) => void
 }
@@ -51,17 +53,66 @@ interface Pair {
   readonly mirror: SegmentRow
 }
 
-export async function rebalance(
+type Limits = Omit<MessageOf<'cluster.rebalance'>, 'type'>
+
+export function rebalance(
   request: MessageOf<'cluster.rebalance'>,
   sources: RebalanceSources,
 ): Promise<ActionResult[]> {
+  const pairs = sources.topology.contents.flatMap((content) => unbalanced(content, sources) ?? [])
+  return switchOver(
+    pairs,
+    { what: 'rebalance', done: 'in its preferred role again, in sync' },
+    request,
+    sources,
+  )
+}
+
+/** Lets other hosts act as primary for the segments of this one. */
+export function drainHost(
+  request: MessageOf<'host.drain'>,
+  sources: RebalanceSources,
+): Promise<ActionResult[]> {
   const { topology } = sources
+  const pairs = topology.contents.flatMap((content) => {
+    const [primary, mirror] = [topology.primary(content), topology.mirror(content)]
+    return primary?.hostname === request.hostname && mirror !== undefined ? [{ primary, mirror }] : []
+  })
+  return switchOver(
+    pairs,
+    { what: 'drain', done: `acts as primary instead of ${request.hostname}, in sync` },
+    request,
+    sources,
+  )
+}
+
+interface Words {
+  readonly what: string
+  readonly done: string
+}
+
+/** One switchover after the other keeps each of the pauses short; the waits for the mirrors overlap. */
+async function switchOver(
+  pairs: readonly Pair[],
+  words: Words,
+  limits: Limits,
+  sources: RebalanceSources,
+): Promise<ActionResult[]> {
   const results: Promise<ActionResult>[] = []
-  // One switchover after the other keeps each of the pauses short; the waits for the mirrors overlap.
-  for (const content of topology.contents) {
-    const pair = unbalanced(content, sources)
-    if (pair !== undefined)
-      results.push(Promise.resolve(await rebalanceOne(pair, request, sources)).then((next) => next()))
+  for (const pair of pairs) {
+    const { content } = pair.primary
+    await new Promise<void>((switched) => {
+      const both = async (): Promise<ActionResult> => {
+        const next = await rebalanceOne(pair, words, limits, sources).finally(switched)
+        return next()
+      }
+      results.push(
+        sources.work.do(content, words.what, both).catch((error: unknown): ActionResult => {
+          switched()
+          return { dbid: pair.mirror.dbid, content, outcome: 'skipped', message: sentence(error) }
+        }),
+      )
+    })
   }
   return Promise.all(results)
 }
@@ -80,7 +131,8 @@ type Rest = () => Promise<ActionResult>
 
 async function rebalanceOne(
   { primary, mirror }: Pair,
-  request: MessageOf<'cluster.rebalance'>,
+  words: Words,
+  limits: Limits,
   sources: RebalanceSources,
 ): Promise<Rest> {
   const { topology, fts, log } = sources
@@ -103,13 +155,13 @@ async function rebalanceOne(
     const before = await obstacle({ primary, mirror }, sources)
     if (before !== undefined) return end('skipped', unfit(before))
     try {
-      hold = await holdLane(sources.clock, sources.dispatcher.lane(content), request.laneTimeoutMs)
+      hold = await holdLane(sources.clock, sources.dispatcher.lane(content), limits.laneTimeoutMs)
     } catch (error) {
       return end('skipped', `${why} ${sentence(error)}`)
     }
     const behind = await notCaughtUp({ primary, mirror }, sources)
     if (behind !== undefined) return end('skipped', unfit(behind))
-    log.info({ content, from: primary.dbid, to: mirror.dbid }, 'rebalance: switching over')
+    log.info({ content, from: primary.dbid, to: mirror.dbid }, `${words.what}: switching over`)
     await sources.links
       .agent(primary.hostname)
       .request({ type: 'agent.stop', dbid: primary.dbid, mode: 'fast' }, STOP_TIMEOUT_MS)
@@ -118,7 +170,7 @@ async function rebalanceOne(
         { dbid: primary.dbid, role: 'm', mode: 'n', status: 'd' },
         { dbid: mirror.dbid, role: 'p', mode: 'n', status: 'u' },
       ],
-      history: [history(primary, 'm', 'd'), history(mirror, 'p', 'u')],
+      history: [history(words, primary, 'm', 'd'), history(words, mirror, 'p', 'u')],
     })
     sources.aim(content)
     const opened = promoteAndOpen(mirror, sources)
@@ -131,19 +183,19 @@ async function rebalanceOne(
           dbid: mirror.dbid,
           content,
           outcome: 'failed',
-          message: `dbid ${mirror.dbid} is primary again, but dbid ${primary.dbid} could not be started as its mirror: ${start.message}; run "mirabelle recover"`,
+          message: `dbid ${mirror.dbid} is primary, but dbid ${primary.dbid} could not be started as its mirror: ${start.message}; run "mirabelle recover"`,
         }
-      const synced = await waitInSync(primary, request.timeoutMs, sources)
+      const synced = await waitInSync(primary, limits.timeoutMs, sources)
       return synced.outcome === 'done'
-        ? { dbid: mirror.dbid, content, outcome: 'done', message: 'in its preferred role again, in sync' }
+        ? { dbid: mirror.dbid, content, outcome: 'done', message: words.done }
         : {
             ...synced,
             dbid: mirror.dbid,
-            message: `dbid ${mirror.dbid} is primary again, but its mirror dbid ${primary.dbid} is ${synced.message}`,
+            message: `dbid ${mirror.dbid} is primary, but its mirror dbid ${primary.dbid} is ${synced.message}`,
           }
     }
   } catch (error) {
-    log.warn({ content, err: error }, 'rebalance: the switchover did not end; FTS takes over')
+    log.warn({ content, err: error }, `${words.what}: the switchover did not end; FTS takes over`)
     return end(
       'failed',
       `the switchover did not end, FTS decides now: ${sentence(error)}; see "mirabelle state"`,
@@ -154,10 +206,10 @@ async function rebalanceOne(
   }
 }
 
-function history(row: SegmentRow, role: 'p' | 'm', status: 'u' | 'd') {
+function history({ what }: Words, row: SegmentRow, role: 'p' | 'm', status: 'u' | 'd') {
   return {
     dbid: row.dbid,
-    description: `rebalance: update role, status, and mode for dbid ${row.dbid} with contentid ${row.content} to ${role}, ${status}, and n`,
+    description: `${what}: update role, status, and mode for dbid ${row.dbid} with contentid ${row.content} to ${role}, ${status}, and n`,
   }
 }
 

@@ -33,6 +33,7 @@ export class SegmentLinks implements FtsTransport {
   readonly #options: SegmentLinksOptions
   readonly #instances = new Map<string, PeerLink>()
   readonly #agents = new Map<string, PeerLink>()
+  readonly #watched = new Set<Dbid>()
   #closed = false
 
   constructor(options: SegmentLinksOptions) {
@@ -90,10 +91,18 @@ export class SegmentLinks implements FtsTransport {
 
   /** Keeps a control connection to an instance, so that its loss or silence is noticed between probes. */
   watch(row: SegmentRow): void {
-    if (this.#closed) return
-    const current = this.#options.topology.row(row.dbid)
-    if (current === undefined) return
-    const again = () => void this.#options.ports.clock.setTimer(AGENT_CONNECT_MS, () => this.watch(row))
+    if (this.#watched.has(row.dbid)) return
+    this.#watched.add(row.dbid)
+    this.#look(row.dbid)
+  }
+
+  #look(dbid: Dbid): void {
+    const current = this.#options.topology.row(dbid)
+    if (this.#closed || current === undefined) {
+      this.#watched.delete(dbid)
+      return
+    }
+    const again = () => void this.#options.ports.clock.setTimer(AGENT_CONNECT_MS, () => this.#look(dbid))
     this.instance(current).connect(AGENT_CONNECT_MS).then(again, again)
   }
 
@@ -117,7 +126,13 @@ export class SegmentLinks implements FtsTransport {
   probe(row: SegmentRow, timeoutMs: number): Promise<FtsReply> {
     return this.#ask(
       row,
-      { type: 'fts.probe', dbid: row.dbid, content: row.content, epoch: this.#epoch },
+      {
+        type: 'fts.probe',
+        dbid: row.dbid,
+        content: row.content,
+        epoch: this.#epoch,
+        mirror: this.#options.topology.mirror(row.content)?.dbid ?? null,
+      },
       timeoutMs,
     )
   }

@@ -27,6 +27,7 @@ export async function planStandby(
     1 +
     Math.max(
       request.aboveDbid,
+      topology.lastDbid,
       ...topology.rows().map((row) => row.dbid),
       ...instances.map((one) => one.dbid),
     )

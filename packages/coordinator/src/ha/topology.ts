@@ -18,7 +18,8 @@ import type { CatalogChange, CatalogStore, ClusterSnapshot, Mirroring } from '..
 
 export class Topology implements FtsCatalog {
   readonly clusterId: string
-  readonly mirroring: Mirroring
+  #mirroring: Mirroring
+  #lastDbid: number
   readonly #store: CatalogStore
   #rows: readonly SegmentRow[]
   #hosts: readonly HostRow[]
@@ -31,7 +32,8 @@ export class Topology implements FtsCatalog {
 
   constructor(snapshot: ClusterSnapshot, store: CatalogStore) {
     this.clusterId = snapshot.clusterId
-    this.mirroring = snapshot.mirroring
+    this.#mirroring = snapshot.mirroring
+    this.#lastDbid = snapshot.lastDbid ?? 0
     this.#store = store
     this.#rows = snapshot.rows
     this.#hosts = snapshot.hosts
@@ -41,6 +43,14 @@ export class Topology implements FtsCatalog {
     this.#epoch = snapshot.epoch
   }
 
+  /** How mirrors are placed. */
+  get mirroring(): Mirroring {
+    return this.#mirroring
+  }
+  /** The highest dbid that was ever given away. */
+  get lastDbid(): Dbid {
+    return Math.max(this.#lastDbid, ...this.#rows.map(({ dbid }) => dbid))
+  }
   get epoch(): Epoch {
     return this.#epoch
   }
@@ -74,7 +84,9 @@ export class Topology implements FtsCatalog {
   }
   /** The other half of a pair. */
   peerOf(row: SegmentRow): SegmentRow | undefined {
-    return this.#rows.find((other) => other.content === row.content && other.dbid !== row.dbid)
+    const others = this.#rows.filter((other) => other.content === row.content && other.dbid !== row.dbid)
+    // A mirror that is being made for a content that has one follows the primary, too.
+    return others.find(({ role }) => role === 'p') ?? others[0]
   }
   host(hostname: string): HostRow | undefined {
     return this.#hosts.find((host) => host.hostname === hostname)
@@ -94,7 +106,14 @@ export class Topology implements FtsCatalog {
   change(wanted: CatalogChange): Promise<void> {
     const done = this.#last.then(async () => {
       const settingsVersion = this.#settingsVersion + 1
-      const change = wanted.settings === undefined ? wanted : { ...wanted, settingsVersion }
+      const change = {
+        ...wanted,
+        ...(wanted.settings === undefined ? {} : { settingsVersion }),
+        // A dbid that goes must not be given away again.
+        ...(wanted.removeDbids === undefined
+          ? {}
+          : { lastDbid: Math.max(wanted.lastDbid ?? 0, this.lastDbid) }),
+      }
       await this.#store.change(change)
       this.#apply(change)
     })
@@ -110,6 +129,8 @@ export class Topology implements FtsCatalog {
       .map((row) => ({ ...row, ...byDbid.get(row.dbid) }))
     this.#rows = [...rows, ...replaced.values()].sort((a, b) => a.dbid - b.dbid)
     if (change.epoch !== undefined) this.#epoch = change.epoch
+    this.#lastDbid = Math.max(this.lastDbid, change.lastDbid ?? 0, ...(change.removeDbids ?? []))
+    this.#mirroring = change.mirroring ?? this.#mirroring
     this.#settingsVersion = change.settingsVersion ?? this.#settingsVersion
     if (change.settings !== undefined) {
       const texts: Record<string, string> = { ...this.#settingTexts }

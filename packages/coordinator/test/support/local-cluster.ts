@@ -26,6 +26,8 @@ export interface LocalCluster {
   readonly engines: ReadonlyMap<number, EnginePort>
   /** The connection to a content breaks and is made again; its engine has rolled back what was open. */
   lose(content: number): Promise<void>
+  /** Holds the answers of a content back, as its commit gate does while the mirror is away; what comes back lets them out. */
+  closeGate(content: number): () => void
   /** A connected client, closed with the cluster. */
   client(options?: pg.ClientConfig): Promise<pg.Client>
   stop(): Promise<void>
@@ -63,6 +65,7 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
     onLaneLost: () => undefined,
   })
   const engines = new Map<number, EnginePort>()
+  const closedGates = new Map<number, (() => void)[]>()
   const backends = new Map<number, { readonly events: BackendEvents; readonly backend: LaneBackend }>()
   for (const content of contents) {
     const dataDir = join(base, `content${content}`)
@@ -78,7 +81,11 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
       const backend = openLocalBackend(
         {
           engine,
-          whenDurable: (_lsn, then) => then(),
+          whenDurable: (_lsn, then) => {
+            const waiting = closedGates.get(content)
+            if (waiting === undefined) then()
+            else waiting.push(then)
+          },
           cancelGraceMs: 500,
           generation,
         },
@@ -124,6 +131,14 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
       lost?.backend.close()
       await engines.get(content)?.submit({ bytes: queryMessage('ROLLBACK'), syncs: 1, tag: ++tag })
       lost?.events.onLost(new MirabelleError('connection.lost', `the test broke content ${content}`))
+    },
+    closeGate(content) {
+      const waiting: (() => void)[] = []
+      closedGates.set(content, waiting)
+      return () => {
+        closedGates.delete(content)
+        for (const then of waiting) then()
+      }
     },
     async client(config = {}) {
       const client = new pg.Client({

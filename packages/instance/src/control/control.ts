@@ -30,13 +30,16 @@ export interface ControlSubject {
   readonly reason: string
   readonly primary: PrimarySide | undefined
   readonly durable: DurableState
+  /** The other half of the pair, as the instance was told; null without one. */
+  readonly mirrorDbid: Dbid | null
   readonly diskCheck: DiskCheck
   readonly log: Logger
   settings(): Settings
   /** Throws `epoch.stale` for a lower epoch; resolves when a higher one is promised and older statements cannot run any more. */
   admitEpoch(epoch: Epoch, who: string): Promise<void>
   requestPromote(): void
-  probed(): MessageOf<'fts.probed'>
+  /** The answer to FTS; with `mirror`, nothing good is said of a mirror that is another one than the catalog's. */
+  probed(mirror?: Dbid | null): MessageOf<'fts.probed'>
   status(): MessageOf<'instance.statusIs'>
   reassign(assignment: Assignment): Promise<void>
   configure(settings: SettingTexts): Promise<void>
@@ -100,10 +103,10 @@ async function probe(subject: ControlSubject, message: MessageOf<'fts.probe'>): 
   if (state === 'primary' || state === 'mirror') {
     await subject.diskCheck.check(subject.settings().gp_fts_probe_timeout * DISK_CHECK_SHARE)
   }
-  await subject.primary?.turnSyncRepOn()
+  if (message.mirror === subject.mirrorDbid) await subject.primary?.turnSyncRepOn()
   // The role may have changed while the disk worked.
   refuse(subject, 'fts.probe')
-  return subject.probed()
+  return subject.probed(message.mirror)
 }
 
 async function promote(subject: ControlSubject, message: MessageOf<'segment.promote'>): Promise<Message> {

@@ -27,6 +27,8 @@ export interface CopyRequest {
   readonly hello: Hello
   readonly epoch: Epoch
   readonly progress: (progress: CopyProgress) => void
+  /** Blocks are asked for at most at this rate, bytes a second; null = no limit. Asked before each request. */
+  readonly maxRate?: () => number | null
   /** Aborted when the instance stops: the copy ends as soon as it can and rejects. */
   readonly signal: AbortSignal
 }

@@ -7,6 +7,7 @@ import { MirabelleError, type MessageOf } from '@mirabelle/messages'
 import type { Connection } from '@mirabelle/runtime'
 import { historyFileName } from '@mirabelle/wal'
 import type { CopyRequest } from './copy-from-peer.ts'
+import { Throttle } from './throttle.ts'
 
 const CONNECT_MS = 10_000
 const SILENCE_MS = 30_000
@@ -20,11 +21,13 @@ export class CopySource {
   readonly #connection: Connection
   readonly #request: CopyRequest
   readonly #abort: () => void
+  readonly #throttle: Throttle
   #copyId = ''
 
   private constructor(connection: Connection, request: CopyRequest) {
     this.#connection = connection
     this.#request = request
+    this.#throttle = new Throttle(request.ports.clock, () => request.maxRate?.() ?? null)
     this.#abort = () => this.close()
     request.signal.addEventListener('abort', this.#abort)
   }
@@ -76,6 +79,8 @@ export class CopySource {
   /** Bytes of a file; fewer when it ends, none when it is gone. */
   async read(path: string, offset: number, length: number): Promise<Uint8Array> {
     const message = { type: 'copy.read', copyId: this.#copyId, path, offset, length } as const
+    await this.#throttle.pass()
+    this.#request.signal.throwIfAborted()
     const { bytes } = await this.#connection.request(message, READ_MS)
     if (bytes.length > length)
       throw new MirabelleError(
@@ -83,6 +88,7 @@ export class CopySource {
         `${bytes.length} bytes of ${path} came, ${length} were asked for`,
       )
     this.bytesRead += bytes.length
+    this.#throttle.spent(bytes.length)
     return bytes
   }
 

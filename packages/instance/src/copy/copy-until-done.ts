@@ -2,7 +2,7 @@
  * Runs the copy hook until it has succeeded or the instance stops: a copy that was interrupted (the primary failed over, a connection
  * broke, another copy was under way) begins again and completes.
  */
-import { MirabelleError, type Peer } from '@mirabelle/messages'
+import { MirabelleError, type CopyState, type Peer } from '@mirabelle/messages'
 import { delay, type Hello, type Ports } from '@mirabelle/runtime'
 import type { CopyFromPeer, CopyMode, CopyResult } from './copy-from-peer.ts'
 
@@ -16,13 +16,18 @@ export interface CopyUntilDone {
   readonly peer: () => Peer | null
   readonly hello: () => Hello
   readonly signal: AbortSignal
+  /** Bytes a second; null = no limit. */
+  readonly maxRate: () => number | null
   /** What to show in `state`. */
   readonly say: (detail: string) => void
+  /** The same for programs. */
+  readonly progress: (copy: CopyState) => void
 }
 
 /** The result, or undefined when it was aborted. Rejects with an error that trying again does not help. */
 export async function copyUntilDone(options: CopyUntilDone): Promise<CopyResult | undefined> {
-  const { ports, signal, say } = options
+  const { ports, signal, say, mode } = options
+  const startedAt = ports.clock.now()
   while (!signal.aborted) {
     const upstream = options.peer()
     if (options.hook === undefined || upstream === null) {
@@ -33,14 +38,18 @@ export async function copyUntilDone(options: CopyUntilDone): Promise<CopyResult 
     }
     const hello = options.hello()
     try {
-      return await options.hook(options.mode, {
+      return await options.hook(mode, {
         ports,
         datadir: options.datadir,
         upstream,
         hello,
         epoch: hello.epoch,
         signal,
-        progress: (at) => say(`${options.mode} copy: ${at.step}, ${at.bytesDone} of ${at.bytesTotal} bytes`),
+        maxRate: options.maxRate,
+        progress: (at) => {
+          say(`${mode} copy: ${at.step}, ${at.bytesDone} of ${at.bytesTotal} bytes`)
+          options.progress({ mode, ...at, startedAt })
+        },
       })
     } catch (error) {
       if (signal.aborted) return undefined

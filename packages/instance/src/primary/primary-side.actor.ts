@@ -175,6 +175,15 @@ export class PrimarySide {
     this.#standby?.evaluate()
   }
 
+  /** Another instance is the mirror now: the old one gets no WAL any more. */
+  mirrorReplaced(old: Dbid): void {
+    const { dbid } = this.#options.identity
+    this.hub.disconnect(
+      new MirabelleError('not.ready', `dbid ${old} is no longer the mirror of dbid ${dbid}`),
+      old,
+    )
+  }
+
   /** Runs a checkpoint now, for instance before a base backup. False when the lane was not quiet in time. */
   checkpoint(): Promise<boolean> {
     return this.#maintenance?.checkpointNow() ?? Promise.resolve(false)
@@ -229,6 +238,7 @@ export class PrimarySide {
         isPrimary: !this.gate.closed,
         epoch: options.state.epoch,
       }),
+      mayStream: (dbid) => (options.peer()?.dbid ?? dbid) === dbid,
       listeners: {
         onFlushed: (dbid, lsn) => {
           if (dbid === options.peer()?.dbid) this.gate.mirrorDurable(lsn)
@@ -237,10 +247,15 @@ export class PrimarySide {
           options.log.debug({ mirror: dbid, to: state, reason: reason?.message ?? '' }, 'walsender')
           this.#standby?.evaluate()
           // The coordinator goes on without its standby by a rule of its own.
-          if (!isCoordinator) this.gate.setMirrorAway(this.hub.mirrorStatus().state === 'none')
+          if (!isCoordinator) this.gate.setMirrorAway(this.#mirrorIsAway())
         },
       },
     })
+  }
+
+  #mirrorIsAway(): boolean {
+    const { state, dbid } = this.hub.mirrorStatus()
+    return state === 'none' || dbid !== this.#options.peer()?.dbid
   }
 
   #makeWatch(): PeerWatch {

@@ -37,6 +37,14 @@ export interface MirrorHealth {
   readonly readyForSyncRep: boolean
 }
 
+/** What is said of a mirror that this primary does not know. */
+export const NO_MIRROR: MirrorHealth = {
+  isMirrorUp: false,
+  isInSync: false,
+  requestRetry: false,
+  readyForSyncRep: false,
+}
+
 /** The mirror's health as the probe answer has it. */
 export function mirrorHealth(input: HealthInput): MirrorHealth {
   const { mirror } = input

@@ -231,6 +231,7 @@ export async function makeOne(
       peer: { dbid: 3, endpoint: { addresses: ['127.0.0.1'], port: 9 } },
       syncRep: null,
       recovery: 'auto',
+      copyMaxRate: null,
       settings: {},
       ...options.assignment,
     },

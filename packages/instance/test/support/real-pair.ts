@@ -73,6 +73,7 @@ export function startInstance(
     peer: peer === null ? null : { dbid: peer.dbid, endpoint: { addresses: ['127.0.0.1'], port: peer.port } },
     syncRep: null,
     recovery,
+    copyMaxRate: null,
     settings,
   }
   const engine = createEngine({

@@ -5,6 +5,7 @@ import { dispatchMessages } from './dispatch-messages.ts'
 import * as f from './field.ts'
 import { ftsMessages } from './fts-messages.ts'
 import { instanceMessages } from './instance-messages.ts'
+import { mirrorMessages } from './mirror-messages.ts'
 import { walMessages } from './wal-messages.ts'
 
 const commonMessages = {
@@ -23,4 +24,5 @@ export const messageCatalog = {
   ...dispatchMessages,
   ...copyMessages,
   ...instanceMessages,
+  ...mirrorMessages,
 } as const

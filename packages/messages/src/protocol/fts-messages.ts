@@ -15,6 +15,7 @@ export const ftsMessages = {
     dbid: f.dbid('who is meant'),
     content: f.content('its content'),
     epoch: f.epoch('of the asking coordinator'),
+    mirror: f.nullable(f.dbid('the mirror in the catalog: of another one nothing is said')),
   }),
   'fts.probed': define('Answer to fts.probe, segment.promote and segment.syncRepOff.', null, {
     ...mirrorStatus,

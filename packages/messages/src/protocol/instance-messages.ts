@@ -1,5 +1,6 @@
 /** Agents, instances and the command line (architecture §2, replication §4, §5). Purpose `control`. */
 import { peer, endpoint } from './common.ts'
+import type { Endpoint } from '../ids.ts'
 import { define } from './define.ts'
 import * as f from './field.ts'
 
@@ -17,6 +18,7 @@ const assignment = f.record(
     peer: f.nullable(peer('the other half of the pair')),
     syncRep: f.nullable(f.bool('start with synchronous replication on or off; null = as it was')),
     recovery: f.oneOf(['auto', 'incremental', 'differential', 'full'], 'what a mirror may do to come back'),
+    copyMaxRate: f.nullable(f.uint('a copy reads at most so many bytes a second; null = no limit')),
     settings: f.json<Record<string, string>>('settings that differ from their defaults'),
   },
   'an assignment',
@@ -64,6 +66,7 @@ export const instanceMessages = {
     startedAt: f.num('wall clock, ms'),
     rssBytes: f.uint('memory of the process'),
     detail: f.text('what it is doing, e.g. progress of a copy; empty when nothing special'),
+    copy: f.json<CopyState | null>('the copy of a base that is under way, or null'),
     replication: f.json<readonly ReplicationRow[]>('a row per walsender, as pg_stat_replication has it'),
   }),
   'instance.stop': define('End the process in an orderly way.', 'ok', {
@@ -265,6 +268,21 @@ export interface AgentInstanceRow {
   readonly promisedEpoch: number | null
   /** The role that its data is in, from its folder; null before its first start. */
   readonly dataRole: 'p' | 'm' | null
+  /** Where it speaks the cluster protocol, by its last assignment. */
+  readonly endpoint: Endpoint
+  /** It ran when the agent before this one ended, and does not run now: whoever rules says whether and how it is to run. */
+  readonly waiting: boolean
+}
+
+/** A copy of a base that is under way. */
+export interface CopyState {
+  readonly mode: 'differential' | 'full'
+  readonly step: string
+  readonly bytesDone: number
+  /** 0 until the files are listed. */
+  readonly bytesTotal: number
+  /** Wall clock, ms. */
+  readonly startedAt: number
 }
 
 /** One row of `mirabelle state`. LSNs are formatted; null = could not be asked. */

@@ -46,6 +46,8 @@ export function applyChange(snapshot: ClusterSnapshot, change: CatalogChange): C
   return {
     ...snapshot,
     epoch: change.epoch ?? snapshot.epoch,
+    mirroring: change.mirroring ?? snapshot.mirroring,
+    lastDbid: Math.max(change.lastDbid ?? 0, snapshot.lastDbid ?? 0),
     rows: [...rows, ...replaced.values()].sort((a, b) => a.dbid - b.dbid),
   }
 }

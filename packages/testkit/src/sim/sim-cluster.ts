@@ -146,6 +146,7 @@ export class SimCluster {
       peer: peer === undefined ? null : { dbid: peer.dbid, endpoint: peer.endpoint },
       syncRep: null,
       recovery: 'auto',
+      copyMaxRate: null,
       settings:
         role === 'p'
           ? catalog.settings

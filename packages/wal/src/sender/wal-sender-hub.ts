@@ -270,6 +270,11 @@ class Hub implements WalSenderHub, HubInside {
         `dbid ${message.dbid} has promised epoch ${message.epoch}, dbid ${identity.dbid} knows only ${source.epoch}`,
       )
     if (this.#stopped) throw new MirabelleError('not.ready', `dbid ${identity.dbid} is stopping`)
+    if (this.options.mayStream?.(message.dbid) === false)
+      throw new MirabelleError(
+        'not.ready',
+        `dbid ${message.dbid} is not the mirror of dbid ${identity.dbid}: it gets WAL when the catalog says that it is`,
+      )
     return source
   }
 

@@ -1,0 +1,84 @@
+/**
+ * Looks into the folder of an instance, whether it runs or not: how far its WAL goes, whether PostgreSQL could start on it, how big it is. Changes
+ * nothing. Who plans a recovery, or looks for the newest copy of a content after a double fault, asks for this.
+ */
+import { listBackup } from '@mirabelle/engine'
+import { divergedDir, pgdataDir, pgWalDir, realWalParts, receivedWalDir } from '@mirabelle/instance'
+import type { Assignment, FolderFacts, Lsn } from '@mirabelle/messages'
+import type { Disk, Ports } from '@mirabelle/runtime'
+import { DEFAULT_SEGMENT_SIZE, dumpWal, parseWalFileName } from '@mirabelle/wal'
+import { readCopying, readPromises } from './read-promises.ts'
+
+export interface InspectedInstance {
+  readonly assignment: Assignment
+  readonly pid: number | null
+}
+
+/** Reads the newest run of WAL; with `countFrom` all of it from there on. Rejects with what the disk says. */
+export async function inspectFolder(
+  ports: Ports,
+  { assignment, pid }: InspectedInstance,
+  countFrom: Lsn | null,
+): Promise<FolderFacts> {
+  const { disk } = ports
+  const { dbid, content, datadir, listen } = assignment
+  const pgdata = pgdataDir(datadir)
+  const folders = [pgWalDir(datadir), receivedWalDir(datadir)]
+  const there = await disk.exists(pgdata)
+  const files = there ? await listBackup(pgdata) : []
+  return {
+    dbid,
+    content,
+    datadir,
+    endpoint: listen,
+    pid,
+    hasBase: await disk.exists(`${pgdata}/global/pg_control`),
+    copying: await readCopying(disk, datadir),
+    dataRole: (await readPromises(disk, datadir)).dataRole,
+    wal: await walOf(ports, folders),
+    baseBytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+    divergedBytes: await bytesBelow(disk, divergedDir(datadir)),
+    commits: countFrom === null ? null : await countCommits(disk, folders, countFrom),
+  }
+}
+
+async function walOf(ports: Ports, folders: readonly string[]): Promise<FolderFacts['wal']> {
+  const end = await realWalParts.findEnd(ports, folders)
+  if (end === undefined) return null
+  const starts = await Promise.all(folders.map((folder) => oldestSegment(ports.disk, folder)))
+  return {
+    timeline: end.timeline,
+    history: end.history,
+    startLsn: Math.min(...starts),
+    endLsn: end.receivedEnd,
+    damaged: end.damaged === true,
+  }
+}
+
+/** By the names alone: to read all of the WAL would take as long as it is big. Recycled segments have names of the future. */
+async function oldestSegment(disk: Disk, folder: string): Promise<Lsn> {
+  if (!(await disk.exists(folder))) return Number.POSITIVE_INFINITY
+  const names = (await disk.list(folder)).map(({ name }) => parseWalFileName(name, DEFAULT_SEGMENT_SIZE))
+  return Math.min(...names.flatMap((segment) => (segment === undefined ? [] : [segment.start])))
+}
+
+/** Transactions that take effect by a record at or after `from`. A folder of both, `pg_wal` and received WAL, holds some of them twice. */
+async function countCommits(disk: Disk, folders: readonly string[], from: Lsn): Promise<number> {
+  const seen = new Set<Lsn>()
+  for (const dir of folders) {
+    if (!(await disk.exists(dir))) continue
+    for await (const record of dumpWal({ disk, dir, rmgr: 'Transaction' })) {
+      if (record.lsn >= from && /^COMMIT/.test(record.operation)) seen.add(record.lsn)
+    }
+  }
+  return seen.size
+}
+
+/** Bytes of all files below a folder; 0 when it is not there. */
+async function bytesBelow(disk: Disk, path: string): Promise<number> {
+  if (!(await disk.exists(path))) return 0
+  let sum = 0
+  for (const { name, isDirectory, size } of await disk.list(path))
+    sum += isDirectory ? await bytesBelow(disk, `${path}/${name}`) : size
+  return sum
+}

@@ -1,0 +1,135 @@
+/**
+ * Mirrors from the command line: planned and made by the coordinator. Here progress is shown, and the description of the cluster is kept as the catalog is.
+ * A command that was interrupted leaves work that goes on; the same command again follows it.
+ */
+import type { ActionResult, MessageOf, MirrorMove, MirrorStep, SegmentRow } from '@mirabelle/messages'
+import type { Mirroring } from '../placement/placement.ts'
+import { CliError, sentenceOf } from '../errors.ts'
+import { ensureAgents } from './agents.ts'
+import type { Cluster } from './cluster.ts'
+import { requireCoordinator } from './coordinators.ts'
+import { withProgress } from './copy-progress.ts'
+
+/** Agents read WAL of every instance in question. */
+const PLAN_MS = 300_000
+/** Large databases take their time; work that makes no progress is given up by the coordinator long before. */
+const WORK_MS = 7 * 24 * 3_600_000
+const CATALOG_MS = 5_000
+
+export type RecoverMode = MessageOf<'mirrors.plan'>['mode']
+
+export interface MirrorLimits {
+  /** Segments at a time. */
+  readonly parallel: number
+  /** Bytes a second of each copy; null = no limit. */
+  readonly maxRate: number | null
+  /** Given up when nothing has changed for so long, ms. */
+  readonly stallMs: number
+}
+
+export const DEFAULT_PARALLEL = 16
+export const DEFAULT_STALL_MS = 300_000
+
+export interface Catalog {
+  readonly rows: readonly SegmentRow[]
+  readonly mirroring: Mirroring
+}
+
+/** Asks the coordinator who is where, and brings the description up to date. Throws CliError when none answers. */
+export async function readCatalog(cluster: Cluster): Promise<Catalog> {
+  await ensureAgents(cluster)
+  const acting = await requireCoordinator(cluster)
+  const { rows, mirroring } = await cluster.control.ask(
+    acting.row.endpoint,
+    { type: 'cluster.catalog' },
+    CATALOG_MS,
+  )
+  const { file } = cluster.folder
+  // Roles are the catalog's; the description only says where everything is.
+  const known = new Map(file.rows.map((row) => [row.dbid, row]))
+  const segments = rows
+    .filter(({ content }) => content >= 0)
+    .map((row) => {
+      const before = known.get(row.dbid)
+      return before === undefined
+        ? row
+        : { ...row, role: before.role, mode: before.mode, status: before.status }
+    })
+  const others = file.rows.filter(({ content }) => content < 0)
+  await cluster.folder.update({
+    rows: [...others, ...segments].sort((a, b) => a.dbid - b.dbid),
+    mirroring,
+  })
+  return { rows, mirroring }
+}
+
+/** How the moves would be carried out; with `look` also by which ways and with how many bytes. Nothing is changed. */
+export async function planMoves(
+  cluster: Cluster,
+  moves: readonly MirrorMove[],
+  options: { readonly mode: RecoverMode; readonly look: boolean },
+): Promise<readonly MirrorStep[]> {
+  const { row } = await requireCoordinator(cluster)
+  const { steps } = await cluster.control.ask(
+    row.endpoint,
+    { type: 'mirrors.plan', moves, ...options },
+    PLAN_MS,
+  )
+  return steps
+}
+
+/** Carries the steps out. A result per step. */
+export async function makeSteps(
+  cluster: Cluster,
+  steps: readonly MirrorStep[],
+  limits: MirrorLimits,
+  mirroring: Exclude<Mirroring, 'none'> | null = null,
+): Promise<readonly ActionResult[]> {
+  const { row } = await requireCoordinator(cluster)
+  // An interrupted command must leave a description that leads to what goes on without it.
+  const message = { type: 'mirrors.make', steps, mirroring, ...limits } as const
+  const targets = steps.filter(({ obstacle }) => obstacle === null).map((step) => step.row)
+  return withWork(cluster, () =>
+    withProgress(
+      cluster,
+      targets,
+      async () => (await cluster.control.ask(row.endpoint, message, WORK_MS)).results,
+    ),
+  )
+}
+
+/** Brings contents back that nobody serves, each from its newest copy. A result for each; none when all are served. */
+export async function revive(
+  cluster: Cluster,
+  acceptDataLoss: readonly number[],
+  { stallMs }: MirrorLimits,
+): Promise<readonly ActionResult[]> {
+  await ensureAgents(cluster)
+  const { row } = await requireCoordinator(cluster)
+  const message = { type: 'cluster.revive', acceptDataLoss, stallMs } as const
+  return (await cluster.control.ask(row.endpoint, message, WORK_MS)).results
+}
+
+/** Makes the cluster one without mirrors. */
+export async function removeMirrors(cluster: Cluster): Promise<readonly ActionResult[]> {
+  await ensureAgents(cluster)
+  const { row } = await requireCoordinator(cluster)
+  return withWork(
+    cluster,
+    async () => (await cluster.control.ask(row.endpoint, { type: 'mirrors.remove' }, WORK_MS)).results,
+  )
+}
+
+async function withWork<T>(cluster: Cluster, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw new CliError(`${sentenceOf(error)}; run the same command again: it goes on where this one ended`, {
+      cause: error,
+    })
+  } finally {
+    await readCatalog(cluster).catch((error: unknown) => {
+      cluster.reporter.say(`cluster.json may be older than the catalog now: ${sentenceOf(error)}`)
+    })
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * Carries out the steps of a plan: recoveries in place, and copies to new places (replication §4; Greenplum: gprecoverseg, gpmovemirrors, gpaddmirrors).
+ *
+ * Promise: a row moves only when the new copy is complete; until then the old one is true. A step that runs already is followed, not begun again; one
+ * that was interrupted, with the coordinator too, is completed by the next run. One that fails leaves the others alone.
+ */
+import type { ActionResult, MessageOf, MirrorStep, SegmentRow } from '@mirabelle/messages'
+import { sentence } from '../admin-sources.ts'
+import { recoverOne } from '../cluster-admin.ts'
+import { buildMirror } from './build-mirror.ts'
+import { switchMirror } from './switch-mirror.ts'
+import type { MirrorSources } from './mirror-sources.ts'
+import { discardLeftovers } from './remove-mirrors.ts'
+import { inParallel } from './work-list.ts'
+
+type Request = MessageOf<'mirrors.make'>
+
+export function makeMirrors(request: Request, sources: MirrorSources): Promise<ActionResult[]> {
+  return inParallel(request.steps, Math.max(1, request.parallel), (step) => makeOne(step, request, sources))
+}
+
+async function makeOne(step: MirrorStep, request: Request, sources: MirrorSources): Promise<ActionResult> {
+  const { content, row } = step
+  const result = (outcome: ActionResult['outcome'], message: string): ActionResult => ({
+    dbid: row.dbid,
+    content,
+    outcome,
+    message,
+  })
+  if (step.obstacle !== null) return result('failed', step.obstacle)
+  const what = `${WORDS[step.kind]} dbid ${row.dbid}`
+  try {
+    return await sources.work.do(content, what, () =>
+      isInPlace(step) ? inPlace(step, request, sources) : elsewhere(step, request, sources),
+    )
+  } catch (error) {
+    return result('failed', sentence(error))
+  }
+}
+
+function isInPlace({ kind, oldDbid }: MirrorStep): boolean {
+  return kind !== 'add' && oldDbid === null
+}
+
+const WORDS = { recover: 'recovery of', move: 'move to', add: 'making of' } as const
+
+async function inPlace(step: MirrorStep, request: Request, sources: MirrorSources): Promise<ActionResult> {
+  const { topology } = sources
+  const row = topology.row(step.row.dbid)
+  const base = { dbid: step.row.dbid, content: step.content }
+  if (row === undefined)
+    return { ...base, outcome: 'failed', message: `dbid ${step.row.dbid} is no longer in the catalog` }
+  // A move that was interrupted after its row had moved leaves the folder of the old instance.
+  if (step.kind === 'move') await discardLeftovers(step.content, [], sources)
+  if (row.status === 'u' && row.mode === 's') return { ...base, outcome: 'done', message: 'in sync' }
+  return recoverOne(row, { mode: step.mode, timeoutMs: request.stallMs, maxRate: request.maxRate }, sources)
+}
+
+async function elsewhere(step: MirrorStep, request: Request, sources: MirrorSources): Promise<ActionResult> {
+  const { topology, log, clock } = sources
+  const begunAt = clock.monotonic()
+  const { row } = step
+  const base = { dbid: row.dbid, content: step.content }
+  // Switched already by a run that was interrupted afterwards: the rest is a recovery in place.
+  if (topology.row(row.dbid) === undefined) {
+    await buildMirror(step, request, sources)
+    await switchMirror(step, request.mirroring, sources)
+  }
+  const left = await putAway(step, sources)
+  const now = topology.row(row.dbid) as SegmentRow
+  const synced =
+    now.status === 'u' && now.mode === 's'
+      ? undefined
+      : await recoverOne(
+          now,
+          { mode: 'auto', timeoutMs: request.stallMs, maxRate: request.maxRate, running: true },
+          sources,
+        )
+  if (synced !== undefined && synced.outcome !== 'done')
+    return {
+      ...synced,
+      message: `the row has moved to ${row.hostname}:${row.port}, but ${synced.message}; run "mirabelle recover"`,
+    }
+  log.info(
+    { ...base, tookMs: Math.round(clock.monotonic() - begunAt) },
+    'a mirror is complete at its new place',
+  )
+  const message = `mirror on ${row.hostname}:${row.port}, in sync${left === '' ? '' : `, but ${left}`}`
+  return { ...base, outcome: 'done', message }
+}
+
+const STOP_TIMEOUT_MS = 15_000
+const REMOVE_TIMEOUT_MS = 600_000
+
+/** Ends the process of the instance that was replaced; deletes its folder when it was moved away. Resolves with what is left, '' when nothing. */
+async function putAway(step: MirrorStep, { links, topology, log }: MirrorSources): Promise<string> {
+  const { oldDbid } = step
+  if (oldDbid === null || step.oldHost === null || topology.row(oldDbid) !== undefined) return ''
+  try {
+    const agent = links.agent(step.oldHost)
+    await agent.request({ type: 'agent.stop', dbid: oldDbid, mode: 'immediate' }, STOP_TIMEOUT_MS)
+    // What was lost with a host may be wanted still; what was moved away is the copy of a complete one.
+    if (step.kind === 'move') await agent.request({ type: 'agent.remove', dbid: oldDbid }, REMOVE_TIMEOUT_MS)
+    return ''
+  } catch (error) {
+    log.warn({ dbid: oldDbid, err: error }, 'the instance that was replaced could not be put away')
+    return step.kind === 'move'
+      ? `the folder of dbid ${oldDbid} on ${step.oldHost} is left: ${sentence(error)}`
+      : ''
+  }
+}

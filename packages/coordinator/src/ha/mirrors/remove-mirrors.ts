@@ -1,0 +1,111 @@
+/** Makes a cluster one without mirrors. Each content by itself: row, primary, process, folder; run again it goes on where it was interrupted. */
+import { MirabelleError, type ActionResult, type Content, type SegmentRow } from '@mirabelle/messages'
+import { sentence } from '../admin-sources.ts'
+import type { MirrorSources } from './mirror-sources.ts'
+import { tellPrimary } from './switch-mirror.ts'
+
+const STOP_TIMEOUT_MS = 15_000
+const REMOVE_TIMEOUT_MS = 600_000
+const AGENT_TIMEOUT_MS = 5_000
+
+export async function removeMirrors(sources: MirrorSources): Promise<ActionResult[]> {
+  const { topology, work } = sources
+  const mirrors = topology.rows().filter((row) => row.content >= 0 && row.role === 'm')
+  const results = await Promise.all(
+    mirrors.map((row) =>
+      work
+        .do(row.content, `removal of dbid ${row.dbid}`, () => removeOne(row, sources))
+        .catch((error: unknown) => result(row, 'failed', sentence(error))),
+    ),
+  )
+  const done = !topology.rows().some((row) => row.content >= 0 && row.role === 'm')
+  if (done && topology.mirroring !== 'none') await topology.change({ mirroring: 'none' })
+  return done ? [...results, ...(await discardLeftovers(null, results, sources))] : results
+}
+
+function result(
+  row: Pick<SegmentRow, 'dbid' | 'content'>,
+  outcome: ActionResult['outcome'],
+  message: string,
+): ActionResult {
+  return { dbid: row.dbid, content: row.content, outcome, message }
+}
+
+async function removeOne(mirror: SegmentRow, sources: MirrorSources): Promise<ActionResult> {
+  const { topology, fts, links } = sources
+  const { content } = mirror
+  const unhold = (await fts()?.hold(content)) ?? (() => undefined)
+  try {
+    const primary = topology.primary(content)
+    if (primary?.status !== 'u' || topology.mirror(content)?.dbid !== mirror.dbid)
+      throw new MirabelleError(
+        'not.ready',
+        `content ${content} has no primary that is up: bring it back first`,
+      )
+    const { roleState } = await links.instance(primary).request({ type: 'instance.status' }, AGENT_TIMEOUT_MS)
+    if (roleState !== 'primary')
+      throw new MirabelleError(
+        'not.ready',
+        `dbid ${primary.dbid} of content ${content} is ${roleState}, not primary`,
+      )
+    const alone: SegmentRow = { ...primary, preferredRole: 'p', mode: 'n' }
+    await topology.change({
+      removeDbids: [mirror.dbid],
+      replaceRows: [alone],
+      history: [
+        {
+          dbid: mirror.dbid,
+          description: `mirrors remove: dbid ${mirror.dbid} with contentid ${content} on ${mirror.hostname}:${mirror.port} was removed`,
+        },
+      ],
+    })
+    await tellPrimary(alone, sources)
+  } finally {
+    unhold()
+    sources.rowsChanged()
+  }
+  return discard(mirror, mirror.hostname, sources)
+}
+
+async function discard(
+  row: Pick<SegmentRow, 'dbid' | 'content'> & { readonly datadir: string },
+  hostname: string,
+  { links }: MirrorSources,
+): Promise<ActionResult> {
+  try {
+    const agent = links.agent(hostname)
+    await agent.request({ type: 'agent.stop', dbid: row.dbid, mode: 'immediate' }, STOP_TIMEOUT_MS)
+    await agent.request({ type: 'agent.remove', dbid: row.dbid }, REMOVE_TIMEOUT_MS)
+    return result(row, 'done', 'the mirror and its folder were removed')
+  } catch (error) {
+    return result(
+      row,
+      'failed',
+      `the mirror was removed from the catalog, but its folder ${row.datadir} on ${hostname} is left: ${sentence(error)}; run "mirabelle mirrors remove" again when the host is back`,
+    )
+  }
+}
+
+/** Does away with instances that no row names any more, of one content or of all: an earlier run was interrupted, or a host was away. */
+export async function discardLeftovers(
+  content: Content | null,
+  told: readonly ActionResult[],
+  sources: MirrorSources,
+): Promise<ActionResult[]> {
+  const { topology, links } = sources
+  const results: ActionResult[] = []
+  for (const { hostname } of topology.hosts) {
+    const instances = await links
+      .agent(hostname)
+      .request({ type: 'agent.status' }, AGENT_TIMEOUT_MS)
+      .then((answer) => answer.instances)
+      .catch(() => []) // its leftovers wait for the next run
+    for (const one of instances) {
+      if (one.content < 0 || topology.row(one.dbid) !== undefined) continue
+      if (content !== null && one.content !== content) continue
+      if (told.some(({ dbid }) => dbid === one.dbid)) continue
+      results.push(await discard(one, hostname, sources))
+    }
+  }
+  return results
+}
