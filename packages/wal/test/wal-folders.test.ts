@@ -123,6 +123,26 @@ t.test(
 )
 
 t.test(
+  'a promoted mirror ends on its own timeline, although it received the end of the old one elsewhere',
+  async (t) => {
+    const { dir, wal } = filled(t, 1500)
+    const fork = wal.next.lsn
+    t.ok(fork > 2 * SEGMENT && fork < 3 * SEGMENT)
+    copyFileSync(join(dir, walFileName(1, fork, SEGMENT)), join(dir, walFileName(2, fork, SEGMENT)))
+    rmSync(join(dir, walFileName(1, fork, SEGMENT)))
+    const first = join(dir, walFileName(1, SEGMENT, SEGMENT))
+    writeFileSync(
+      first,
+      Buffer.concat([readFileSync(first).subarray(0, 50_000), Buffer.alloc(SEGMENT - 50_000)]),
+    )
+    writeFileSync(join(dir, '00000002.history'), formatHistory([{ timeline: 1, end: fork }]))
+    const after = records({ ...wal.next, timeline: 2 }, 100)
+    writeSegments(dir, 2, after.start, after.bytes)
+    t.match(await findWalEnd(realDisk, dir), { timeline: 2, startLsn: 2 * SEGMENT, endLsn: after.next.lsn })
+  },
+)
+
+t.test(
   'WAL is read from the first folder that has it, and from the timeline that it belongs to',
   async (t) => {
     const { dir, wal } = filled(t)

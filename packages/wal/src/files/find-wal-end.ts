@@ -6,7 +6,7 @@
  */
 import type { HistoryEntry, Lsn, Timeline } from '@mirabelle/messages'
 import type { Disk } from '@mirabelle/runtime'
-import { LONG_HEADER, segmentStart } from '../format/constants.ts'
+import { LONG_HEADER, PAGE_SIZE, segmentStart } from '../format/constants.ts'
 import { parseWalFileName, walFileName } from '../format/file-names.ts'
 import { fileTimeline, parseHistory, timelineSpans } from '../format/history.ts'
 import { readPageHeader } from '../format/page-header.ts'
@@ -81,21 +81,25 @@ async function scan(
     segmentSize,
     ...(knowsAncestors ? { spans } : {}),
   })
-  let start = first
-  for (; starts.has(start) && validator.problem === undefined; start += segmentSize) {
-    validator.push(
-      await readSegment(
-        disk,
-        dir,
-        { timeline: fileTimeline(spans, start, segmentSize), start },
-        spans.map((s) => s.timeline),
-        segmentSize,
-      ),
+  let last: Uint8Array = new Uint8Array(0)
+  for (let start = first; starts.has(start) && validator.problem === undefined; start += segmentSize) {
+    last = await readSegment(
+      disk,
+      dir,
+      { timeline: fileTimeline(spans, start, segmentSize), start },
+      spans.map((s) => s.timeline),
+      segmentSize,
     )
+    validator.push(last)
   }
   const at = validator.problem?.lsn ?? validator.position
   const { problem } = validator
   const usual = problem === undefined || problem.kind === 'end' || problem.kind === 'page address'
+  // A promoted mirror has the last WAL of the old timeline where it received it: here the old one ends before the new one begins.
+  const fork = segmentStart(spans.at(-1)?.begin ?? 0, segmentSize)
+  const isHole = usual || endsInZeros(last, at, segmentSize)
+  if (isHole && validator.validEnd < fork && first < fork && starts.has(fork))
+    return scan(disk, dir, { timeline, from: fork })
   return {
     timeline,
     history,
@@ -107,6 +111,12 @@ async function scan(
     problem: usual ? undefined : problem,
     segmentsBeyond: [...starts].filter((one) => one > at).length,
   }
+}
+
+/** True when nothing was written in the segment behind the page of `at`: it was cut off there, not damaged. */
+function endsInZeros(segment: Uint8Array, at: Lsn, segmentSize: number): boolean {
+  const next = at - segmentStart(at, segmentSize) + PAGE_SIZE - (at % PAGE_SIZE)
+  return segment.subarray(next).every((byte) => byte === 0)
 }
 
 /** Segment files whose first page belongs to their name. */
