@@ -253,8 +253,11 @@ export class Dispatcher {
         },
         reject,
       )
-      if (ticket.state === 'waiting') preempt(lane.queue.holder?.user)
-      else if (clientsUnderWay) preempt(undefined)
+      if (ticket.state === 'waiting') {
+        const holder = lane.queue.holder?.user
+        holder?.makeWay?.()
+        preempt(holder)
+      } else if (clientsUnderWay) preempt(undefined)
     })
   }
 

@@ -497,6 +497,40 @@ t.test('what is urgent overtakes who waits, and is refused when the lane is clos
   )
 })
 
+t.test('a two-phase commit that waits for a segment makes way for the catalog, and is undone', async (t) => {
+  const clock = new ManualClock()
+  const segments = new Map([-1, 0].map((content) => [content, new FakeSegment(content)]))
+  const dispatcher = new Dispatcher({
+    ports: fakePorts(clock),
+    contents: [-1, 0],
+    incarnation: 'a',
+    failoverTimeoutMs: () => 1_000,
+    onLaneLost() {},
+  })
+  for (const [content, segment] of segments) dispatcher.setPrimary(content, 'first', segment.opener('a'))
+  await clock.advance(10)
+  const [own, data] = [segments.get(-1) as FakeSegment, segments.get(0) as FakeSegment]
+  // Its mirror has gone: PREPARE waits until that is in the catalog, and the catalog is behind the lane that this transaction holds.
+  data.fault = (sql) => (sql.startsWith('PREPARE') ? 'hang' : undefined)
+  const transaction = dispatcher.begin()
+  await transaction.touch([-1, 0])
+  await Promise.all([-1, 0].map((content) => transaction.run(content, item('W both')).promise))
+  const committed = transaction.commit().then(
+    () => 'committed',
+    (error: { sqlstate: string }) => error.sqlstate,
+  )
+  await settle()
+  t.equal(own.prepared.size, 1)
+  await dispatcher.runUrgent('W role change', () => {})
+  t.same(own.committed, ['role change'])
+  data.fault = () => undefined
+  data.lose()
+  await clock.advance(100)
+  t.equal(await committed, '40001')
+  t.same([...own.prepared, ...data.prepared, ...data.committed], [])
+  dispatcher.close(new Error('stopping') as never)
+})
+
 /** Draws from a seed. */
 function draws(seed: number) {
   let state = seed | 1

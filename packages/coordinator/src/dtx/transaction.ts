@@ -29,6 +29,7 @@ export class DistributedTransaction implements LaneUser {
   readonly #participants = new Map<Content, Participant>()
   #savepoints: string[] = []
   #victim: (() => void) | undefined
+  #makeWay: () => void = () => undefined
   #ended = false
 
   /** `beginSql` opens the transaction on each content, e.g. `BEGIN ISOLATION LEVEL SERIALIZABLE`. */
@@ -64,6 +65,11 @@ export class DistributedTransaction implements LaneUser {
 
   holds(content: Content): boolean {
     return this.#participants.get(content)?.ticket?.state === 'holding'
+  }
+
+  /** Somebody who cannot wait needs a lane that it holds while it commits. Before that its session is asked. */
+  makeWay(): void {
+    this.#makeWay()
   }
 
   deadlockVictim(): void {
@@ -239,6 +245,7 @@ export class DistributedTransaction implements LaneUser {
           context: this.#context,
           participant: (content) => this.#participants.get(content) as Participant,
           leave: (content, keep) => this.#leave(content, keep),
+          madeWay: new Promise((resolve) => (this.#makeWay = resolve)),
         },
         began,
         writers,

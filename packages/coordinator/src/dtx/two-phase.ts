@@ -22,6 +22,8 @@ export interface TwoPhase {
   participant(content: Content): Participant
   /** Gives the lane of a content back. */
   leave(content: Content, keep: boolean): void
+  /** Resolves when somebody who cannot wait needs a lane that is held: it ends as undone, unless its end is decided. */
+  readonly madeWay: Promise<void>
 }
 
 /**
@@ -42,14 +44,15 @@ export async function commitTwoPhase(
   }
   const gid = nextGid(writers)
   registry.begin(gid, writers)
-  const outcomes = await Promise.all(writers.map((content) => prepare(transaction, gid, content)))
+  const prepares = writers.map((content) => prepare(transaction, gid, content))
+  // A segment whose mirror has gone prepares, and waits until that is in the catalog; the catalog may be what waits for this transaction.
   const verdict = registry.decide(
     gid,
-    outcomes.every((outcome) => outcome.kind === 'prepared') ? 'commit' : 'abort',
+    await Promise.race([Promise.all(prepares).then(agree), transaction.madeWay.then(() => 'abort' as const)]),
   )
   const ending = Promise.all(
-    writers.map((content, i) =>
-      endPrepared(transaction, gid, content, verdict, outcomes[i] as PrepareOutcome),
+    prepares.map(async (outcome, i) =>
+      endPrepared(transaction, gid, writers[i] as Content, verdict, await outcome),
     ),
   )
   if (verdict === 'commit') return // COMMIT PREPARED is under way; nobody waits for it
@@ -62,11 +65,17 @@ export async function commitTwoPhase(
       { hint: 'It is committed everywhere or nowhere; look before running it again.' },
     )
   }
+  const outcomes = await Promise.all(prepares)
   const refused = outcomes.find((outcome) => outcome.kind === 'refused')
   if (refused?.error !== undefined) throw SqlError.fromBytes(refused.error)
-  throw new SqlError('40001', 'could not complete the transaction: a segment failed over', {
+  const why = agree(outcomes) === 'commit' ? 'it made way for a change of roles' : 'a segment failed over'
+  throw new SqlError('40001', `could not complete the transaction: ${why}`, {
     hint: 'Nothing was changed. Run the transaction again.',
   })
+}
+
+function agree(outcomes: readonly PrepareOutcome[]): 'commit' | 'abort' {
+  return outcomes.every((outcome) => outcome.kind === 'prepared') ? 'commit' : 'abort'
 }
 
 async function prepare(transaction: TwoPhase, gid: Gid, content: Content): Promise<PrepareOutcome> {

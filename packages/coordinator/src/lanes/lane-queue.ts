@@ -15,6 +15,8 @@ export interface LaneUser {
   deadlockVictim(): void
   /** The backend of a lane that it holds is gone; what it had begun there is undone. */
   laneLost?(content: number): void
+  /** Somebody who cannot wait needs a lane that it holds: it ends as undone if it waits for the end of others and its own end is not decided. */
+  makeWay?(): void
 }
 
 export interface LaneTicket {
