@@ -2,7 +2,9 @@
  * `npm run bench`: the same work on a Mirabelle cluster (two primaries, two mirrors, coordinator, standby) and, where it is installed, on a native
  * PostgreSQL pair with a synchronous standby, in one run on one machine. Prints ratios; writes .bench-results.json.
  *
- *   npm run bench -- --seconds=5 --clients=1,4,16,64 --only=insertSimple,selectPrepared --no-native
+ * Each workload runs for a while before it is measured: both systems begin cold, and ours compiles what is hot while it runs.
+ *
+ *   npm run bench -- --seconds=5 --warmup=5 --clients=1,4,16,64 --only=insertSimple,selectPrepared --no-native
  */
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
@@ -16,6 +18,7 @@ import { nativeBin, startNativePair } from './native-pair.mjs'
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '5' },
+    warmup: { type: 'string', default: '5' },
     clients: { type: 'string', default: '1,4,16,64' },
     only: { type: 'string', default: Object.keys(workloads).join(',') },
     'no-native': { type: 'boolean', default: false },
@@ -25,7 +28,7 @@ const { values } = parseArgs({
 
 if (values.help) {
   process.stdout.write(
-    'usage: npm run bench -- [--seconds=N] [--clients=1,4,16,64] [--only=NAME,…] [--no-native]\n',
+    'usage: npm run bench -- [--seconds=N] [--warmup=N] [--clients=1,4,16,64] [--only=NAME,…] [--no-native]\n',
   )
   process.stdout.write(`workloads: ${Object.keys(workloads).join(', ')}\n`)
   process.exit(0)
@@ -38,6 +41,9 @@ if (!havePgbench()) {
 }
 
 const seconds = Number(values.seconds)
+const warmup = Number(values.warmup)
+/** Clients of the runs that are not measured. */
+const WARMUP_CLIENTS = 16
 const clientCounts = values.clients.split(',').map(Number)
 const names = values.only.split(',')
 const results = []
@@ -54,8 +60,10 @@ async function setup(port, user, distributed) {
 
 function measure(system, port, user) {
   for (const name of names) {
+    const workload = workloads[name]
+    if (warmup > 0) runPgbench({ dir, port, user, workload, clients: WARMUP_CLIENTS, seconds: warmup })
     for (const clients of clientCounts) {
-      const figures = runPgbench({ dir, port, user, workload: workloads[name], clients, seconds })
+      const figures = runPgbench({ dir, port, user, workload, clients, seconds })
       results.push({ system, name, clients, ...figures })
       process.stderr.write(
         `${system.padEnd(10)} ${name.padEnd(15)} ${String(clients).padStart(3)} clients ${figures.tps.toFixed(0).padStart(7)}/s\n`,
@@ -71,17 +79,11 @@ const cluster = await createCluster({
   standby: true,
 })
 try {
+  const rssStartMiB = await rssMiB()
   await setup(cluster.coordinator.port, 'postgres', true)
-  const state = await cluster.state()
-  const rss = state.instances.map((one) => one.rss_bytes ?? 0)
+  const rssLoadedMiB = await rssMiB()
   measure('mirabelle', cluster.coordinator.port, 'postgres')
-  const after = await cluster.state()
-  results.push({
-    system: 'mirabelle',
-    name: 'memory',
-    rssStartMiB: rss.map(mib),
-    rssEndMiB: after.instances.map((one) => mib(one.rss_bytes ?? 0)),
-  })
+  results.push({ system: 'mirabelle', name: 'memory', rssStartMiB, rssLoadedMiB, rssEndMiB: await rssMiB() })
 } finally {
   await cluster.destroy()
 }
@@ -99,8 +101,9 @@ else {
 }
 rmSync(dir, { recursive: true, force: true })
 
-function mib(bytes) {
-  return Math.round(bytes / 2 ** 20)
+async function rssMiB() {
+  const { instances } = await cluster.state()
+  return instances.map((one) => Math.round((one.rss_bytes ?? 0) / 2 ** 20))
 }
 
 const find = (system, name, clients) =>
@@ -121,9 +124,9 @@ for (const name of names) {
 }
 const memory = results.find((one) => one.name === 'memory')
 process.stdout.write(
-  `\nmemory of the instances after start, MiB: ${memory.rssStartMiB.join(' ')}; after the run: ${memory.rssEndMiB.join(' ')}\n`,
+  `\nmemory of the instances, MiB: after start ${memory.rssStartMiB.join(' ')}; with the tables ${memory.rssLoadedMiB.join(' ')}; after the run ${memory.rssEndMiB.join(' ')}\n`,
 )
 writeFileSync(
   '.bench-results.json',
-  `${JSON.stringify({ at: new Date().toISOString(), cores: cpus().length, seconds, results }, null, 2)}\n`,
+  `${JSON.stringify({ at: new Date().toISOString(), cores: cpus().length, seconds, warmup, results }, null, 2)}\n`,
 )

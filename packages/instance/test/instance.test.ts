@@ -49,6 +49,20 @@ t.test('a stream of another instance is not the mirror of the content', async (t
   t.match(await one.ask(probe), { isMirrorUp: false, isInSync: false, isSyncRepEnabled: false })
 })
 
+t.test('what is known of the old mirror says nothing of the one that has taken its place (I2)', async (t) => {
+  const one = await makeOne(t.teardown)
+  await one.instance.start()
+  one.wal.status = { ...noMirror, state: 'streaming', dbid: 3, flushLsn: 1000 }
+  t.match(await one.ask({ ...probe, mirror: 9 }), {
+    isMirrorUp: false,
+    isInSync: false,
+    isSyncRepEnabled: false,
+    requestRetry: false,
+  })
+  t.match(await one.ask({ ...probe, mirror: null }), { isMirrorUp: false, isInSync: false })
+  t.match(await one.ask(probe), { isMirrorUp: true, isInSync: true, isSyncRepEnabled: true })
+})
+
 t.test(
   'SYNCREP_OFF is durable before it takes effect, releases who waits, and survives a restart',
   async (t) => {

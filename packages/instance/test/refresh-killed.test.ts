@@ -11,15 +11,26 @@ import { REFRESH_SETTINGS } from './support/refresh-settings.ts'
 
 t.setTimeout(300_000)
 
-/** Each is a moment of a refresh, in their order. */
-const moments = [
-  'before write base-next/backup_label',
-  'after write base-next/global/pg_control',
-  'after rename pgdata base-old',
-  'after rename base-next pgdata',
-  'after rename base-old base-trash',
-  'after remove wal/',
-]
+/** Moments of a refresh, in their order; all of them with REFRESH_EVERY_MOMENT=1. */
+const moments =
+  process.env['REFRESH_EVERY_MOMENT'] === '1'
+    ? [
+        'after makeDir base-next/base',
+        'before write base-next/backup_label',
+        'after write base-next/global/pg_control',
+        'before rename pgdata base-old',
+        'after rename pgdata base-old',
+        'after rename base-next pgdata',
+        'after rename base-old base-trash',
+        'after remove base-trash',
+        'after remove wal/',
+      ]
+    : [
+        'after write base-next/global/pg_control',
+        'after rename pgdata base-old',
+        'after rename base-next pgdata',
+        'after remove wal/',
+      ]
 
 /** A mirror in a process of its own, until it is killed at the moment. Resolves with how far the primary knows it to have acknowledged. */
 async function killedAt(base: string, primary: Started, moment: string): Promise<Lsn> {

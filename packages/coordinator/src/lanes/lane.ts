@@ -15,7 +15,8 @@ import { LaneLine } from './lane-line.ts'
 import { LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
 import { LaneQueue, type LaneTicket, type LaneUser } from './lane-queue.ts'
 import { firstErrorCode, startsWithError, withoutPreparation } from './backend-bytes.ts'
-import { cancelledByUser, fateOf, sentOf, type FateCounts, type Sent } from './sent.ts'
+import { Orphans } from './orphans.ts'
+import { cancelledByUser, sentOf, type Sent } from './sent.ts'
 
 /** One item under way. */
 export interface LaneRun {
@@ -49,8 +50,7 @@ export class Lane {
   #nextSeq = 1
   /** In order of dispatch. */
   #sent = new Map<number, Sent>()
-  /** What was under way when the last backend was lost, in order. */
-  #orphans: Sent[] = []
+  readonly #orphans: Orphans
   #unavailable: MirabelleError | undefined
   #outage: Timer | undefined
   #closed = false
@@ -60,6 +60,7 @@ export class Lane {
     this.content = options.content
     this.#options = options
     this.queue = new LaneQueue(options.content)
+    this.#orphans = new Orphans(options.content, options.log)
     this.#beginOutage()
   }
 
@@ -158,7 +159,7 @@ export class Lane {
     try {
       const backend = await line.open(open(this.#events(line), this.#nextSeq))
       await line.during(resolve((item) => this.#sendRaw(line, item)))
-      await this.#settleOrphans(line, backend)
+      await this.#orphans.settle(line, backend, (sent) => this.#dispatch(line, sent))
       if (line.over !== undefined) throw line.over
     } catch (error) {
       // Nothing was open yet, so nobody but the caller needs to hear of it.
@@ -208,11 +209,7 @@ export class Lane {
     this.#outage?.clear()
     this.#outage = undefined
     this.queue.failWaiting(error)
-    const orphans = this.#orphans
-    this.#orphans = []
-    for (const orphan of orphans) {
-      orphan.reject(orphan.item.write ? new LaneLost(this.content, 'unknown', error.message) : error)
-    }
+    this.#orphans.giveUp(error)
   }
 
   /** Takes `setUnavailable` back: there is hope again, so newcomers wait. */
@@ -240,13 +237,7 @@ export class Lane {
 
   #cancel(sent: Sent): void {
     if (this.#sent.get(sent.seq) === sent) this.#line?.backend?.cancel(sent.seq)
-    else if (this.#orphans.includes(sent)) {
-      // It has no backend now. A write may have taken effect: that is found out first, but it does not run again.
-      sent.cancelled = true
-      if (sent.item.write) return
-      this.#orphans = this.#orphans.filter((other) => other !== sent)
-      sent.reject(cancelledByUser())
-    }
+    else this.#orphans.cancel(sent)
   }
 
   #sendRaw(line: LaneLine, item: LaneItem): Promise<LaneResult> {
@@ -330,7 +321,7 @@ export class Lane {
     this.queue.close()
     const under = [...this.#sent.values()]
     this.#sent = new Map()
-    for (const sent of under) this.#lose(sent, reason)
+    for (const sent of under) this.#orphans.add(sent, reason)
     this.queue.holder?.user.laneLost?.(this.content)
     if (wasOpen) {
       this.#options.log.warn(
@@ -341,38 +332,6 @@ export class Lane {
       else this.setUnavailable(this.#unavailable)
     }
     if (tell) this.#options.onLost(this.content, reason)
-  }
-
-  #lose(sent: Sent, reason: MirabelleError): void {
-    const why = `the segment failed over (${reason.message})`
-    if (sent.item.whenLost === 'fail') sent.reject(new LaneLost(this.content, 'unknown', why))
-    else if (sent.streamed && !sent.item.write) sent.reject(new LaneLost(this.content, 'no', why))
-    else this.#orphans.push(sent)
-  }
-
-  async #settleOrphans(line: LaneLine, backend: LaneBackend): Promise<void> {
-    const writers = this.#orphans.filter((one) => one.item.write)
-    const known =
-      writers.length === 0
-        ? { floor: 0, settled: [] }
-        : await line.during(backend.settled(writers.map((one) => one.seq)))
-    const settled = new Map(known.settled.map((entry) => [entry[0], entry]))
-    // Read after the wait: some may have been cancelled or given up meanwhile.
-    const orphans = this.#orphans
-    if (orphans.length === 0) return
-    this.#orphans = []
-    const counts: FateCounts = { answered: 0, again: 0, unknown: 0, ended: 0 }
-    for (const orphan of orphans) {
-      const fate = fateOf(this.content, orphan, settled.get(orphan.seq), known.floor)
-      counts[fate.counted]++
-      if (fate.answer !== undefined) orphan.resolve(fate.answer)
-      else if (fate.error !== undefined) orphan.reject(fate.error)
-      else this.#dispatch(line, orphan)
-    }
-    this.#options.log.info(
-      { content: this.content, ...counts },
-      'statements under way at the failover are settled',
-    )
   }
 
   #beginOutage(): void {
