@@ -3,7 +3,7 @@
 import t from 'tap'
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
@@ -12,7 +12,6 @@ import {
   isFaultless,
   Load,
   pause,
-  processesBelow,
   TestCluster,
   type CatalogRow,
 } from '@mirabelle/testkit/cluster'
@@ -54,32 +53,37 @@ const mirrorOf = async (content: number): Promise<CatalogRow> =>
 
 const victims = ['command', 'agent', 'new instance', 'old instance', 'coordinator'] as const
 
+/** What the agent of a host says of the instance in a folder; undefined while there is none. */
+async function pidAt(host: string, datadir: string): Promise<number | undefined> {
+  const port = cluster.facts.hosts.find(({ name }) => name === host)?.agentPort ?? 0
+  const { instances } = await cluster.ask({ addresses: ['127.0.0.1'], port }, { type: 'agent.status' })
+  return instances.find((one) => one.datadir === datadir)?.pid ?? undefined
+}
+
+interface Scene {
+  readonly old: CatalogRow
+  readonly host: string
+  readonly datadir: string
+  readonly child: { kill(signal: 'SIGKILL'): boolean }
+}
+
+/** Resolves with whether there was somebody to kill. */
 async function strike(
   victim: (typeof victims)[number],
-  old: CatalogRow,
-  host: string,
-  child: { kill(signal: 'SIGKILL'): boolean },
-) {
-  const end = (pids: readonly number[]): void => {
-    for (const pid of pids) process.kill(pid, 'SIGKILL')
+  { old, host, datadir, child }: Scene,
+): Promise<boolean> {
+  if (victim === 'command') return child.kill('SIGKILL')
+  const pids = await cluster.pids()
+  const found = {
+    agent: async () => Number(await readFile(join(dir, host, 'agent.pid'), 'utf8')),
+    'new instance': () => pidAt(host, datadir),
+    'old instance': () => pidAt(old.hostname, old.datadir),
+    coordinator: () => Promise.resolve(pids.get(1)),
   }
-  switch (victim) {
-    case 'command':
-      child.kill('SIGKILL')
-      return
-    case 'agent':
-      // The agent is what names the folder of its host itself.
-      end(processesBelow(join(dir, host)).slice(0, 1))
-      return
-    case 'new instance':
-      end(processesBelow(join(dir, host, 'moved')))
-      return
-    case 'old instance':
-      await admin.kill(old.dbid).catch(() => undefined) // it may have been put away already
-      return
-    case 'coordinator':
-      await admin.kill(1).catch(() => undefined) // it may be starting still
-  }
+  const pid = await found[victim]()
+  if (pid === undefined) return false
+  process.kill(pid, 'SIGKILL')
+  return true
 }
 
 for (let round = 1; round <= rounds; round += 1) {
@@ -93,9 +97,9 @@ for (let round = 1; round <= rounds; round += 1) {
     await writeFile(file, `${old.hostname}|${old.port}|${old.datadir} ${host}|${port}|${datadir}\n`)
     const first = mirabelle('mirrors', 'move', '-i', file)
     await pause(afterMs)
-    await strike(victim, old, host, first.child)
+    const struck = await strike(victim, { old, host, datadir, child: first.child })
     const { status, said } = await first.ended
-    t.comment(`the first run ended with ${status}`)
+    t.comment(`${struck ? 'killed' : 'nobody to kill'}; the first run ended with ${status}`)
     if (victim === 'coordinator') await admin.start()
     let again = { status: status as number | null, said }
     for (let turn = 0; turn < 3 && again.status !== 0; turn += 1) {
