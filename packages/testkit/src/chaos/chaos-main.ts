@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { chaosHelp, parseChaosArgs, WrongOption } from './chaos-options.ts'
 import { summaryLines } from './report/summary.ts'
-import { runChaos } from './run-chaos.ts'
+import { Interrupted, runChaos } from './run-chaos.ts'
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 const remark = (line: string): void => void process.stderr.write(`${line}\n`)
@@ -38,6 +38,8 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main()
 } catch (error) {
-  remark(error instanceof WrongOption ? error.message : ((error as Error).stack ?? String(error)))
-  process.exitCode = 2
+  const isExpected = error instanceof WrongOption || error instanceof Interrupted
+  remark(isExpected ? error.message : ((error as Error).stack ?? String(error)))
+  // The cluster is gone; what still waits for it is not waited for.
+  process.exit(2)
 }

@@ -52,6 +52,11 @@ export interface ChaosResult {
   readonly reportPath: string
 }
 
+/** Somebody ended the run before its time. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted'
+}
+
 const DEFAULT_PACE = { restMs: [1_000, 5_000], holdMs: [500, 8_000] } as const
 const DEFAULT_HEAL_MS = 180_000
 const DEFAULT_REST_MS = 20
@@ -102,6 +107,9 @@ async function recordRun(cluster: TestCluster, options: ChaosOptions): Promise<R
     restMs: options.restMs ?? DEFAULT_REST_MS,
     random: random.fork(),
   })
+  // Interrupted: nobody waits for these any more, but they are not to go on for ever.
+  const end = (): void => void Promise.all([clients.stop(), sampler.stop()]).catch(() => undefined)
+  options.signal?.addEventListener('abort', end, { once: true })
   const dataContents = Array.from({ length: view.contents }, (_, content) => content)
   const failures: Anomaly[] = []
   const fail = (kind: string, error: unknown): void => {
@@ -180,7 +188,8 @@ async function keepLogs(cluster: TestCluster, outDir: string): Promise<void> {
 
 function whenAborted(signal: AbortSignal | undefined): Promise<never> {
   const promise = new Promise<never>((_, reject) => {
-    const stop = (): void => reject(new Error('the run was interrupted'))
+    const stop = (): void =>
+      reject(new Interrupted('interrupted: the cluster is gone, the history is in the folder'))
     if (signal?.aborted === true) stop()
     signal?.addEventListener('abort', stop, { once: true })
   })

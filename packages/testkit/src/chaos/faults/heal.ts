@@ -13,12 +13,12 @@ export class NotHealed extends Error {
   override readonly name = 'NotHealed'
 }
 
-/** Resolves with what was done. Rejects with NotHealed when the cluster is not well within `limitMs`. */
-export async function heal(view: ClusterView, limitMs: number): Promise<string> {
+/** Resolves with what was done. Rejects with NotHealed when the cluster is not well within `limitMs`, or when it is stopped before. */
+export async function heal(view: ClusterView, limitMs: number, stopped: () => boolean): Promise<string> {
   const deadline = performance.now() + limitMs
   const said: string[] = []
   let problem = ''
-  while (performance.now() < deadline) {
+  while (performance.now() < deadline && !stopped()) {
     try {
       const cluster = await view.administrator()
       await bringUp(cluster, said)

@@ -91,7 +91,7 @@ async function finish(struck: readonly Struck[]): Promise<void> {
 
 async function healAndTell(options: NemesisOptions): Promise<void> {
   enter(options, 'invoke', 'heal', null)
-  enter(options, 'info', 'heal', await heal(options.view, options.healMs))
+  enter(options, 'info', 'heal', await heal(options.view, options.healMs, options.stopped))
 }
 
 function enter(
