@@ -133,7 +133,7 @@ t.test('a disk that fails or hangs fails the probe; a later probe of a healed di
   let how: 'well' | 'fails' | 'hangs' = 'well'
   let release: () => void = () => undefined
   const one = await makeOne(t.teardown, {
-    assignment: { settings: { gp_fts_probe_timeout: '100ms' } },
+    assignment: { settings: { gp_fts_probe_timeout: '1s' } },
     disk: (real) => ({
       ...real,
       open: async (path, mode) => {
@@ -154,7 +154,7 @@ t.test('a disk that fails or hangs fails the probe; a later probe of a healed di
   how = 'fails'
   await t.rejects(one.ask(probe), { code: 'disk.failed', message: /EIO/ })
   how = 'hangs'
-  await t.rejects(one.ask(probe), { code: 'disk.failed', message: /within 80 ms/ })
+  await t.rejects(one.ask(probe), { code: 'disk.failed', message: /within 800 ms/ })
   await t.rejects(one.ask(probe), { code: 'disk.failed' })
   how = 'well'
   release()

@@ -1,0 +1,63 @@
+/** From mirror to primary: recovery ends where the received WAL ends, and only a copy that has all that it acknowledged opens (I2). */
+import type { EngineStarted } from '@mirabelle/engine'
+import { COORDINATOR_CONTENT, formatLsn, MirabelleError } from '@mirabelle/messages'
+import type { SettledKnown, WalReceiverStopped } from '@mirabelle/wal'
+import type { MirrorSide } from '../mirror/mirror-side.actor.ts'
+import type { InstanceCore } from './instance-core.ts'
+import { openPrimary } from './open-primary.ts'
+
+/** Promotes the mirror, in state `promoting`. Rejects when it cannot be primary: the instance must fail then. */
+export async function promote(core: InstanceCore): Promise<void> {
+  const mirror = core.mirror as MirrorSide
+  const { clock } = core.ports
+  const begunAt = clock.monotonic()
+  // Off before anything else: commits of the new primary must not wait for a mirror that it does not have.
+  await core.durable.setSyncRep(false)
+  const { started, received } = await core.limits.started(mirror.takeOver(), 'promotion')
+  if (core.state !== 'promoting') return
+  await requireAll(core, started, received)
+  await core.durable.setRole('p')
+  // A promoted standby has no standby: the old coordinator cannot become one without a recovery.
+  const peer = core.content === COORDINATOR_CONTENT ? null : core.assignment.peer
+  await core.assign((held) => ({ ...held, role: 'p', peer }))
+  core.mirror = undefined
+  await openPrimary(core, started, settledBefore(received))
+  core.log.info(
+    {
+      timeline: started.timeline,
+      lsn: formatLsn(started.lsn),
+      receivedEnd: formatLsn(received?.receivedEnd ?? started.lsn),
+      tookMs: Math.round(clock.monotonic() - begunAt),
+    },
+    'promoted',
+  )
+}
+
+/** To be primary it would lack WAL that it has acknowledged (I2). */
+export function lacksWal({ dbid, content }: InstanceCore, why: string): MirabelleError {
+  return new MirabelleError(
+    'wal.corrupt',
+    `dbid ${dbid} of content ${content} cannot become primary: ${why}; start the other instance of the content, then recover this one`,
+    { detail: { dbid, content } },
+  )
+}
+
+async function requireAll(
+  core: InstanceCore,
+  started: EngineStarted,
+  received: WalReceiverStopped | undefined,
+): Promise<void> {
+  if (received === undefined || started.lsn >= received.receivedEnd) return
+  // Recovery ended before all that was acknowledged. This base must never serve, not after a restart either.
+  await core.durable.setCopying('differential')
+  throw lacksWal(
+    core,
+    `recovery ended at ${formatLsn(started.lsn)} although WAL was received up to ${formatLsn(received.receivedEnd)}`,
+  )
+}
+
+function settledBefore(received: WalReceiverStopped | undefined): SettledKnown | undefined {
+  if (received === undefined) return undefined
+  const { settled, receivedEnd } = received
+  return { ...settled, entries: settled.entries.filter(([, lsn]) => lsn <= receivedEnd) }
+}
