@@ -156,6 +156,7 @@ const live: LiveState = {
         replyTime: Date.UTC(2026, 10, 20, 8, 41, 7, 233),
       },
     },
+    { content: 0, row: null },
   ],
   instances: [],
   standby: { summary: 'Not Configured', detail: null, changedAt: null, error: null },
@@ -175,6 +176,7 @@ t.test('gp_stat_replication prints as Greenplum prints it', async (t) => {
     rows.map(({ line }) => line),
     [
       '-1|12658|10|postgres|gp_walreceiver|127.0.0.1|50570|2026-11-20 08:40:46.921+00|streaming|0/C019500|1/C0194F0|00:00:00.000068|00:00:00.000069|null|1|sync|none',
+      '0|null|none',
     ],
     'a refresh replaces the rows',
   )

@@ -1,8 +1,7 @@
 import t from 'tap'
-import { MirabelleError, type InstanceStateRow, type Message, type SegmentRow } from '@mirabelle/messages'
+import { MirabelleError, type Message, type SegmentRow } from '@mirabelle/messages'
 import type { Hello } from '@mirabelle/runtime'
 import { startInstances, recoverInstances, markStandby, type AdminSources } from '../src/ha/cluster-admin.ts'
-import { problemsOf, type StateSources } from '../src/ha/cluster-state.ts'
 import { PeerLink } from '../src/ha/peer-links.ts'
 import { SegmentLinks } from '../src/ha/segment-links.ts'
 import { Topology } from '../src/ha/topology.ts'
@@ -207,40 +206,3 @@ t.test('the standby mark needs one instance that takes it', async (t) => {
   await markStandby(true, admin)
   t.pass('one is enough')
 })
-
-t.test(
-  'problems are sentences with the command that mends them, and a healthy cluster has none',
-  async (t) => {
-    const { topology } = setUp([row(2, 0, 'p'), row(3, 0, 'm')])
-    const sources = {
-      topology,
-      fts: { contentState: () => undefined },
-      inDoubt: () => [],
-    } as unknown as StateSources
-    const good = (dbid: number, role: 'p' | 'm') =>
-      ({
-        dbid,
-        content: 0,
-        role,
-        preferred_role: role,
-        mode: 's',
-        status: 'u',
-        host: 'h',
-        port: 1,
-        pid: 9,
-        detail: '',
-      }) as InstanceStateRow
-    t.same(problemsOf(sources, [good(2, 'p'), good(3, 'm')], 'streaming'), [])
-    const dead = { ...good(3, 'm'), status: 'd', mode: 'n', pid: null, detail: 'locked by pid 4' } as const
-    const found = problemsOf(
-      { ...sources, inDoubt: () => ['mb_1'] },
-      [{ ...good(2, 'p'), preferred_role: 'm' }, dead],
-      'down',
-    )
-    t.equal(found.length, 4)
-    t.match(found[0], /dbid 2 .* acts as primary but is preferred as mirror/)
-    t.match(found[1], /dbid 3 .* marked down \(it ended: locked by pid 4\): run "mirabelle recover"/)
-    t.match(found[2], /standby coordinator is not streaming/)
-    t.match(found[3], /1 distributed transaction\(s\) in doubt .* mb_1/)
-  },
-)

@@ -1,4 +1,4 @@
-/** Asks every instance how it is and says plainly what is wrong (`mirabelle state`, live views). */
+/** Asks every instance how it is (`mirabelle state`, live views); what is wrong is put into words by problems.ts. */
 import {
   formatLsn,
   type ClusterState,
@@ -9,6 +9,7 @@ import {
 } from '@mirabelle/messages'
 import type { Clock } from '@mirabelle/runtime'
 import type { FtsProber } from '@mirabelle/fts'
+import { problemsOf } from './problems.ts'
 import type { SegmentLinks } from './segment-links.ts'
 import type { Topology } from './topology.ts'
 
@@ -114,49 +115,28 @@ export function standbyState(instances: readonly InstanceStateRow[]): ClusterSta
   return stream.state === 'streaming' ? 'streaming' : 'catchup'
 }
 
-/** Sentences about what is not as it should be, each with the command that mends it. */
-export function problemsOf(
-  sources: StateSources,
-  instances: readonly InstanceStateRow[],
-  standby: string,
-): string[] {
-  const problems: string[] = []
-  for (const row of instances.filter((one) => one.content >= 0)) {
-    const who = `dbid ${row.dbid} (content ${row.content}, ${row.host}:${row.port})`
-    const why = row.pid === null && row.detail !== '' ? ` (it ended: ${row.detail})` : ''
-    if (row.status === 'd') problems.push(`${who} is marked down${why}: run "mirabelle recover"`)
-    else if (row.pid === null) problems.push(`${who} does not answer${why}: run "mirabelle start"`)
-    if (row.role !== row.preferred_role && row.role === 'p')
-      problems.push(
-        `${who} acts as primary but is preferred as mirror: run "mirabelle rebalance" when the pair is in sync`,
-      )
-    if (
-      row.role === 'p' &&
-      row.mode === 'n' &&
-      row.status === 'u' &&
-      instances.some((other) => other.content === row.content && other.role === 'm' && other.status === 'u')
-    ) {
-      problems.push(`content ${row.content} is not in sync yet: its mirror is catching up`)
-    }
-  }
-  for (const content of sources.topology.contents) {
-    const state = sources.fts.contentState(content)
-    if (state !== undefined && state.advice !== '') problems.push(`content ${content}: ${state.advice}`)
-  }
-  if (standby === 'down')
-    problems.push('the standby coordinator is not streaming: run "mirabelle standby resync"')
-  const inDoubt = sources.inDoubt()
-  if (inDoubt.length > 0)
-    problems.push(
-      `${inDoubt.length} distributed transaction(s) in doubt until all their contents are back: ${inDoubt.slice(0, 5).join(', ')}`,
-    )
-  return problems
+/** Hosts whose agent does not answer now. */
+async function silentAgents({ topology, links }: StateSources): Promise<string[]> {
+  const hosts = topology.hosts.map(({ hostname }) => hostname)
+  const answers = await Promise.allSettled(
+    hosts.map((hostname) => links.agent(hostname).connect(STATUS_TIMEOUT_MS)),
+  )
+  return hosts.filter((_host, i) => answers[i]?.status === 'rejected')
 }
 
 export async function collectState(sources: StateSources): Promise<ClusterState> {
-  const instances = await collectInstances(sources)
+  const [instances, silent] = await Promise.all([collectInstances(sources), silentAgents(sources)])
   const standby = standbyState(instances)
-  const problems = problemsOf(sources, instances, standby)
+  const problems = problemsOf({
+    instances,
+    standby,
+    advice: sources.topology.contents.map((content) => [
+      content,
+      sources.fts.contentState(content)?.advice ?? '',
+    ]),
+    inDoubt: sources.inDoubt(),
+    silentAgents: silent,
+  })
   const own = sources.topology.row(sources.ownDbid)
   return {
     cluster: {

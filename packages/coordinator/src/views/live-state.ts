@@ -23,9 +23,9 @@ export class LiveStateCollector {
 
   async collect(sources: StateSources, dispatcher: Dispatcher): Promise<LiveState> {
     const instances = await collectInstances(sources)
-    const replication: { content: number; row: ReplicationRow }[] = []
+    const replication: { content: number; row: ReplicationRow | null }[] = []
     for (const { role, content, replication: row } of instances) {
-      if (role === 'p' && row !== null) replication.push({ content, row })
+      if (role === 'p' && (row !== null || content >= 0)) replication.push({ content, row })
     }
     return {
       replication,

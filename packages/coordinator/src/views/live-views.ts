@@ -14,8 +14,8 @@ export const LIVE_RELATIONS: ReadonlyMap<string, readonly string[]> = new Map([
 
 /** What the views are filled from. */
 export interface LiveState {
-  /** A row per walsender, with the content of its primary. */
-  readonly replication: readonly { readonly content: number; readonly row: ReplicationRow }[]
+  /** A row per walsender, with the content of its primary; null for a segment that streams to nobody. */
+  readonly replication: readonly { readonly content: number; readonly row: ReplicationRow | null }[]
   readonly instances: readonly InstanceStateRow[]
   readonly standby: StandbySummary
   readonly laneDepth: (content: number) => number
@@ -74,7 +74,12 @@ const interval = (ms: number | null): string =>
   ms === null ? 'NULL' : `interval '${Math.max(0, ms).toFixed(3)} milliseconds'`
 const lsn = (position: number): string => `'${formatLsn(position)}'::pg_lsn`
 
-function replicationValues(content: number, row: ReplicationRow): string {
+const REPLICATION_NULLS = 20
+
+function replicationValues(content: number, row: ReplicationRow | null): string {
+  // As in Greenplum: a segment without a mirror that follows it has a row, too.
+  if (row === null)
+    return [content, ...Array.from({ length: REPLICATION_NULLS }, () => 'NULL'), `'none'`].join(',')
   return [
     content,
     row.pid,

@@ -93,6 +93,8 @@ export async function fakeSession(answer: Answer): Promise<FakeSession> {
     hooks: {
       settings: () => defaultSettings,
       showSetting: () => undefined,
+      settingRows: () => [],
+      configure: () => Promise.reject(new Error('no catalog here')),
       refreshLiveViews: () => Promise.resolve(undefined),
       requestFtsScan: () => Promise.resolve(),
     },
