@@ -330,7 +330,8 @@ t.test('who runs something beside a transaction waits as that transaction: a dea
     if (passer === 'older') await t.rejects(touched, failing('40P01'))
     else await t.rejects(beside, failing('40P01'))
     await second.rollback()
-    await t.resolves(passer === 'older' ? beside : touched, `the ${passer} one passes: the other one goes on`)
+    const goesOn: Promise<unknown> = passer === 'older' ? beside : touched
+    await t.resolves(goesOn, `the ${passer} one passes: the other one goes on`)
     await first.rollback()
     cluster.rest(t)
   }
