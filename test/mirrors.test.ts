@@ -25,7 +25,7 @@ t.setTimeout(500_000)
 const command = fileURLToPath(new URL('../packages/cli/bin/mirabelle.js', import.meta.url))
 const cluster = await TestCluster.start({ segments: 2, mirroring: 'none', standby: false })
 t.teardown(() => cluster.close())
-const load = await Load.start(cluster, { count: 4, apart: true })
+const load = await Load.start(cluster, { count: 4, apart: true, restMs: 20 })
 t.teardown(() => load.stop())
 const { cluster: admin, dir } = cluster
 

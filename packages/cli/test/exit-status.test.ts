@@ -45,6 +45,8 @@ t.test('help is there for the command and for all of its parts', async (test) =>
     'stop',
     'state',
     'recover',
+    'mirrors',
+    'host',
     'destroy',
     'demo',
     'waldump',
@@ -53,7 +55,7 @@ t.test('help is there for the command and for all of its parts', async (test) =>
   ]) {
     test.match(top.stdout, new RegExp(`^  ${name} `, 'm'))
   }
-  for (const args of [['init'], ['state'], ['standby', 'activate']]) {
+  for (const args of [['init'], ['state'], ['standby', 'activate'], ['mirrors', 'add'], ['host', 'drain']]) {
     const one = await mirabelle(test, ...args, '--help')
     test.equal(one.status, 0)
     test.match(one.stdout, /--dir <folder>/)
@@ -67,6 +69,11 @@ t.test('without a cluster each command says in one sentence what to do, and exit
     ['state'],
     ['state', '--json'],
     ['recover'],
+    ['recover', '--dry-run'],
+    ['mirrors', 'add'],
+    ['mirrors', 'remove', '--yes'],
+    ['host', 'stop', 'host1'],
+    ['stop', '--host', 'host1'],
     ['standby', 'activate'],
     ['fts-probe'],
   ]) {
@@ -87,6 +94,8 @@ t.test('what cannot be understood exits with 2 and names the option', async (tes
     [['stop', '--mode', 'gently'], /smart, fast, immediate/],
     [['init', '--segments', 'many'], /--segments.*whole number/s],
     [['frobnicate'], /unknown command/],
+    [['recover', '--max-rate', 'fast'], /megabytes a second from 0\.1 to 10000/],
+    [['mirrors', 'move'], /required option '-i, --input <file>'/],
     [['init', '--set', 'gp_fts_probe_interval=soon'], /invalid value for "gp_fts_probe_interval"/],
     [['init', '--hosts', '1', '--mirroring', 'spread', '--segments', '0'], /--segments/],
   ] as const) {

@@ -155,10 +155,13 @@ export async function planAddition(cluster: Cluster, options: AddOptions, look =
   const catalog = await readCatalog(cluster)
   const mirrored = new Set(catalog.rows.filter(({ role }) => role === 'm').map(({ content }) => content))
   const moves = additions(cluster, catalog, options).filter(({ content }) => !mirrored.has(content))
-  if (moves.length === 0 && catalog.mirroring !== 'none')
+  if (moves.length === 0 && catalog.mirroring !== 'none') {
+    // The coordinator went on alone after an earlier run was interrupted: what was asked for is there.
+    if (cluster.folder.file.addingMirrors === true) return { steps: [], mirroring: null }
     throw new CliError(
       'the cluster has mirrors already: "mirabelle mirrors move" moves them, "mirabelle recover" brings them back',
     )
+  }
   const steps = await planMoves(cluster, moves, { mode: 'full', look })
   return { steps, mirroring: options.mirroring }
 }
@@ -213,11 +216,17 @@ export async function carryOut(
   { steps, mirroring }: Planned,
   limits: MirrorLimits,
 ): Promise<readonly ActionResult[]> {
-  if (steps.length === 0) return []
+  if (steps.length === 0) {
+    await cluster.folder.update({ addingMirrors: undefined })
+    return []
+  }
   for (const { warning } of steps) if (warning !== null) cluster.reporter.say(`Warning: ${warning}`)
   for (const { row, content, begun } of steps)
     cluster.reporter.say(
       `${begun ? 'Completing' : 'Making'} the mirror of content ${content}: dbid ${row.dbid} on ${row.hostname}:${row.port}, folder ${row.datadir}`,
     )
-  return makeSteps(cluster, steps, limits, mirroring)
+  if (mirroring !== null) await cluster.folder.update({ addingMirrors: true })
+  const results = await makeSteps(cluster, steps, limits, mirroring)
+  await cluster.folder.update({ addingMirrors: undefined })
+  return results
 }

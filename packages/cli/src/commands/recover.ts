@@ -211,11 +211,15 @@ function movesOf(cluster: Cluster, { rows }: Catalog, options: RecoverOptions): 
   return rows
     .filter((row) => row.content >= 0 && row.status === 'd' && row.role === 'm')
     .filter(({ dbid }) => only === null || only.includes(dbid))
-    .map(({ content, dbid }) => ({
+    .map(({ content, dbid, hostname }) => ({
       kind: 'recover',
       content,
       dbid,
-      to: to === undefined ? null : { hostname: to, address: null, port: null, datadir: null },
+      // Also one that an interrupted run has moved there already.
+      to:
+        to === undefined || to === hostname
+          ? null
+          : { hostname: to, address: null, port: null, datadir: null },
       mode: null,
     }))
 }
