@@ -225,7 +225,11 @@ t.test('mirrors are removed, with their folders', async (t) => {
 
 /** What a machine does when it starts: its agent, as a service, and nothing else. */
 function boot(host: string): void {
-  spawn(process.execPath, [command, 'agent', '--dir', host], { stdio: 'ignore', detached: true, cwd: host }).unref()
+  spawn(process.execPath, [command, 'agent', '--dir', host], {
+    stdio: 'ignore',
+    detached: true,
+    cwd: host,
+  }).unref()
 }
 
 async function rowsOf(content: number): Promise<number> {
