@@ -532,6 +532,38 @@ t.test('a two-phase commit that waits for a segment makes way for the catalog, a
   dispatcher.close(new Error('stopping') as never)
 })
 
+t.test('a statement whose answer a segment holds back makes way for the catalog', async (t) => {
+  const clock = new ManualClock()
+  const segments = new Map([-1, 0].map((content) => [content, new FakeSegment(content)]))
+  const dispatcher = new Dispatcher({
+    ports: fakePorts(clock),
+    contents: [-1, 0],
+    incarnation: 'a',
+    failoverTimeoutMs: () => 1_000,
+    onLaneLost() {},
+  })
+  for (const [content, segment] of segments) dispatcher.setPrimary(content, 'first', segment.opener('a'))
+  await clock.advance(10)
+  const [own, data] = [segments.get(-1) as FakeSegment, segments.get(0) as FakeSegment]
+  data.fault = (sql) => (sql.startsWith('W') ? 'hang' : undefined)
+  const transaction = dispatcher.begin()
+  await transaction.touch([-1, 0])
+  await transaction.run(-1, item('W schema')).promise
+  const held = t.rejects(transaction.run(0, item('W schema')).promise, failing('40001'))
+  await settle()
+  const urgent = dispatcher.runUrgent('W role change', () => {})
+  await held
+  // What its owner does with such an error.
+  const undone = transaction.rollback()
+  await urgent
+  t.same(own.committed, ['role change'])
+  data.fault = () => undefined
+  data.lose()
+  await undone
+  t.same(data.committed, [])
+  dispatcher.close(new Error('stopping') as never)
+})
+
 /** Draws from a seed. */
 function draws(seed: number) {
   let state = seed | 1

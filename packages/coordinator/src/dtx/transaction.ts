@@ -29,7 +29,10 @@ export class DistributedTransaction implements LaneUser {
   readonly #participants = new Map<Content, Participant>()
   #savepoints: string[] = []
   #victim: (() => void) | undefined
-  #makeWay: () => void = () => undefined
+  /** Ends the wait of a two-phase commit. */
+  #undo: () => void = () => undefined
+  /** Ends the waits for statements. */
+  readonly #waits = new Set<(error: SqlError) => void>()
   #ended = false
 
   /** `beginSql` opens the transaction on each content, e.g. `BEGIN ISOLATION LEVEL SERIALIZABLE`. */
@@ -67,9 +70,16 @@ export class DistributedTransaction implements LaneUser {
     return this.#participants.get(content)?.ticket?.state === 'holding'
   }
 
-  /** Somebody who cannot wait needs a lane that it holds while it commits. Before that its session is asked. */
+  /**
+   * Somebody who cannot wait needs a lane that it holds. A statement that has run may wait, at a segment whose mirror has gone, for just that: the transaction
+   * does not wait for its answer any more, and can only roll back; if it commits, it is undone unless its end is decided.
+   */
   makeWay(): void {
-    this.#makeWay()
+    this.#undo()
+    const error = new SqlError('40001', 'the transaction made way for a change of roles of the cluster', {
+      hint: 'Nothing was changed. Run the transaction again.',
+    })
+    for (const end of [...this.#waits]) end(error)
   }
 
   deadlockVictim(): void {
@@ -185,10 +195,15 @@ export class DistributedTransaction implements LaneUser {
     participant.began = true
     if (item.write) participant.wrote = true
     const run = participant.lane.send({ ...item, whenLost: 'fail', ...(lead === undefined ? {} : { lead }) })
-    return {
-      promise: run.promise.catch((error: unknown) => this.#failed(content, error)),
-      cancel: run.cancel,
-    }
+    const answer = run.promise.catch((error: unknown) => this.#failed(content, error))
+    return { promise: this.#unlessItMakesWay(answer), cancel: run.cancel }
+  }
+
+  #unlessItMakesWay(answer: Promise<LaneResult>): Promise<LaneResult> {
+    return new Promise((resolve, reject) => {
+      this.#waits.add(reject)
+      answer.then(resolve, reject).finally(() => this.#waits.delete(reject))
+    })
   }
 
   #failed(content: Content, error: unknown): never {
@@ -245,7 +260,7 @@ export class DistributedTransaction implements LaneUser {
           context: this.#context,
           participant: (content) => this.#participants.get(content) as Participant,
           leave: (content, keep) => this.#leave(content, keep),
-          madeWay: new Promise((resolve) => (this.#makeWay = resolve)),
+          madeWay: new Promise((resolve) => (this.#undo = resolve)),
         },
         began,
         writers,
