@@ -44,6 +44,18 @@ function die(type: 'died' | 'refused', error: unknown): never {
   process.exit(1)
 }
 
+/** How far WAL is flushed, and on which timeline. Asked of PostgreSQL's own function: a first SQL statement would cost a promotion its planning. */
+function flushed(mod: PostgresModule): { timeline: number; lsn: number } {
+  const top = mod.stackSave()
+  const pointer = top - 16
+  mod.stackRestore(pointer)
+  const lsn = Number(mod._GetFlushRecPtr(pointer))
+  const { buffer } = mod.HEAPU8
+  const timeline = new DataView(buffer).getUint32(pointer, true)
+  mod.stackRestore(top)
+  return { timeline, lsn }
+}
+
 function publishReplay(): void {
   if (module === undefined || data.role === 'primary') return
   const lsn = module._GetXLogReplayRecPtr(0)
@@ -103,13 +115,9 @@ function serveRestore(mod: PostgresModule): void {
   mod._pgl_set_system_fn(fn)
 }
 
-async function open(pg: PGlite, fs: DurableFs, guard: WalGuard): Promise<void> {
+function open(pg: PGlite, fs: DurableFs, guard: WalGuard): void {
   const mod = moduleOf(pg)
-  const { rows } = await pg.query<{ timeline: string }>(
-    'SELECT substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8) AS timeline',
-  )
-  const timeline = Number.parseInt((rows[0] as { timeline: string }).timeline, 16)
-  const lsn = Number(mod._GetFlushRecPtr(0))
+  const { timeline, lsn } = flushed(mod)
   capture = new WalCapture(lsn)
   reporter = new Reporter(timeline, capture, state, journal, post)
   runner = new ProtocolRunner(mod, state, reporter, new OutputStream(state, post))
@@ -135,7 +143,7 @@ const fs = new DurableFs(paths, data.segmentBytes, guard, late, observer)
 fs.onRuntime = serveRestore
 const log = (line: string) => post({ type: 'log', line })
 const pg = await startBackend(paths, fs, data, log).catch((error: unknown) => die('refused', error))
-await open(pg, fs, guard)
+open(pg, fs, guard)
 
 port.on('message', (message: ToWorker) => {
   try {
