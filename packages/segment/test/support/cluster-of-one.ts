@@ -228,9 +228,11 @@ export async function control(port: number, dbid: number, epoch = 1) {
   const connection = await connect(port, 'control', epoch)
   connection.setHandlers({ onMessage: () => undefined, onClose: () => undefined })
   const who = { dbid, content: 0, epoch }
+  /** The pair is always 2 and 3. */
+  const mirror = dbid === 2 ? 3 : 2
   return {
     connection,
-    probe: () => connection.request({ type: 'fts.probe', ...who, mirror: null }, 5_000),
+    probe: () => connection.request({ type: 'fts.probe', ...who, mirror }, 5_000),
     promote: () => connection.request({ type: 'segment.promote', ...who }, 5_000),
     syncRepOff: () => connection.request({ type: 'segment.syncRepOff', ...who }, 5_000),
     status: () => connection.request({ type: 'instance.status' }, 5_000),
