@@ -1,6 +1,8 @@
 /** Runs many seeds one after the other and sums up; tells the story of one that failed. */
 import { simulate, type SimulationOptions, type SimulationResult } from './simulation.ts'
 
+type Failure = NonNullable<SimulationResult['failure']>
+
 export interface RunSeedsOptions {
   readonly first: number
   readonly count: number
@@ -8,6 +10,8 @@ export interface RunSeedsOptions {
   readonly forMs?: number
   /** Ends after so many failures. Default 5. */
   readonly maxFailures?: number
+  /** Ends at a failure that satisfies. */
+  readonly until?: (failure: Failure) => boolean
   readonly simulation?: Omit<SimulationOptions, 'seed'>
   readonly onProgress?: (line: string) => void
   /** Gets the whole story of each seed. */
@@ -64,7 +68,7 @@ export async function runSeeds(options: RunSeedsOptions): Promise<SeedsResult> {
     if (result.failure !== undefined) {
       failures.push(result)
       options.onProgress?.(`seed ${seed}: ${result.failure.message}`)
-      if (failures.length >= (options.maxFailures ?? 5)) break
+      if (failures.length >= (options.maxFailures ?? 5) || options.until?.(result.failure) === true) break
     }
     if (seeds % PROGRESS_EVERY === 0) options.onProgress?.(sum())
   }
