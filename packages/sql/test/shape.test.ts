@@ -164,7 +164,8 @@ t.test('a plan from the cache equals the plan from the parser', (t) => {
     }),
     { numRuns: 3000 },
   )
-  t.ok(cached.cacheCounts.hits > 1000, `${cached.cacheCounts.hits} answers came from the cache`)
+  // Some 1,000 of 6,000: it is tried in earnest, whatever is drawn.
+  t.ok(cached.cacheCounts.hits > 700, `${cached.cacheCounts.hits} answers came from the cache`)
   t.ok(shaped > 1500, `${shaped} statements had a shape`)
   t.end()
 })
