@@ -498,7 +498,8 @@ t.test('what is urgent overtakes who waits, and is refused when the lane is clos
   )
 })
 
-t.test('a two-phase commit that waits for a segment makes way for the catalog, and is undone', async (t) => {
+/** The coordinator's own lane and one content, both open. */
+async function coordinatorAndContent() {
   const clock = new ManualClock()
   const segments = new Map([-1, 0].map((content) => [content, new FakeSegment(content)]))
   const dispatcher = new Dispatcher({
@@ -511,6 +512,11 @@ t.test('a two-phase commit that waits for a segment makes way for the catalog, a
   for (const [content, segment] of segments) dispatcher.setPrimary(content, 'first', segment.opener('a'))
   await clock.advance(10)
   const [own, data] = [segments.get(-1) as FakeSegment, segments.get(0) as FakeSegment]
+  return { clock, own, data, dispatcher }
+}
+
+t.test('a two-phase commit that waits for a segment makes way for the catalog, and is undone', async (t) => {
+  const { clock, own, data, dispatcher } = await coordinatorAndContent()
   // Its mirror has gone: PREPARE waits until that is in the catalog, and the catalog is behind the lane that this transaction holds.
   data.fault = (sql) => (sql.startsWith('PREPARE') ? 'hang' : undefined)
   const transaction = dispatcher.begin()
@@ -533,18 +539,7 @@ t.test('a two-phase commit that waits for a segment makes way for the catalog, a
 })
 
 t.test('a statement whose answer a segment holds back makes way for the catalog', async (t) => {
-  const clock = new ManualClock()
-  const segments = new Map([-1, 0].map((content) => [content, new FakeSegment(content)]))
-  const dispatcher = new Dispatcher({
-    ports: fakePorts(clock),
-    contents: [-1, 0],
-    incarnation: 'a',
-    failoverTimeoutMs: () => 1_000,
-    onLaneLost() {},
-  })
-  for (const [content, segment] of segments) dispatcher.setPrimary(content, 'first', segment.opener('a'))
-  await clock.advance(10)
-  const [own, data] = [segments.get(-1) as FakeSegment, segments.get(0) as FakeSegment]
+  const { clock, own, data, dispatcher } = await coordinatorAndContent()
   data.fault = (sql) => (sql.startsWith('W') ? 'hang' : undefined)
   const transaction = dispatcher.begin()
   await transaction.touch([-1, 0])

@@ -8,7 +8,7 @@ import { stateFromCoordinator } from '../cluster/state-of.ts'
 import { renderHost } from '../render/start-report.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
 import { dirOf, dirOption, jsonOption, secondsOption, type DirOption, type JsonOption } from './options.ts'
-import { DEFAULT_LANE_MS, DEFAULT_REBALANCE_MS } from './rebalance.ts'
+import { DEFAULT_REBALANCE_MS, inSyncOption, laneWaitOption } from './rebalance.ts'
 
 type Common = DirOption & JsonOption
 
@@ -19,20 +19,8 @@ export function addHost(program: Command): void {
     .argument('<host>')
     .description('let other hosts act as primary for its segments; statements wait for a moment, none fails')
     .addOption(dirOption())
-    .addOption(
-      secondsOption(
-        '--wait <seconds>',
-        'how long open transactions may keep the switchover of a segment waiting before it is skipped',
-        DEFAULT_LANE_MS,
-      ),
-    )
-    .addOption(
-      secondsOption(
-        '--timeout <seconds>',
-        'how long to wait until the pairs are in sync',
-        DEFAULT_REBALANCE_MS,
-      ),
-    )
+    .addOption(laneWaitOption())
+    .addOption(inSyncOption())
     .addOption(jsonOption())
     .action((name: string, options: Common & { readonly wait: number; readonly timeout: number }) =>
       act(options, `No segments act as primary on ${name}`, (cluster) =>

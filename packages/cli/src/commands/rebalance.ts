@@ -1,5 +1,5 @@
 /** `mirabelle rebalance`: pairs get their preferred roles back without a failing statement (Greenplum: gprecoverseg -r). */
-import type { Command } from 'commander'
+import type { Command, Option } from 'commander'
 import type { MessageOf } from '@mirabelle/messages'
 import { openCluster, type Cluster } from '../cluster/cluster.ts'
 import { requireCoordinator } from '../cluster/coordinators.ts'
@@ -19,25 +19,31 @@ export const DEFAULT_REBALANCE_MS = 120_000
 /** A switchover's own limits, and the answer after it. */
 const ANSWER_MARGIN_MS = 120_000
 
+/** `--wait`, ms: of every command that switches roles over. */
+export function laneWaitOption(): Option {
+  return secondsOption(
+    '--wait <seconds>',
+    'how long open transactions may keep the switchover of a segment waiting before it is skipped',
+    DEFAULT_LANE_MS,
+  )
+}
+
+/** `--timeout`, ms: of the same commands. */
+export function inSyncOption(): Option {
+  return secondsOption(
+    '--timeout <seconds>',
+    'how long to wait until the pairs are in sync',
+    DEFAULT_REBALANCE_MS,
+  )
+}
+
 export function addRebalance(program: Command): void {
   program
     .command('rebalance')
     .description('give segments their preferred roles back; statements wait for a moment, none fails')
     .addOption(dirOption())
-    .addOption(
-      secondsOption(
-        '--wait <seconds>',
-        'how long open transactions may keep the switchover of a segment waiting before it is skipped',
-        DEFAULT_LANE_MS,
-      ),
-    )
-    .addOption(
-      secondsOption(
-        '--timeout <seconds>',
-        'how long to wait until the pairs are in sync',
-        DEFAULT_REBALANCE_MS,
-      ),
-    )
+    .addOption(laneWaitOption())
+    .addOption(inSyncOption())
     .addOption(jsonOption())
     .action(async (options: RebalanceCommand) => {
       const reporter = terminalReporter()

@@ -29,9 +29,7 @@ export class DistributedTransaction implements LaneUser {
   readonly #participants = new Map<Content, Participant>()
   #savepoints: string[] = []
   #victim: (() => void) | undefined
-  /** Ends the wait of a two-phase commit. */
-  #undo: () => void = () => undefined
-  /** Ends the waits for statements. */
+  /** Ends the waits for statements, and that of a two-phase commit. */
   readonly #waits = new Set<(error: SqlError) => void>()
   #ended = false
 
@@ -75,7 +73,6 @@ export class DistributedTransaction implements LaneUser {
    * does not wait for its answer any more, and can only roll back; if it commits, it is undone unless its end is decided.
    */
   makeWay(): void {
-    this.#undo()
     const error = new SqlError('40001', 'the transaction made way for a change of roles of the cluster', {
       hint: 'Nothing was changed. Run the transaction again.',
     })
@@ -260,7 +257,7 @@ export class DistributedTransaction implements LaneUser {
           context: this.#context,
           participant: (content) => this.#participants.get(content) as Participant,
           leave: (content, keep) => this.#leave(content, keep),
-          madeWay: new Promise((resolve) => (this.#undo = resolve)),
+          madeWay: new Promise((resolve) => this.#waits.add(() => resolve())),
         },
         began,
         writers,
