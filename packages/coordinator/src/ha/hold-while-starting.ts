@@ -5,6 +5,7 @@
 import type { FtsProber } from '@mirabelle/fts'
 import type { Content, Dbid, SegmentRow } from '@mirabelle/messages'
 import { delay, type Clock, type Logger } from '@mirabelle/runtime'
+import { knownToAgent } from './ask-agent.ts'
 import type { SegmentLinks } from './segment-links.ts'
 import type { Topology } from './topology.ts'
 
@@ -84,8 +85,8 @@ async function lookAt(row: SegmentRow, { links }: StartingSources): Promise<'up'
 /** What its agent says of its process. */
 async function isAlive(row: SegmentRow, links: SegmentLinks): Promise<boolean> {
   try {
-    const { instances } = await links.agent(row.hostname).request({ type: 'agent.status' }, ASK_MS)
-    return instances.some(({ dbid, pid }) => dbid === row.dbid && pid !== null)
+    const known = await knownToAgent(row, links, ASK_MS)
+    return known !== undefined && known.pid !== null
   } catch {
     return false // whoever cannot be asked is for FTS to judge
   }

@@ -1,9 +1,9 @@
 /** Waits for a standby coordinator that starts, copies or catches up. */
 import { MirabelleError, type MessageOf, type SegmentRow } from '@mirabelle/messages'
 import { delay } from '@mirabelle/runtime'
+import { knownToAgent, stateUnlessEnded } from './ask-agent.ts'
 import type { AdminSources } from './cluster-admin.ts'
 
-const AGENT_TIMEOUT_MS = 5_000
 const STATUS_TIMEOUT_MS = 1_000
 const LOOK_EVERY_MS = 20
 /** A standby that shows no progress for so long is given up, ms. */
@@ -51,9 +51,5 @@ async function howItIs(row: SegmentRow, links: AdminSources['links']): Promise<s
     if (error instanceof MirabelleError && error.code === 'not.mirror') throw error
   }
   // It may still be starting, or have ended: its agent knows.
-  const { instances } = await links.agent(row.hostname).request({ type: 'agent.status' }, AGENT_TIMEOUT_MS)
-  const known = instances.find(({ dbid }) => dbid === row.dbid)
-  if (known?.pid === null)
-    throw new MirabelleError('not.mirror', `dbid ${row.dbid} ended: ${known.lastError ?? 'its log says why'}`)
-  return known?.state ?? ''
+  return stateUnlessEnded(await knownToAgent(row, links)) ?? ''
 }

@@ -2,10 +2,10 @@
 import { MirabelleError, type MessageOf, type SegmentRow } from '@mirabelle/messages'
 import { delay } from '@mirabelle/runtime'
 import { sentence, type AdminSources } from '../admin-sources.ts'
+import { knownToAgent, stateUnlessEnded } from '../ask-agent.ts'
 
 const STATUS_TIMEOUT_MS = 1_000
 const LOOK_EVERY_MS = 50
-const AGENT_TIMEOUT_MS = 5_000
 
 export type Status = MessageOf<'instance.statusIs'>
 
@@ -59,12 +59,9 @@ function told(status: Status | undefined): string {
 async function seenByAgent(row: SegmentRow, { links }: AdminSources): Promise<string> {
   let known
   try {
-    const { instances } = await links.agent(row.hostname).request({ type: 'agent.status' }, AGENT_TIMEOUT_MS)
-    known = instances.find(({ dbid }) => dbid === row.dbid)
+    known = await knownToAgent(row, links)
   } catch (error) {
     return sentence(error)
   }
-  if (known?.pid === null)
-    throw new MirabelleError('not.mirror', `dbid ${row.dbid} ended: ${known.lastError ?? 'its log says why'}`)
-  return known?.state ?? 'not known to the agent of its host'
+  return stateUnlessEnded(known) ?? 'not known to the agent of its host'
 }
