@@ -539,7 +539,7 @@ t.test('a two-phase commit that waits for a segment makes way for the catalog, a
 })
 
 t.test('a statement whose answer a segment holds back makes way for the catalog', async (t) => {
-  const { clock, own, data, dispatcher } = await coordinatorAndContent()
+  const { own, data, dispatcher } = await coordinatorAndContent()
   data.fault = (sql) => (sql.startsWith('W') ? 'hang' : undefined)
   const transaction = dispatcher.begin()
   await transaction.touch([-1, 0])

@@ -173,15 +173,17 @@ export async function stopInstances(
   return results
 }
 
-async function stopOne(
+/** Stops one instance through the agent of its host. */
+export async function stopOne(
   row: SegmentRow,
   mode: 'smart' | 'fast' | 'immediate',
   sources: AdminSources,
+  timeoutMs = STOP_TIMEOUT_MS,
 ): Promise<ActionResult> {
   try {
     const answer = await sources.links
       .agent(row.hostname)
-      .request({ type: 'agent.stop', dbid: row.dbid, mode }, STOP_TIMEOUT_MS)
+      .request({ type: 'agent.stop', dbid: row.dbid, mode }, timeoutMs)
     return {
       dbid: row.dbid,
       content: row.content,

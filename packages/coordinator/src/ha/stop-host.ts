@@ -6,7 +6,8 @@ import {
   type MessageOf,
   type SegmentRow,
 } from '@mirabelle/messages'
-import { sentence, type AdminSources } from './admin-sources.ts'
+import type { AdminSources } from './admin-sources.ts'
+import { stopOne } from './cluster-admin.ts'
 
 /** A smart stop waits for the statements of its instance, and the agent kills what does not end. */
 const STOP_TIMEOUT_MS = 75_000
@@ -20,7 +21,7 @@ export async function stopHost(
   const results: ActionResult[] = []
   for (const role of ['m', 'p'] as const) {
     const wave = rows.filter((row) => row.role === role)
-    results.push(...(await Promise.all(wave.map((row) => stopOne(row, mode, sources)))))
+    results.push(...(await Promise.all(wave.map((row) => stopNamingRole(row, mode, sources)))))
     // Each pair is told of what went before the next wave goes: FTS asks the primary once more, and takes over where one has ended.
     await Promise.all(wave.map((row) => lookAgain(row, sources)))
   }
@@ -62,19 +63,12 @@ function rowsToStop(hostname: string, { topology }: AdminSources): SegmentRow[] 
   return up
 }
 
-async function stopOne(
-  { dbid, content, role }: SegmentRow,
+async function stopNamingRole(
+  row: SegmentRow,
   mode: MessageOf<'host.stop'>['mode'],
-  { links, topology }: AdminSources,
+  sources: AdminSources,
 ): Promise<ActionResult> {
-  const host = topology.row(dbid)?.hostname ?? ''
-  try {
-    const { wasRunning } = await links
-      .agent(host)
-      .request({ type: 'agent.stop', dbid, mode }, STOP_TIMEOUT_MS)
-    const message = `${wasRunning ? 'stopped' : 'was not running'}, ${role === 'p' ? 'was primary' : 'was mirror'}`
-    return { dbid, content, outcome: 'done', message }
-  } catch (error) {
-    return { dbid, content, outcome: 'failed', message: sentence(error) }
-  }
+  const result = await stopOne(row, mode, sources, STOP_TIMEOUT_MS)
+  if (result.outcome !== 'done') return result
+  return { ...result, message: `${result.message}, ${row.role === 'p' ? 'was primary' : 'was mirror'}` }
 }
