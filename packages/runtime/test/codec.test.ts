@@ -1,13 +1,15 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { Message } from '@mirabelle/messages'
-import { decodeBody, encodeFrame, frameOf, pack, SEPARATE_BYTES, unpack } from '../src/wire/body.ts'
+import { decodeBody, encodeFrame, pack, SEPARATE_BYTES, unpack } from '../src/wire/body.ts'
 import { FrameDecoder, MAX_FRAME_BYTES } from '../src/wire/frame-decoder.ts'
+import { frameOf, HEARTBEAT_FRAME, isHeartbeat, sealedFrameOf, unsealed } from '../src/wire/frame.ts'
 import { malformation } from '../src/wire/well-formed.ts'
 
 const whole = (message: Message, rid?: number, re?: number): Buffer =>
   Buffer.concat(encodeFrame(message, rid, re))
-const bodyOf = (message: Message, rid?: number, re?: number): Buffer => whole(message, rid, re).subarray(4)
+const bodyOf = (message: Message, rid?: number, re?: number): Buffer =>
+  unsealed(whole(message, rid, re).subarray(4))
 
 /** Decodes a stream that arrives in these pieces. */
 function decodeAll(pieces: readonly Uint8Array[], limit = MAX_FRAME_BYTES): Buffer[] {
@@ -69,7 +71,7 @@ t.test(
             rid === null ? whole(message) : re ? whole(message, undefined, rid) : whole(message, rid),
           ),
         )
-        const got = decodeAll(split(stream, cuts)).map((body) => decodeBody(body))
+        const got = decodeAll(split(stream, cuts)).map((content) => decodeBody(unsealed(content)))
         t.strictSame(
           got.map(({ message }) => plain(message)),
           sent.map(({ message }) => plain(message)),
@@ -105,9 +107,27 @@ t.test('a large payload is sent without a copy, and decoded as a view', async (t
   t.equal(parts.at(-1), bytes, 'the very same bytes')
   const stream = Buffer.concat(parts)
   const [body] = decodeAll([stream])
-  const { message, rid } = decodeBody(body as Buffer)
+  const { message, rid } = decodeBody(unsealed(body as Buffer))
   t.equal(rid, 3)
   t.equal((message as Message & { type: 'copy.bytes' }).bytes.buffer, body?.buffer, 'a view of the body')
+})
+
+t.test('damage anywhere in a frame is found, also where the body stays well-formed', async (t) => {
+  for (const frame of [
+    whole({ type: 'query.failed', seq: 7, code: 'cancelled', message: 'the very text' }, undefined, 9),
+    Buffer.concat(encodeFrame({ type: 'copy.bytes', bytes: Buffer.alloc(SEPARATE_BYTES, 9) })),
+    HEARTBEAT_FRAME,
+  ]) {
+    const content = frame.subarray(4)
+    t.equal(frame.readUInt32BE(0), content.length, 'the length counts checksum and body')
+    t.equal(isHeartbeat(unsealed(content)), frame === HEARTBEAT_FRAME)
+    for (let at = 0; at < content.length; at += Math.ceil(content.length / 200)) {
+      const damaged = Buffer.from(content)
+      damaged[at] = (damaged[at] as number) ^ 0x10
+      t.throws(() => unsealed(damaged), { code: 'frame.bad', message: /damaged on the way/ }, `byte ${at}`)
+    }
+  }
+  t.throws(() => unsealed(Buffer.alloc(4)), { code: 'frame.bad', message: /no room/ })
 })
 
 t.test('a length of zero or beyond the limit is refused before anything is held', async (t) => {

@@ -16,7 +16,8 @@ import { realNetwork } from '../src/net/real-network.ts'
 import { HANDSHAKE_TIMEOUT_MS, MAX_UNPROVEN } from '../src/net/unproven-connections.ts'
 import { realClock } from '../src/real/real-clock.ts'
 import { realRandom } from '../src/real/real-random.ts'
-import { frameOf, pack } from '../src/wire/body.ts'
+import { pack } from '../src/wire/body.ts'
+import { frameOf, sealedFrameOf } from '../src/wire/frame.ts'
 import { FrameDecoder } from '../src/wire/frame-decoder.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import type { Connection, Hello, Network, Party } from '../src/ports/network.ts'
@@ -267,6 +268,13 @@ t.test('a replayed handshake is refused', async (t) => {
   await server.logged(/could not prove/)
 })
 
+/** With one bit of its last byte changed. */
+function damaged(frame: Buffer): Buffer {
+  const last = frame.length - 1
+  frame[last] = (frame[last] as number) ^ 1
+  return frame
+}
+
 t.test(
   'bad bytes on a proven connection end that connection, with a typed error on both sides',
   async (t) => {
@@ -275,11 +283,12 @@ t.test(
     const bad: [string, Buffer, string][] = [
       ['zero length', Buffer.from([0, 0, 0, 0]), 'frame.bad'],
       ['oversize', Buffer.from([0x04, 0, 0, 1]), 'frame.bad'],
-      ['undecodable', frameOf(Buffer.from([0xc1])), 'frame.bad'],
-      ['unknown type', frameOf(pack({ type: 'no.such' })), 'message.bad'],
-      ['wrong shape', frameOf(pack({ type: 'copy.end', copyId: 5 })), 'message.bad'],
-      ['an answer to nothing', frameOf(pack({ type: 'ok', re: 7 })), 'message.bad'],
-      ['a request that has no answer', frameOf(pack({ type: 'ok', rid })), 'message.bad'],
+      ['damaged', damaged(sealedFrameOf(pack({ type: 'ok' }))), 'frame.bad'],
+      ['undecodable', sealedFrameOf(Buffer.from([0xc1])), 'frame.bad'],
+      ['unknown type', sealedFrameOf(pack({ type: 'no.such' })), 'message.bad'],
+      ['wrong shape', sealedFrameOf(pack({ type: 'copy.end', copyId: 5 })), 'message.bad'],
+      ['an answer to nothing', sealedFrameOf(pack({ type: 'ok', re: 7 })), 'message.bad'],
+      ['a request that has no answer', sealedFrameOf(pack({ type: 'ok', rid })), 'message.bad'],
     ]
     for (const [name, bytes, code] of bad) {
       const socket = await proveRaw(t, server)
@@ -320,7 +329,7 @@ t.test('an answer of the wrong type ends the connection', async (t) => {
   const server = await serve(t)
   const socket = await proveRaw(t, server)
   socket.on('data', (chunk: Buffer) => {
-    if (chunk.includes('cluster.state')) socket.write(frameOf(pack({ type: 'ok', re: 1 })))
+    if (chunk.includes('cluster.state')) socket.write(sealedFrameOf(pack({ type: 'ok', re: 1 })))
   })
   await t.rejects(
     (server.accepted[0] as Connection).request({ type: 'cluster.state' }, 5000).then(() => undefined),

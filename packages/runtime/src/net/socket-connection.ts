@@ -8,7 +8,8 @@ import type { Message, MessageOf, MessageType, ReplyOf, RequestType } from '@mir
 import type { Logger } from '../log/logger.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Connection, ConnectionHandlers, Hello, Party } from '../ports/network.ts'
-import { decodeBody, encodeFrame, HEARTBEAT_FRAME, isHeartbeat } from '../wire/body.ts'
+import { decodeBody, encodeFrame } from '../wire/body.ts'
+import { HEARTBEAT_FRAME, isHeartbeat, unsealed } from '../wire/frame.ts'
 import { MAX_FRAME_BYTES } from '../wire/frame-decoder.ts'
 import type { FrameDecoder } from '../wire/frame-decoder.ts'
 import { fromErrorMessage, toErrorMessage } from '../wire/wire-error.ts'
@@ -70,7 +71,7 @@ export class SocketConnection implements Connection {
       silent: (ms) => this.#silent(ms),
     })
     decoder.maxBytes = MAX_FRAME_BYTES
-    decoder.onBody = (body) => this.#onBody(body)
+    decoder.onBody = (content) => this.#onBody(unsealed(content))
     socket.onData = (chunk) => this.#onData(chunk)
     socket.onEnd = (error) => this.#onEnd(error)
   }

@@ -5,7 +5,7 @@
 import { MirabelleError, whatIsWrong } from '@mirabelle/messages'
 import type { Message } from '@mirabelle/messages'
 import { Packr, Unpackr } from 'msgpackr'
-import { MAX_FRAME_BYTES } from './frame-decoder.ts'
+import { HEAD_BYTES, seal } from './frame.ts'
 import { malformation } from './well-formed.ts'
 
 /** A message with its place in a conversation. */
@@ -17,24 +17,13 @@ export interface Envelope {
 
 /** Payloads from this size on travel as a buffer of their own instead of being copied behind their header. */
 export const SEPARATE_BYTES = 16 * 1024
-const LENGTH_BYTES = 4
-/** msgpackr's RESERVE_START_SPACE: leaves room for the length in front of the body. */
-const RESERVE = 2048 | LENGTH_BYTES
+/** msgpackr's RESERVE_START_SPACE: leaves room for the head of the frame in front of the body. */
+const RESERVE = 2048 | HEAD_BYTES
 /** Fields of messages that can be large, tried for being sent without a copy. */
 const PAYLOAD_FIELDS = ['bytes', 'chunk'] as const
 
 const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: true, variableMapSize: true })
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' })
-
-/** The body of a heartbeat: nil. */
-const HEARTBEAT_BODY = 0xc0
-/** A whole heartbeat frame. */
-export const HEARTBEAT_FRAME = Buffer.from([0, 0, 0, 1, HEARTBEAT_BODY])
-
-/** True for the body of a heartbeat. */
-export function isHeartbeat(body: Uint8Array): boolean {
-  return body.length === 1 && body[0] === HEARTBEAT_BODY
-}
 
 /** Packs plain data. */
 export function pack(value: unknown): Buffer {
@@ -53,14 +42,6 @@ export function unpack(body: Uint8Array): unknown {
   }
 }
 
-/** Puts the length in front of a body. */
-export function frameOf(body: Uint8Array): Buffer {
-  const frame = Buffer.allocUnsafe(LENGTH_BYTES + body.length)
-  frame.writeUInt32BE(body.length, 0)
-  frame.set(body, LENGTH_BYTES)
-  return frame
-}
-
 /**
  * Encodes a message as the parts of a frame, to be written one behind the other. A large payload is a part by itself and is
  * not copied: it must not change until it is sent. Throws `frame.bad` when the message is over the limit of a frame.
@@ -68,8 +49,7 @@ export function frameOf(body: Uint8Array): Buffer {
 export function encodeFrame(message: Message, rid?: number, re?: number): readonly Uint8Array[] {
   const payload = payloadOf(message)
   if (payload !== undefined) return encodeWithPayload(message, payload, rid, re)
-  const frame = packr.pack(enveloped(message, rid, re), RESERVE)
-  return [withLength(frame, frame.length - LENGTH_BYTES)]
+  return encodeWhole(message, rid, re)
 }
 
 /** Decodes and checks a body. Throws `frame.bad` or `message.bad`. */
@@ -118,24 +98,21 @@ function encodeWithPayload(
 ): readonly Uint8Array[] {
   const { [payload.name]: _payload, ...rest } = enveloped(message, rid, re) as Record<string, unknown>
   const head = packr.pack(rest, RESERVE)
-  const entries = head[LENGTH_BYTES] as number
-  if (entries < 0x80 || entries >= 0x8f) {
-    const frame = packr.pack(enveloped(message, rid, re), RESERVE)
-    return [withLength(frame, frame.length - LENGTH_BYTES)]
-  }
-  head[LENGTH_BYTES] = entries + 1
+  const entries = head[HEAD_BYTES] as number
+  if (entries < 0x80 || entries >= 0x8f) return encodeWhole(message, rid, re)
+  head[HEAD_BYTES] = entries + 1
   const key = Buffer.allocUnsafe(1 + payload.name.length + 5)
   key[0] = 0xa0 | payload.name.length
   key.write(payload.name, 1, 'latin1')
   key[1 + payload.name.length] = 0xc6
   key.writeUInt32BE(payload.bytes.length, 2 + payload.name.length)
-  const length = head.length - LENGTH_BYTES + key.length + payload.bytes.length
-  return [withLength(head, length), key, payload.bytes]
+  const parts: [Buffer, Buffer, Uint8Array] = [head, key, payload.bytes]
+  seal(parts)
+  return parts
 }
 
-function withLength(frame: Buffer, length: number): Buffer {
-  if (length > MAX_FRAME_BYTES)
-    throw new MirabelleError('frame.bad', `a message of ${length} bytes, the limit is ${MAX_FRAME_BYTES}`)
-  frame.writeUInt32BE(length, 0)
-  return frame
+function encodeWhole(message: Message, rid: number | undefined, re: number | undefined): readonly [Buffer] {
+  const frame = packr.pack(enveloped(message, rid, re), RESERVE)
+  seal([frame])
+  return [frame]
 }

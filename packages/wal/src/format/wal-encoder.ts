@@ -3,8 +3,8 @@
  * simulation writes its WAL with it, and tests make records of any length.
  */
 import type { Lsn, Timeline } from '@mirabelle/messages'
+import { crc32c } from '@mirabelle/runtime'
 import * as c from './constants.ts'
-import { crc32c } from './crc32c.ts'
 import { writeU32, writeU64 } from './little-endian.ts'
 import { headerLength, writePageHeader } from './page-header.ts'
 

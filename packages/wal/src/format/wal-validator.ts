@@ -9,8 +9,8 @@
  */
 import { formatLsn } from '@mirabelle/messages'
 import type { Lsn } from '@mirabelle/messages'
+import { crc32c } from '@mirabelle/runtime'
 import * as c from './constants.ts'
-import { crc32c } from './crc32c.ts'
 import type { TimelineSpan } from './history.ts'
 import { readBigU64, readU32, readU64 } from './little-endian.ts'
 import { headerLength, pageProblem, readPageHeader } from './page-header.ts'

@@ -1,5 +1,5 @@
 /**
- * CRC-32C, as PostgreSQL's records carry it. Long runs go to the native library; for a few dozen bytes the call costs more than
+ * CRC-32C, as frames and PostgreSQL's WAL records carry it. Long runs go to the native library; for a few dozen bytes the call costs more than
  * the work, so they are done here, four bytes a step.
  */
 import { crc32c as native } from '@node-rs/crc32'
