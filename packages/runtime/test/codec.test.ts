@@ -3,7 +3,7 @@ import t from 'tap'
 import type { Message } from '@mirabelle/messages'
 import { decodeBody, encodeFrame, pack, SEPARATE_BYTES, unpack } from '../src/wire/body.ts'
 import { FrameDecoder, MAX_FRAME_BYTES } from '../src/wire/frame-decoder.ts'
-import { frameOf, HEARTBEAT_FRAME, isHeartbeat, sealedFrameOf, unsealed } from '../src/wire/frame.ts'
+import { frameOf, HEARTBEAT_FRAME, isHeartbeat, unsealed } from '../src/wire/frame.ts'
 import { malformation } from '../src/wire/well-formed.ts'
 
 const whole = (message: Message, rid?: number, re?: number): Buffer =>
