@@ -8,9 +8,10 @@ import { literal } from './catalog/catalog-sql.ts'
 import { DtxRegistry } from './dtx/registry.ts'
 import { isOwnGid, makeGid } from './dtx/gid.ts'
 import { ownItem } from './dtx/resolver.ts'
-import { DistributedTransaction, type TransactionItem } from './dtx/transaction.ts'
+import { DistributedTransaction } from './dtx/transaction.ts'
 import type { TransactionContext } from './dtx/transaction-context.ts'
-import { firstErrorMessage } from './lanes/backend-bytes.ts'
+import { WriteGroups, type WriteItem } from './dtx/write-groups.ts'
+import { cancelled, type Cancellation } from './lanes/cancellation.ts'
 import { LaneKeeper } from './lanes/lane-keeper.ts'
 import { Lane, type LaneRun } from './lanes/lane.ts'
 import { LaneLost, type LaneItem, type LaneResult } from './lanes/lane-item.ts'
@@ -28,17 +29,12 @@ export interface DispatcherOptions {
   readonly onLaneLost: (content: Content, reason: MirabelleError) => void
 }
 
-/** Cancels what runs or waits for a session. */
-export interface Cancellation {
-  /** Called by the dispatcher with the way to cancel what is under way now; undefined when nothing is. */
-  set(cancel: (() => void) | undefined): void
-}
-
 export class Dispatcher {
   readonly registry = new DtxRegistry()
   readonly lanes = new Map<Content, Lane>()
   readonly #keepers = new Map<Content, LaneKeeper>()
   readonly #context: TransactionContext
+  readonly #writeGroups = new WriteGroups(() => this.begin())
   readonly #options: DispatcherOptions
   readonly #log: Logger
   /** Who waits for all lanes. */
@@ -197,41 +193,15 @@ export class Dispatcher {
   }
 
   /**
-   * An autocommit statement that writes on several contents: one distributed transaction, run again from the start when a failover made it
-   * roll back. Resolves with the results in the order of `contents`; a result may carry an SQL error, then nothing was changed anywhere.
+   * An autocommit statement that writes on several contents: a distributed transaction, perhaps in the company of others that wait for the
+   * same lanes; run again from the start when a failover made it roll back. Resolves with the results in the order of `contents`; a result may carry an SQL error, then nothing was changed anywhere.
    */
-  async writeMany(
+  writeMany(
     contents: readonly Content[],
-    itemFor: (content: Content) => TransactionItem,
+    itemFor: (content: Content) => WriteItem,
     cancellation?: Cancellation,
   ): Promise<LaneResult[]> {
-    for (;;) {
-      const transaction = this.begin()
-      const attempt = new Attempt()
-      try {
-        await transaction.touch(contents, { onWait: (fail) => cancellation?.set(() => fail(cancelled())) })
-        const runs = contents.map((content) =>
-          attempt.add(transaction.run(content, attempt.watched(itemFor(content)))),
-        )
-        cancellation?.set(() => attempt.cancel())
-        const results = await Promise.all(runs.map((run) => run.promise))
-        cancellation?.set(undefined)
-        if (results.some((result) => firstErrorMessage(result.output) !== undefined))
-          await transaction.rollback()
-        else await transaction.commit()
-        return results
-      } catch (error) {
-        attempt.abandon()
-        if (!transaction.ended) await transaction.rollback()
-        const again =
-          error instanceof LaneLost ||
-          (error instanceof SqlError && error.sqlstate === '40001' && error.wire === undefined)
-        if (!again) throw error
-        if (attempt.streamed) throw error instanceof LaneLost ? new SqlError('40001', error.message) : error
-      } finally {
-        cancellation?.set(undefined)
-      }
-    }
+    return this.#writeGroups.run(contents, itemFor, cancellation)
   }
 
   /**
@@ -301,8 +271,4 @@ class Attempt {
     this.#over = true
     this.cancel()
   }
-}
-
-function cancelled(): SqlError {
-  return new SqlError('57014', 'canceling statement due to user request')
 }

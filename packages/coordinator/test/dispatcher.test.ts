@@ -1,85 +1,12 @@
-import t, { type Test } from 'tap'
+import t from 'tap'
 import fc from 'fast-check'
-import { Dispatcher, type Cancellation } from '../src/dispatcher.ts'
+import { Dispatcher } from '../src/dispatcher.ts'
 import { makeGid } from '../src/dtx/gid.ts'
 import { firstColumn, firstErrorCode } from '../src/lanes/backend-bytes.ts'
-import { NO_SETTINGS } from '../src/lanes/lane-item.ts'
-import { queryMessage } from '../src/lanes/frontend-bytes.ts'
 import { fakePorts } from './support/fake-ports.ts'
+import { canceller, Cluster, CONTENTS, failing, item, opened } from './support/dispatched-cluster.ts'
 import { FakeSegment, type Fault } from './support/fake-segment.ts'
 import { ManualClock, settle } from './support/manual-clock.ts'
-
-const item = (sql: string) => ({
-  bytes: queryMessage(sql),
-  syncs: 1,
-  settings: NO_SETTINGS,
-  write: !sql.startsWith('R'),
-})
-
-/** What a rejection with this SQLSTATE looks like. */
-const failing = (sqlstate: string) => ({ name: 'SqlError', sqlstate }) as { name: string }
-
-const CONTENTS = [0, 1, 2] as const
-
-class Cluster {
-  readonly clock = new ManualClock()
-  readonly segments = new Map(CONTENTS.map((content) => [content as number, new FakeSegment(content)]))
-  dispatcher: Dispatcher
-  incarnation = 'a1'
-
-  constructor() {
-    this.dispatcher = this.#start()
-  }
-
-  #start(): Dispatcher {
-    const dispatcher = new Dispatcher({
-      ports: fakePorts(this.clock),
-      contents: CONTENTS,
-      incarnation: this.incarnation,
-      failoverTimeoutMs: () => 30_000,
-      onLaneLost() {},
-    })
-    for (const [content, segment] of this.segments)
-      dispatcher.setPrimary(content, 'first', segment.opener(this.incarnation))
-    return dispatcher
-  }
-
-  segment(content: number): FakeSegment {
-    return this.segments.get(content) as FakeSegment
-  }
-
-  /** The coordinator dies: all connections are cut; another one takes over. */
-  restart(): void {
-    for (const segment of this.segments.values()) segment.lose()
-    const old = this.dispatcher
-    this.incarnation = 'b2'
-    this.dispatcher = this.#start()
-    for (const lane of old.lanes.values()) lane.close(new Error('gone') as never)
-  }
-
-  async open(): Promise<void> {
-    const opened = this.dispatcher.whenOpen(this.clock, 20_000)
-    await this.clock.advance(1_000)
-    await opened
-  }
-
-  /** Nothing is held, prepared, under way or remembered. */
-  rest(t: Test, where = ''): void {
-    for (const [content, lane] of this.dispatcher.lanes) {
-      t.equal(lane.queue.holder, undefined, `content ${content} is free ${where}`)
-      t.equal(lane.queue.waiting.length, 0)
-      t.equal(lane.inFlight, 0)
-      t.equal(this.segment(content).prepared.size, 0, `nothing is prepared on ${content} ${where}`)
-    }
-    t.same(this.dispatcher.registry.inDoubt(), [])
-  }
-}
-
-async function opened(): Promise<Cluster> {
-  const cluster = new Cluster()
-  await cluster.open()
-  return cluster
-}
 
 /** A transaction that writes `value` on two contents. */
 async function writeBoth(cluster: Cluster, value: string): Promise<void> {
@@ -432,16 +359,6 @@ t.test('an SQL error on one content changes nothing anywhere and is handed back'
   t.same(cluster.segment(0).committed, [])
   cluster.rest(t)
 })
-
-/** A cancellation that remembers what it was given. */
-function canceller(): Cancellation & { now: (() => void) | undefined } {
-  return {
-    now: undefined,
-    set(cancel) {
-      this.now = cancel
-    },
-  }
-}
 
 for (const kind of ['readMany', 'writeMany'] as const) {
   t.test(`${kind} can be cancelled while it waits and while it runs`, async (t) => {

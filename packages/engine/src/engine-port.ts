@@ -27,6 +27,11 @@ export interface EngineRequest {
   /** When given: run only on this generation of the backend (the request continues a transaction or uses prepared statements of
    * it), else reject with EngineStaleGeneration. */
   readonly generation?: number
+  /** It belongs to a transaction that an earlier request has opened. When none is open it does not run, and its answer is an ErrorResponse with
+   * SQLSTATE 40001. `cancel` interrupts it but never takes it out of the queue: what comes behind it must not run without it. */
+  readonly inTransaction?: boolean
+  /** Requests behind it rely on its success (COMMIT PREPARED): an error of it ends the backend (`onDeath`) before anything else runs. */
+  readonly mustSucceed?: boolean
   /** Takes the output in pieces as it is produced (big results). While the returned promise is pending the engine goes
    * on for at most 256 KiB: that is the back-pressure. What was handed out here is not in `EngineResult.output` again. */
   readonly onOutput?: (chunk: Uint8Array) => void | Promise<void>

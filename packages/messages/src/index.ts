@@ -2,6 +2,7 @@ export * from './lsn.ts'
 export * from './ids.ts'
 export * from './message.ts'
 export { messageCatalog } from './protocol/catalog.ts'
+export { DispatchFlag } from './protocol/dispatch-messages.ts'
 export type { Field, TypeOf } from './protocol/field.ts'
 export type {
   ActionResult,

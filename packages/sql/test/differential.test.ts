@@ -60,7 +60,7 @@ t.test('rows are placed, and found where they were placed', async (t) => {
     'insertEvaluated',
     "insert into u(k, w) select g, 'w' || g from generate_series(4, 30) g returning id, w",
   )
-  await same(t, 'insertEvaluated', 'insert into t(k, v) values (1000 + 1, $1) returning *', ['evaluated'])
+  await same(t, 'insertEvaluated', 'insert into t(k, v) values (1000 * 1 + 1, $1) returning *', ['evaluated'])
   await same(t, 'insert', "insert into two values (1, 'x', 1), (1, 'y', 2), (2, 'x', 3)")
   await same(t, 'insertEvaluated', 'insert into two select k % 5, v || k, k from t where k between 3 and 30')
   await same(t, 'insert', "insert into r values (1, 'a'), (2, 'b'), (3, 'c')")

@@ -20,7 +20,7 @@ export function newParticipant(lane: Lane): Participant {
   return { lane, ticket: undefined, began: false, kept: false, term: 0, wrote: false, lost: undefined }
 }
 
-/** Sends COMMIT. The one that wrote is looked up after a failover, a reader has nothing to lose. */
+/** Sends COMMIT, right behind what the transaction has sent. The one that wrote is looked up after a failover, a reader has nothing to lose. */
 export function sendCommit({ lane }: Participant, wrote: boolean): LaneRun {
   return lane.send({
     bytes: queryMessage('COMMIT'),
@@ -28,6 +28,7 @@ export function sendCommit({ lane }: Participant, wrote: boolean): LaneRun {
     settings: undefined,
     write: wrote,
     whenLost: wrote ? 'lookup' : 'fail',
+    inTransaction: true,
   })
 }
 

@@ -185,13 +185,13 @@ export class DistributedTransaction implements LaneUser {
     const participant = this.#participants.get(content)
     if (participant?.ticket?.state !== 'holding')
       throw new Error(`content ${content} is not held by transaction ${this.age}`)
-    const lead = participant.began
-      ? undefined
-      : [this.#beginSql, ...this.#savepoints.map((name) => `SAVEPOINT ${name}`)]
+    const place = participant.began
+      ? { inTransaction: true }
+      : { lead: [this.#beginSql, ...this.#savepoints.map((name) => `SAVEPOINT ${name}`)] }
     if (!participant.began) participant.term = participant.lane.term
     participant.began = true
     if (item.write) participant.wrote = true
-    const run = participant.lane.send({ ...item, whenLost: 'fail', ...(lead === undefined ? {} : { lead }) })
+    const run = participant.lane.send({ ...item, ...place, whenLost: 'fail' })
     const answer = run.promise.catch((error: unknown) => this.#failed(content, error))
     return { promise: this.#unlessItMakesWay(answer), cancel: run.cancel }
   }
@@ -239,7 +239,10 @@ export class DistributedTransaction implements LaneUser {
     }
   }
 
-  /** Commits everywhere or nowhere. Rejects with SqlError (40001, 08007, or what a participant said); nothing stays held for long. */
+  /**
+   * Commits everywhere or nowhere. Rejects with SqlError (40001, 08007, or what a participant said); nothing stays held for long. May be called while
+   * statements are under way: it is sent right behind them, and where one of them has failed there is nothing to commit.
+   */
   async commit(): Promise<void> {
     const lost = this.lost
     if (lost !== undefined) {

@@ -98,6 +98,8 @@ async function prepare(transaction: TwoPhase, gid: Gid, content: Content): Promi
       settings: undefined,
       write: true,
       whenLost: 'fail',
+      // Where the transaction is not open (its statement was cancelled, its backend started anew) not even its name may be written.
+      inTransaction: true,
     }).promise
     if (
       firstErrorCode(result.output) === undefined &&
@@ -118,7 +120,8 @@ async function prepare(transaction: TwoPhase, gid: Gid, content: Content): Promi
 }
 
 /**
- * COMMIT PREPARED or ROLLBACK PREPARED; the lane is held until it has run. If the lane is lost the resolver does it when the lane comes back.
+ * COMMIT PREPARED or ROLLBACK PREPARED. Nothing else runs before it (I6): the lane runs in order, so it is given back as soon as COMMIT PREPARED is
+ * sent, and PostgreSQL ends when that fails, as Greenplum's coordinator does. If the lane is lost the resolver does it when the lane comes back.
  * Resolves to true when it is certain that the transaction has ended here.
  */
 async function endPrepared(
@@ -142,14 +145,17 @@ async function endPrepared(
   const sql = `${verdict === 'commit' ? 'COMMIT' : 'ROLLBACK'} PREPARED '${gid}'`
   let why = ''
   try {
-    const result = await participant.lane.send({
+    const run = participant.lane.send({
       bytes: queryMessage(sql),
       syncs: 1,
       // As superuser, who prepared it: the client's role may not.
       settings: NO_SETTINGS,
       write: true,
       whenLost: 'fail',
-    }).promise
+      mustSucceed: verdict === 'commit',
+    })
+    if (verdict === 'commit') transaction.leave(content, true)
+    const result = await run.promise
     const code = firstErrorCode(result.output)
     if (code === undefined) {
       registry.finished(gid, content)

@@ -2,7 +2,7 @@
  * How the statement that a session runs can be stopped: by the client, by a timeout, or to make way for a role change.
  * `begin` opens it for a statement, `end` closes it; in between whoever runs or waits says how it is stopped.
  */
-import type { Cancellation } from '../dispatcher.ts'
+import type { Cancellation } from '../lanes/cancellation.ts'
 import { SqlError } from '../errors.ts'
 
 export type CancelReason = 'user' | 'timeout' | 'preempted' | 'closed'

@@ -20,8 +20,8 @@ export interface BackendEvents {
 export interface LaneBackend {
   /** Generation of the PostgreSQL backend at the time of opening. */
   readonly generation: number
-  /** Items below this number of this incarnation are not known to the backend's settled table. */
-  send(seq: number, bytes: Uint8Array, syncs: number, preambleSyncs: number, stream: boolean): void
+  /** Takes an item, encoded. `flags` are bits of DispatchFlag. */
+  send(seq: number, bytes: Uint8Array, syncs: number, preambleSyncs: number, flags: number): void
   cancel(seq: number): void
   /** Which of these items of this incarnation took effect, as the backend's received WAL tells. */
   settled(seqs: readonly number[]): Promise<{ floor: number; settled: readonly SettledEntry[] }>

@@ -40,6 +40,10 @@ export interface LaneItem {
   /** May write WAL. */
   readonly write: boolean
   readonly whenLost: WhenLost
+  /** Belongs to a transaction that an earlier item has opened: where none is open it does not run (answer 40001), however that came. */
+  readonly inTransaction?: boolean
+  /** Items behind it rely on its success: an error of it ends the backend. */
+  readonly mustSucceed?: boolean
   /** Prepared on the backend before `bytes`, when it is not there yet. The Parse joins the first group of messages. */
   readonly statement?: StatementUse
   /** Takes the answer in pieces; its promise is the back-pressure. */

@@ -7,7 +7,7 @@
  * Promise: an item is answered once, in the order of the lane. An autocommit statement survives the loss of its backend: it is
  * answered with what took effect, or run again if it did not; only when neither can be known it ends as `unknown` (sql §3).
  */
-import { MirabelleError, type Content } from '@mirabelle/messages'
+import { DispatchFlag, MirabelleError, type Content } from '@mirabelle/messages'
 import type { Clock, Logger, Timer } from '@mirabelle/runtime'
 import type { BackendState } from './backend-state.ts'
 import type { BackendEvents, LaneBackend, OpenBackend } from './lane-backend.ts'
@@ -231,7 +231,7 @@ export class Lane {
       encoded.bytes,
       encoded.syncs,
       encoded.preambleSyncs,
-      sent.item.onOutput !== undefined,
+      flagsOf(sent.item),
     )
   }
 
@@ -359,6 +359,14 @@ export class Lane {
     this.detach(error)
     this.setUnavailable(error)
   }
+}
+
+function flagsOf({ onOutput, inTransaction, mustSucceed }: LaneItem): number {
+  return (
+    (onOutput === undefined ? 0 : DispatchFlag.stream) |
+    (inTransaction === true ? DispatchFlag.inTransaction : 0) |
+    (mustSucceed === true ? DispatchFlag.mustSucceed : 0)
+  )
 }
 
 function rejected(error: Error): LaneRun {

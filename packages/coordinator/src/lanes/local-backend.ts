@@ -2,7 +2,7 @@
  * The backend of the coordinator's own lane: its own engine behind its own commit gate (I1 holds for content -1 too).
  * Never lost while the process lives; when the engine dies the process ends.
  */
-import { MirabelleError } from '@mirabelle/messages'
+import { DispatchFlag, MirabelleError } from '@mirabelle/messages'
 import { statementFailure, type EnginePort } from '@mirabelle/engine'
 import type { BackendEvents, LaneBackend } from './lane-backend.ts'
 
@@ -21,14 +21,19 @@ export function openLocalBackend(options: LocalOptions, events: BackendEvents): 
   let closed = false
   return {
     generation: options.generation,
-    send(seq, bytes, syncs, preambleSyncs, stream) {
+    send(seq, bytes, syncs, preambleSyncs, flags) {
+      const has = (flag: number): boolean => (flags & flag) !== 0
       options.engine
         .submit({
           bytes,
           syncs,
           preambleSyncs,
           tag: TAG_BASE + seq,
-          ...(stream ? { onOutput: (chunk: Uint8Array) => events.onOutput(seq, chunk) } : {}),
+          inTransaction: has(DispatchFlag.inTransaction),
+          mustSucceed: has(DispatchFlag.mustSucceed),
+          ...(has(DispatchFlag.stream)
+            ? { onOutput: (chunk: Uint8Array) => events.onOutput(seq, chunk) }
+            : {}),
         })
         .then(
           (result) => {

@@ -139,7 +139,7 @@ class RemoteBackend implements LaneBackend {
     this.#target = target
   }
 
-  send(seq: number, bytes: Uint8Array, syncs: number, preambleSyncs: number, stream: boolean): void {
+  send(seq: number, bytes: Uint8Array, syncs: number, preambleSyncs: number, flags: number): void {
     if (bytes.byteLength > ITEM_BYTES) {
       const error = new MirabelleError(
         'frame.bad',
@@ -148,7 +148,7 @@ class RemoteBackend implements LaneBackend {
       this.#options.ports.clock.soon(() => this.#events.onFailed(seq, error))
       return
     }
-    this.#batch.add([seq, syncs, preambleSyncs, stream ? 1 : 0, bytes])
+    this.#batch.add([seq, syncs, preambleSyncs, flags, bytes])
   }
 
   cancel(seq: number): void {

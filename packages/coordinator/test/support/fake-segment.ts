@@ -4,7 +4,7 @@
  *
  * `W x` writes x, `R` reads, `FAIL` is an error; the rest is BEGIN … COMMIT and the two-phase statements of PostgreSQL.
  */
-import { MirabelleError, type SettledEntry } from '@mirabelle/messages'
+import { DispatchFlag, MirabelleError, type SettledEntry } from '@mirabelle/messages'
 import type { BackendEvents, LaneBackend, OpenBackend } from '../../src/lanes/lane-backend.ts'
 
 export type Fault = 'lose-before' | 'lose-after' | 'hang' | 'refuse'
@@ -80,14 +80,15 @@ export class FakeSegment {
     }
     return {
       generation: this.generation,
-      send: (seq, bytes, _syncs, preambleSyncs) => {
+      send: (seq, bytes, _syncs, preambleSyncs, flags) => {
         queue.push(() => {
-          if (this.#run(line, seq, bytes, preambleSyncs) === 'hang') hanging = true
+          if (this.#run(line, seq, bytes, preambleSyncs, flags) === 'hang') hanging = true
         })
         setImmediate(pump)
       },
       cancel: (seq) => {
         hanging = false
+        if (line.writes !== undefined) line.failed = true
         if (line.alive) line.events.onFailed(seq, new MirabelleError('cancelled', 'canceled'))
         setImmediate(pump)
       },
@@ -107,7 +108,13 @@ export class FakeSegment {
     }
   }
 
-  #run(line: Line, seq: number, bytes: Uint8Array, preambleSyncs: number): 'hang' | undefined {
+  #run(line: Line, seq: number, bytes: Uint8Array, preambleSyncs: number, flags: number): 'hang' | undefined {
+    const { generation } = this
+    if ((flags & DispatchFlag.inTransaction) !== 0 && line.writes === undefined) {
+      const output = errorResponse('40001', 'the transaction is not open any more')
+      line.events.onDone(seq, { output, lsn: this.#lsn, txStatus: 'I', generation })
+      return undefined
+    }
     const statements = queries(bytes)
     const outputs: Uint8Array[] = []
     let wrote = false
@@ -131,9 +138,13 @@ export class FakeSegment {
       if (i < preambleSyncs && output[0] === 0x45) break
     }
     const output = Buffer.concat(outputs)
+    if ((flags & DispatchFlag.mustSucceed) !== 0 && output[0] === 0x45) {
+      this.lose(new MirabelleError('engine.died', 'PostgreSQL died'))
+      return undefined
+    }
     if (wrote) this.#settle(line, seq, output)
     const txStatus = line.failed ? 'E' : line.writes === undefined ? 'I' : 'T'
-    line.events.onDone(seq, { output, lsn: this.#lsn, txStatus, generation: this.generation })
+    line.events.onDone(seq, { output, lsn: this.#lsn, txStatus, generation })
     return undefined
   }
 

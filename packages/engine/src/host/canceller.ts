@@ -25,7 +25,7 @@ export class Canceller {
   cancel(tag: number, graceMs: number, state: SharedState | undefined): void {
     const found = this.#queue.find(tag)
     if (found === undefined) return
-    if (!found.sent) {
+    if (!found.sent && found.pending.request.inTransaction !== true) {
       this.#queue.remove(found.pending)
       found.pending.reject(new EngineCancelled(tag, false))
       return
@@ -54,7 +54,7 @@ export class Canceller {
     let flagged = 0
     for (const pending of this.#wanted.keys()) {
       if (pending.done) this.#forget(pending)
-      else if (flagged === 0 || pending.seq < flagged) flagged = pending.seq
+      else if (pending.seq > 0 && (flagged === 0 || pending.seq < flagged)) flagged = pending.seq
     }
     state.set(Field.cancel, flagged)
     // It may be waiting for its output to be taken.

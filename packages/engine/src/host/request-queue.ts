@@ -69,6 +69,8 @@ export class RequestQueue {
         syncs: request.syncs,
         preambleSyncs: request.preambleSyncs ?? 0,
         streaming: request.onOutput !== undefined,
+        inTransaction: request.inTransaction === true,
+        mustSucceed: request.mustSucceed === true,
       }
     })
     this.#out.push(taken)

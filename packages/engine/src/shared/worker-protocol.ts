@@ -24,6 +24,8 @@ export interface WireRequest {
   readonly syncs: number
   readonly preambleSyncs: number
   readonly streaming: boolean
+  readonly inTransaction: boolean
+  readonly mustSucceed: boolean
 }
 
 export type ToWorker =

@@ -22,6 +22,24 @@ const COPY_FAIL_REASON = new TextEncoder().encode('the request holds no further 
 const COPY_FAIL = Uint8Array.from([0x66, 0, 0, 0, COPY_FAIL_REASON.length + 4, ...COPY_FAIL_REASON])
 const SYNC = Uint8Array.from([0x53, 0, 0, 0, 4])
 const IDLE = 0x49
+/** What a request gets that belongs to a transaction which is not open (any more). */
+const NO_TRANSACTION = new TextEncoder().encode(
+  'SERROR\0VERROR\0C40001\0Mthe transaction is not open any more: the statement did not run\0\0',
+)
+const OUTSIDE = Uint8Array.from([
+  0x45,
+  0,
+  0,
+  0,
+  NO_TRANSACTION.length + 4,
+  ...NO_TRANSACTION,
+  0x5a,
+  0,
+  0,
+  0,
+  5,
+  IDLE,
+])
 
 export class ProtocolRunner {
   readonly #module: PostgresModule
@@ -33,6 +51,9 @@ export class ProtocolRunner {
   #requests: readonly WireRequest[] = []
   #bytes = new Uint8Array(0)
   #index = 0
+  /** Where the bytes for PostgreSQL come from: the batch, or a Sync in place of a request that may not run. */
+  #source: Uint8Array = SYNC
+  #isPassedOver = false
   #input = 0
   #inputEnd = 0
   /** Ends of the preamble's parts that PostgreSQL was not given yet. */
@@ -151,6 +172,16 @@ export class ProtocolRunner {
     this.#parkWhenHalted()
     this.#state.set(Field.runningWalWrites, this.#state.get(Field.walWrites))
     this.#state.set(Field.running, request.seq)
+    this.#isPassedOver = request.inTransaction && this.#status === IDLE
+    if (this.#isPassedOver) {
+      this.#source = SYNC
+      this.#input = 0
+      this.#inputEnd = SYNC.length
+      this.#syncsLeft = 1
+      this.#inPreamble = false
+      return
+    }
+    this.#source = this.#bytes
     this.#input = request.start
     this.#inputEnd = request.end
     this.#syncsLeft = request.syncs
@@ -191,13 +222,10 @@ export class ProtocolRunner {
 
   #finish(request: WireRequest): void {
     const lsn = Number(this.#module._GetFlushRecPtr(0))
-    this.#reporter.finished(
-      request.seq,
-      lsn,
-      this.#status,
-      this.#output.slice(0, this.#outputEnd),
-      this.#protocolError,
-    )
+    const output = this.#isPassedOver ? OUTSIDE.slice() : this.#output.slice(0, this.#outputEnd)
+    if (request.mustSucceed && (this.#failed || this.#isPassedOver))
+      throw new Error(`a request that must succeed has failed: ${new TextDecoder().decode(output)}`)
+    this.#reporter.finished(request.seq, lsn, this.#status, output, this.#protocolError)
     this.#beginNext()
   }
 
@@ -220,7 +248,7 @@ export class ProtocolRunner {
   }
 
   #read(pointer: number, max: number): number {
-    let source = this.#bytes.subarray(this.#input, this.#inputEnd)
+    let source = this.#source.subarray(this.#input, this.#inputEnd)
     if (source.length > 0) this.#input += Math.min(source.length, max)
     else {
       // Nothing left, yet PostgreSQL reads: the request is short of something.

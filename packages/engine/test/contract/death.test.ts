@@ -2,7 +2,7 @@
 import { rename } from 'node:fs/promises'
 import t from 'tap'
 import { EngineDied, instancePaths, type EnginePort } from '@mirabelle/engine'
-import { newPrimary, query, run } from '../support/kit.ts'
+import { engineOn, newPrimary, query, run, value } from '../support/kit.ts'
 
 function deathOf(engine: EnginePort): Promise<Error> {
   return new Promise((resolve) => {
@@ -47,3 +47,22 @@ t.test('a failed fsync of WAL is final', async (t) => {
   await t.rejects(engine.syncWal(), { code: 'ENGINE_DIED' })
   await rename(`${pgWal}.gone`, pgWal)
 })
+
+t.test(
+  'an error of a request that must succeed ends PostgreSQL before anything behind it runs',
+  async (t) => {
+    const { engine, folder } = await newPrimary(t)
+    await run(engine, 'CREATE TABLE a(i int)')
+    const death = deathOf(engine)
+    const answers = await Promise.allSettled([
+      engine.submit(query("COMMIT PREPARED 'nobody'", { mustSucceed: true })),
+      engine.submit(query('INSERT INTO a VALUES (1)')),
+    ])
+    for (const one of answers) t.match(one, { status: 'rejected', reason: { code: 'ENGINE_DIED' } })
+    t.match(await death, { code: 'ENGINE_DIED', message: /must succeed has failed.*nobody/s })
+    await engine.stop('immediate')
+    const again = engineOn(t, folder)
+    await again.startPrimary()
+    t.equal(await value(again, 'SELECT count(*) FROM a'), '0')
+  },
+)

@@ -187,3 +187,58 @@ t.test('a request for an older generation is not run', async (t) => {
   await t.rejects(engine.submit(query('SELECT 1', { generation: 99 })), { code: 'ENGINE_STALE_GENERATION' })
   t.equal((await engine.submit(query('SELECT 1', { generation: 1 }))).generation, 1)
 })
+
+t.test('a request of a transaction does not run when that transaction is not open', async (t) => {
+  const { engine } = await newPrimary(t)
+  await run(engine, 'CREATE TABLE a(i int PRIMARY KEY)')
+  const part = (sql: string): Promise<EngineResult> => engine.submit(query(sql, { inTransaction: true }))
+  const answers = await Promise.all([
+    part('INSERT INTO a VALUES (1)'),
+    engine.submit(query('INSERT INTO a VALUES (2)')),
+    engine.submit(query('BEGIN')),
+    part('INSERT INTO a VALUES (3)'),
+    part('COMMIT'),
+    part('INSERT INTO a VALUES (4)'),
+    part('INSERT INTO a VALUES (5)'),
+  ])
+  t.same(
+    answers.map((one) => [parse(one.output).errors, one.txStatus]),
+    [
+      [['40001'], 'I'],
+      [[], 'I'],
+      [[], 'T'],
+      [[], 'T'],
+      [[], 'I'],
+      [['40001'], 'I'],
+      [['40001'], 'I'],
+    ],
+  )
+  t.same(parse((await engine.submit(query('SELECT i FROM a ORDER BY i'))).output).rows, [['2'], ['3']])
+  await engine.submit(query('BEGIN'))
+  await engine.submit(query('SELEC'))
+  t.same(
+    parse((await part('SELECT 1')).output).errors,
+    ['25P02'],
+    'a failed transaction is still a transaction',
+  )
+  await part('ROLLBACK')
+})
+
+t.test('cancel never takes a request of a transaction out from in front of its COMMIT', async (t) => {
+  const { engine } = await newPrimary(t)
+  await run(engine, 'CREATE TABLE a(i int PRIMARY KEY)')
+  const first = query('BEGIN')
+  const second = query('INSERT INTO a SELECT g FROM generate_series(1, 1000) g', { inTransaction: true })
+  const commit = query('COMMIT', { inTransaction: true })
+  const answers = [first, second, commit].map((request) => engine.submit(request))
+  engine.cancel(second.tag, Number.POSITIVE_INFINITY)
+  const [, inserted, committed] = await Promise.all(answers)
+  const errors = parse((inserted as EngineResult).output).errors
+  const count = parse((await engine.submit(query('SELECT count(*) FROM a'))).output).rows[0]?.[0]
+  if (errors.length === 0) t.equal(count, '1000', 'it was over before the cancel came')
+  else {
+    t.same(errors, ['57014'])
+    t.equal(count, '0', 'the COMMIT behind it had nothing to commit')
+  }
+  t.equal((committed as EngineResult).txStatus, 'I')
+})

@@ -3,6 +3,16 @@ import { settledEntry } from './common.ts'
 import { define } from './define.ts'
 import * as f from './field.ts'
 
+/** Bits of the flags of a dispatched statement. */
+export const DispatchFlag = {
+  /** Its output goes out in pieces. */
+  stream: 1,
+  /** It belongs to a transaction that an earlier statement has opened: it does not run outside of one. */
+  inTransaction: 2,
+  /** What comes behind it relies on its success: an error of it ends PostgreSQL (COMMIT PREPARED). */
+  mustSucceed: 4,
+} as const
+
 export const dispatchMessages = {
   'dispatch.open': define(
     'Opens the lane of a content. Refused with not.primary, epoch.stale, wrong.content.',
@@ -28,7 +38,7 @@ export const dispatchMessages = {
           f.uint('dispatch seq'),
           f.uint('ReadyForQuery answers in all'),
           f.uint('ReadyForQuery answers of the preamble'),
-          f.uint('flags: 1 = stream the output'),
+          f.uint('flags: 1 = stream the output, 2 = not outside a transaction, 4 = must succeed'),
           f.bytes('frontend messages'),
         ],
         'a statement',

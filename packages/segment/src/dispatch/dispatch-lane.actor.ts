@@ -7,10 +7,10 @@
  * runs, prepared ones stay (I6); own SQL never runs inside somebody's transaction. No answer is decoded here.
  */
 import { statementFailure, type EnginePort, type EngineResult, type WalChunk } from '@mirabelle/engine'
-import { MirabelleError, type Lsn, type SettledEntry } from '@mirabelle/messages'
+import { DispatchFlag, MirabelleError, type Lsn, type SettledEntry } from '@mirabelle/messages'
 import type { CommitGate, QuietLane } from '@mirabelle/instance'
 import { withTimeout, type Clock, type Logger } from '@mirabelle/runtime'
-import { FLAG_STREAM, type DispatchTuple, type Item } from './item.ts'
+import type { DispatchTuple, Item } from './item.ts'
 import { OwnSql } from './own-sql.ts'
 import type { Session } from './session.ts'
 
@@ -134,7 +134,7 @@ export class DispatchLane {
           `${session.pending} statements with ${session.pendingBytes} bytes wait for their answers; ${MAX_PENDING} and ${MAX_PENDING_BYTES} is the limit`,
         )
       }
-      const item: Item = { session, seq, syncs, preambleSyncs, flags, bytes }
+      const item: Item = { session, seq, syncs, preambleSyncs, flags, bytes, cancelled: false }
       if (this.#holds > 0) this.#held.push(item)
       else this.#submit(item)
     }
@@ -149,6 +149,10 @@ export class DispatchLane {
     const at = this.#held.findIndex((one) => one.seq === seq)
     const item = this.#held[at]
     if (item === undefined) return
+    if ((item.flags & DispatchFlag.inTransaction) !== 0) {
+      item.cancelled = true
+      return
+    }
     this.#held.splice(at, 1)
     this.#tellFailed(item, 'cancelled', `statement ${seq} was cancelled before it ran`)
   }
@@ -201,7 +205,7 @@ export class DispatchLane {
     const primary = this.#primary as LanePrimary
     this.#running.set(item.seq, item)
     this.#used = true
-    const stream = (item.flags & FLAG_STREAM) !== 0
+    const has = (flag: number): boolean => (item.flags & flag) !== 0
     this.#options.engine
       .submit({
         bytes: item.bytes,
@@ -210,7 +214,9 @@ export class DispatchLane {
         tag: item.seq,
         // A statement inside a transaction must not run outside it because the backend was restarted in between.
         ...(this.#txStatus === 'I' ? undefined : { generation: this.#generation }),
-        ...(stream
+        inTransaction: has(DispatchFlag.inTransaction),
+        mustSucceed: has(DispatchFlag.mustSucceed),
+        ...(has(DispatchFlag.stream)
           ? { onOutput: item.session.window(item.seq, () => primary.gate.passed(primary.endLsn())).take }
           : undefined),
       })
@@ -218,6 +224,7 @@ export class DispatchLane {
         (result) => this.#ran(item, result),
         (error: unknown) => this.#broke(item, error),
       )
+    if (item.cancelled) this.#options.engine.cancel(item.seq, CANCEL_GRACE_MS)
   }
 
   #ran(item: Item, result: EngineResult): void {

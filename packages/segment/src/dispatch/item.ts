@@ -5,9 +5,6 @@ import type { Session } from './session.ts'
 /** A statement as query.dispatch has it: seq, syncs, preamble syncs, flags, bytes. */
 export type DispatchTuple = MessageOf<'query.dispatch'>['items'][number]
 
-/** Flag: stream the output. */
-export const FLAG_STREAM = 1
-
 export interface Item {
   readonly session: Session
   readonly seq: number
@@ -15,4 +12,6 @@ export interface Item {
   readonly preambleSyncs: number
   readonly flags: number
   readonly bytes: Uint8Array
+  /** A cancel came while it was held back, and it may not be left out: it is interrupted once it runs. */
+  cancelled: boolean
 }

@@ -65,7 +65,29 @@ function bind(
     // A cast to a numeric type may round; a cast of a number to text is no plain value either: bindLiteral sees to both.
     return bind(inner, type, target, store, context)
   }
-  return undefined
+  const sum = type.family === 'int' ? int4Sum(expr) : undefined
+  if (sum === undefined) return undefined
+  context.valueDependent = true
+  return { source: 'constant', text: String(sum), type: target }
+}
+
+const INT4_MIN = -(2 ** 31)
+const INT4_MAX = 2 ** 31 - 1
+
+/** The value of a sum or difference of integer literals, as PostgreSQL's int4 arithmetic gives it; undefined for anything else, and beyond int4. */
+function int4Sum(expr: Ast): number | undefined {
+  const constant = expr.A_Const === undefined ? undefined : readConstant(expr.A_Const as Ast)
+  let value: number | undefined
+  if (constant?.class === 'integer') value = Number(constant.text)
+  else if (expr.A_Expr?.kind === 'AEXPR_OP') {
+    const names = namesOf(expr.A_Expr.name as Ast[])
+    const left = expr.A_Expr.lexpr === undefined ? undefined : int4Sum(expr.A_Expr.lexpr as Ast)
+    const right = expr.A_Expr.rexpr === undefined ? undefined : int4Sum(expr.A_Expr.rexpr as Ast)
+    if (left === undefined || right === undefined || names.length !== 1) return undefined
+    if (names[0] === '+') value = left + right
+    else if (names[0] === '-') value = left - right
+  }
+  return value !== undefined && value >= INT4_MIN && value <= INT4_MAX ? value : undefined
 }
 
 function bindLiteral(

@@ -2,9 +2,12 @@
  * The one backend session of the stand-in engine: understands the few SQL texts that lanes and distributed transactions send, and a tiny language of
  * its own (`put K V`, `get K`, `append LIST ID`, `list LIST`). Made at each start of a primary. No I/O: what it writes it returns as records.
  */
+import type { EngineRequest } from '@mirabelle/engine'
 import { CATALOG_KEY } from './sim-catalog-store.ts'
 import { frontendQueries, answerBuilder, type AnswerBuilder } from './pg-bytes.ts'
 import type { KvChange, KvRecord, KvStore } from './kv-store.ts'
+
+export type KvRequest = Pick<EngineRequest, 'bytes' | 'preambleSyncs' | 'inTransaction'>
 
 export interface KvRun {
   readonly output: Uint8Array
@@ -43,8 +46,13 @@ export class KvSession {
   }
 
   /** Runs the messages of one request. */
-  run(bytes: Uint8Array, preambleSyncs: number): KvRun {
+  run({ bytes, preambleSyncs = 0, inTransaction = false }: KvRequest): KvRun {
     this.#records = []
+    if (inTransaction && !this.#block) {
+      const answer = answerBuilder()
+      answer.error('40001', 'the transaction is not open any more: the statement did not run')
+      return { output: answer.ready(this.#txStatus), records: [], txStatus: this.#txStatus }
+    }
     const answers: Uint8Array[] = []
     const queries = frontendQueries(bytes)
     for (const [i, sql] of queries.entries()) {

@@ -16,6 +16,13 @@ export function frontendQueries(bytes: Uint8Array): string[] {
   return texts
 }
 
+const ERROR_RESPONSE = 0x45
+
+/** True for an answer that begins with an ErrorResponse. */
+export function isFailure(answer: Uint8Array): boolean {
+  return answer[0] === ERROR_RESPONSE
+}
+
 export interface AnswerBuilder {
   rows(values: readonly string[]): void
   complete(tag: string): void

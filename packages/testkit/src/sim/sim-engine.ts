@@ -22,6 +22,7 @@ import type { Lsn, Timeline } from '@mirabelle/messages'
 import { encodeWalRecords, historyFileName, segmentStart, type WalPosition } from '@mirabelle/wal'
 import { encodeKv, KvStore, type KvRecord } from './kv-store.ts'
 import { KvSession, type KvRun } from './kv-session.ts'
+import { isFailure } from './pg-bytes.ts'
 import { SimDisk } from './sim-disk.ts'
 import type { SimProcess } from './sim-process.ts'
 import { SimFailure } from './sim-world.ts'
@@ -177,7 +178,7 @@ export class SimEngine implements EnginePort {
   cancel(tag: number, _graceMs: number): void {
     const at = this.#queue.findIndex((one) => one.request.tag === tag)
     const pending = this.#queue[at]
-    if (pending === undefined) return
+    if (pending === undefined || pending.request.inTransaction === true) return
     this.#queue.splice(at, 1)
     pending.reject(
       Object.assign(new Error('canceling statement due to user request'), { code: 'ENGINE_CANCELLED' }),
@@ -313,7 +314,11 @@ export class SimEngine implements EnginePort {
         pending.reject(new EngineStaleGeneration(request.tag, request.generation, this.#generation))
         continue
       }
-      const ran = (this.#session as KvSession).run(request.bytes, request.preambleSyncs ?? 0)
+      const ran = (this.#session as KvSession).run(request)
+      if (request.mustSucceed === true && isFailure(ran.output)) {
+        this.#die(new EngineDied('a request that must succeed has failed'))
+        return
+      }
       records.push(...ran.records)
       counts.push(records.length)
       runs.push({ pending, ran })
