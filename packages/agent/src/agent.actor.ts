@@ -137,23 +137,31 @@ export class Agent {
     return new InstanceKeeper(assignment, options)
   }
 
-  /** Looks for a process of this instance that an earlier agent had started: whoever holds its port says its pid. */
+  /**
+   * Looks for a process of this instance that an earlier agent had started: whoever holds its folder, be it hung; or, when it has just started
+   * and does not hold it yet, whoever answers at its port.
+   */
   async #adopt(keeper: InstanceKeeper): Promise<void> {
     const { ports, processes } = this.#options
+    const { dbid, content, datadir } = keeper.assignment
     try {
-      const connection = await this.#connect(keeper.assignment)
-      const status = await connection.request({ type: 'instance.status' }, ASK_TIMEOUT_MS)
-      connection.close()
-      if (status.dbid !== keeper.assignment.dbid) return
-      const process = processes.adopt(status.pid)
+      const pid = (await processes.holderOf(datadir)) ?? (await this.#pidAtPort(keeper.assignment))
+      const process = pid === undefined ? undefined : processes.adopt(pid)
       if (process === undefined) return
       keeper.adopt(process)
-      ports.log.info(
-        { dbid: status.dbid, content: status.content, pid: status.pid },
-        'adopted a running instance',
-      )
+      ports.log.info({ dbid, content, pid }, 'adopted a running instance')
     } catch (error) {
-      ports.log.debug({ dbid: keeper.assignment.dbid, err: error }, 'no running instance to adopt')
+      ports.log.debug({ dbid, err: error }, 'no running instance to adopt')
+    }
+  }
+
+  async #pidAtPort(assignment: Assignment): Promise<number | undefined> {
+    const connection = await this.#connect(assignment)
+    try {
+      const status = await connection.request({ type: 'instance.status' }, ASK_TIMEOUT_MS)
+      return status.dbid === assignment.dbid ? status.pid : undefined
+    } finally {
+      connection.close()
     }
   }
 

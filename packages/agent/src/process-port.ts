@@ -1,7 +1,7 @@
 /** The process port: how the agent starts, watches and ends processes. */
 import { spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
-import { ENGINE_PROCESS_OPTIONS } from '@mirabelle/engine'
+import { ENGINE_PROCESS_OPTIONS, lockHolder } from '@mirabelle/engine'
 import type { Clock } from '@mirabelle/runtime'
 
 export interface ProcessExit {
@@ -19,6 +19,8 @@ export interface WatchedProcess {
 export interface Processes {
   /** Starts the program of an instance, which outlives the agent; its output is appended to the log. Rejects when the system refuses. */
   spawn(script: string, args: readonly string[], logFile: string): Promise<WatchedProcess>
+  /** Pid of the process that holds an instance folder, whether it answers or not; undefined when none does. */
+  holderOf(datadir: string): Promise<number | undefined>
   /** Watches a process that another agent started, or undefined when it is gone. */
   adopt(pid: number): WatchedProcess | undefined
 }
@@ -88,6 +90,7 @@ export function realProcesses(clock: Clock): Processes {
         })
       })
     },
+    holderOf: lockHolder,
     adopt(pid) {
       if (!alive(pid)) return undefined
       let gone = false

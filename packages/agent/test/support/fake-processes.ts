@@ -20,6 +20,9 @@ export class FakeProcesses implements Processes {
     if (this.failure !== undefined) throw this.failure
     return this.#make(++this.#pid)
   }
+  holderOf(): Promise<undefined> {
+    return Promise.resolve(undefined)
+  }
   adopt(pid: number): WatchedProcess {
     return this.#make(pid)
   }

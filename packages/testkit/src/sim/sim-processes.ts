@@ -40,6 +40,10 @@ export function simProcesses(
         })
       })
     },
+    holderOf(datadir) {
+      const holder = agent.host.locks.get(datadir)
+      return Promise.resolve(holder?.alive === true ? holder.pid : undefined)
+    },
     adopt(pid) {
       const process = [...agent.host.processes].find((one) => one.pid === pid)
       return process === undefined ? undefined : watch(process)

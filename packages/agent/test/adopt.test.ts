@@ -1,0 +1,76 @@
+/** An agent that starts anew takes over the instances of the one before it, also one that does not answer. */
+import t from 'tap'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { Agent, realProcesses } from '@mirabelle/agent'
+import type { Assignment, MessageOf } from '@mirabelle/messages'
+import { createRealPorts, type Hello } from '@mirabelle/runtime'
+
+const HOLDER =
+  "import('@mirabelle/engine').then(async (m) => { await m.lockFolder(process.argv[1]); console.log('held'); setInterval(() => {}, 1000) })"
+
+t.test('a hung instance is adopted by who holds its folder, and can be fenced', async (t) => {
+  const dir = t.testdir({ instance: {} })
+  const datadir = `${dir}/instance`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', HOLDER, datadir], {
+    cwd: import.meta.dirname,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  child.kill('SIGSTOP')
+  const ended = once(child, 'exit')
+
+  const listen = { addresses: ['127.0.0.1'], port: 0 }
+  const assignment = { dbid: 7, content: 0, role: 'm', datadir, listen } as unknown as Assignment
+  writeFileSync(`${dir}/instances.json`, JSON.stringify([{ assignment, wanted: true }]))
+  mkdirSync(`${dir}/log`)
+  const ports = createRealPorts({
+    name: 'agent',
+    level: 'silent',
+    logFile: `${dir}/log/agent.log`,
+    clusterKey: Buffer.alloc(32, 1),
+    encryption: 'auto',
+  })
+  const config = {
+    formatVersion: 1,
+    clusterId: 'c',
+    hostname: 'host',
+    listen,
+    keyFile: '',
+    templateDir: dir,
+    logLevel: 'silent',
+    encryption: 'auto',
+  } as const
+  const options = {
+    ports,
+    processes: realProcesses(ports.clock),
+    config,
+    dir,
+    instanceScript: '',
+    onEnd() {},
+  }
+  const agent = new Agent({ ...options, attended: true })
+  await agent.start()
+  const hello: Hello = {
+    clusterId: 'c',
+    kind: 'cli',
+    dbid: 0,
+    content: -1,
+    name: 'test',
+    purpose: 'control',
+    epoch: 0,
+  }
+  const limits = { timeoutMs: 10_000, silenceTimeoutMs: 0 }
+  const connection = await ports.network.connect({ ...listen, port: agent.port }, hello, limits)
+  const status: MessageOf<'agent.statusIs'> = await connection.request({ type: 'agent.status' }, 10_000)
+  t.match(status.instances, [{ dbid: 7, pid: child.pid, state: 'running' }])
+  const fenced = await connection.request(
+    { type: 'agent.fence', dbid: 7, epoch: 0, reason: 'a test' },
+    10_000,
+  )
+  t.match(fenced, { wasRunning: true })
+  t.same(await ended, [null, 'SIGKILL'])
+  await connection.request({ type: 'agent.shutdown', mode: 'fast' }, 10_000)
+})
