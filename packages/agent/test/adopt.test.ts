@@ -43,15 +43,9 @@ t.test('a hung instance is adopted by who holds its folder, and can be fenced', 
     logLevel: 'silent',
     encryption: 'auto',
   } as const
-  const options = {
-    ports,
-    processes: realProcesses(ports.clock),
-    config,
-    dir,
-    instanceScript: '',
-    onEnd() {},
-  }
-  const agent = new Agent({ ...options, attended: true })
+  const { promise: over, resolve: onEnd } = withResolvers()
+  const processes = realProcesses(ports.clock)
+  const agent = new Agent({ ports, processes, config, dir, instanceScript: '', attended: true, onEnd })
   await agent.start()
   const hello: Hello = {
     clusterId: 'c',
@@ -73,4 +67,12 @@ t.test('a hung instance is adopted by who holds its folder, and can be fenced', 
   t.match(fenced, { wasRunning: true })
   t.same(await ended, [null, 'SIGKILL'])
   await connection.request({ type: 'agent.shutdown', mode: 'fast' }, 10_000)
+  connection.close()
+  await over
 })
+
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = (): void => undefined
+  const promise = new Promise<void>((done) => (resolve = done))
+  return { promise, resolve }
+}
