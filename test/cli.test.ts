@@ -5,11 +5,15 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import t from 'tap'
 import type { ClusterState } from '@mirabelle/messages'
 
 t.setTimeout(600_000)
+
+/** Between two looks at the state; each is a process. */
+const LOOK_EVERY_MS = 100
 
 const command = fileURLToPath(new URL('../packages/cli/bin/mirabelle.js', import.meta.url))
 const base = await mkdtemp(join(tmpdir(), 'mirabelle-cli-'))
@@ -54,6 +58,7 @@ async function until(what: string, wanted: (state: ClusterState) => boolean): Pr
   while (Date.now() < deadline) {
     const now = await state()
     if (wanted(now)) return now
+    await pause(LOOK_EVERY_MS)
   }
   throw new Error(`waited 60 s in vain for ${what}`)
 }

@@ -19,7 +19,7 @@ t.test('primaries killed while their mirrors refresh their bases: no acknowledge
   const settings = { mirror_base_refresh_size: '4MB', max_wal_size: '16MB' }
   const cluster = await TestCluster.start({ segments: 2, settings })
   t.teardown(() => cluster.close())
-  const load = await Load.start(cluster, { count: 8, apart: true })
+  const load = await Load.start(cluster, { count: 8, apart: true, restMs: 0 })
   t.teardown(() => load.stop())
   await cluster.query('CREATE TABLE bulk (id bigint, pad text) DISTRIBUTED BY (id)')
   let filling = true

@@ -70,7 +70,7 @@ export class Backend {
 
   /** Starts PostgreSQL. Rejects with EngineRefused when it ends before it is open (primary) or recovering (`received` given). */
   async start(received?: Received): Promise<BackendStarted> {
-    const wasm = await compiledPostgres()
+    const wasm = await compiledPostgres(received === undefined ? 'nothing' : 'all')
     const { root, segmentBytes, settings, logger } = this.#options
     const started = this.#expectStart()
     this.#deathNote = undefined

@@ -4,10 +4,13 @@ import type { TestCluster } from './test-cluster.ts'
 import { waitFor } from './wait-for.ts'
 import { Writers, type WriteKind } from './writers.ts'
 
+const DEFAULT_REST_MS = 10
+
 export interface LoadOptions {
   readonly count: number
   readonly kinds?: readonly WriteKind[]
   readonly apart?: boolean
+  /** Time between an answer and the next statement of a client, ms. Default 10: load all the time, and a processor for what the test looks at. */
   readonly restMs?: number
   /** Default `load`. Made when it is not there. */
   readonly table?: string
@@ -29,13 +32,13 @@ export class Load {
   }
 
   static async start(cluster: TestCluster, options: LoadOptions): Promise<Load> {
-    const { table = 'load', ledger = new Ledger(), ...rest } = options
+    const { table = 'load', ledger = new Ledger(), restMs = DEFAULT_REST_MS, ...rest } = options
     if (ledger.units.length === 0)
       await cluster.query(
         `CREATE TABLE IF NOT EXISTS ${table} (id bigint, writer int, note text) DISTRIBUTED BY (id)`,
       )
     const addresses = () => cluster.addresses
-    const writers = new Writers({ ...rest, ledger, table, contents: cluster.contents, addresses })
+    const writers = new Writers({ ...rest, restMs, ledger, table, contents: cluster.contents, addresses })
     return new Load(cluster, writers, ledger, table)
   }
 
