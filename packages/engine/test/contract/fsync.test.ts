@@ -57,7 +57,7 @@ const observer: FsObserver = {
 }
 
 async function primary(): Promise<Parameters<typeof startBackend>[2]> {
-  return { role: 'primary', settings: [], wasm: await compiledPostgres() }
+  return { role: 'primary', settings: [], wasm: await compiledPostgres('nothing') }
 }
 
 const isWal = ({ path }: Call): boolean => path.includes(`${sep}pg_wal`)
