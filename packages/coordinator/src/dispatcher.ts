@@ -5,6 +5,7 @@
 import { MirabelleError, type Content, type Gid } from '@mirabelle/messages'
 import type { Logger, Ports } from '@mirabelle/runtime'
 import { literal } from './catalog/catalog-sql.ts'
+import type { Foresight } from './dtx/foresight.ts'
 import { DtxRegistry } from './dtx/registry.ts'
 import { isOwnGid, makeGid } from './dtx/gid.ts'
 import { ownItem } from './dtx/resolver.ts'
@@ -155,9 +156,9 @@ export class Dispatcher {
     return this.lane(content).run({ ...item, whenLost: 'rerun' })
   }
 
-  /** Begins a distributed transaction. */
-  begin(beginSql?: string): DistributedTransaction {
-    return new DistributedTransaction(this.#context, beginSql)
+  /** Begins a distributed transaction; `foresight`: of the session that it belongs to. */
+  begin(beginSql?: string, foresight?: Foresight): DistributedTransaction {
+    return new DistributedTransaction(this.#context, beginSql, foresight)
   }
 
   /**

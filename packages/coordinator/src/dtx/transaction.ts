@@ -13,6 +13,7 @@ import { LaneLost, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'
 import type { LaneUser } from '../lanes/lane-queue.ts'
 import { SqlError } from '../errors.ts'
 import { newParticipant, sendCommit, sendRollback, type Participant } from './participant.ts'
+import type { Foresight } from './foresight.ts'
 import type { TransactionContext } from './transaction-context.ts'
 import { commitTwoPhase } from './two-phase.ts'
 
@@ -26,6 +27,9 @@ export class DistributedTransaction implements LaneUser {
   readonly age: number
   readonly #context: TransactionContext
   readonly #beginSql: string
+  readonly #foresight: Foresight | undefined
+  /** Contents that its statements have asked for. */
+  readonly #asked = new Set<Content>()
   readonly #participants = new Map<Content, Participant>()
   #savepoints: string[] = []
   #victim: (() => void) | undefined
@@ -33,10 +37,11 @@ export class DistributedTransaction implements LaneUser {
   readonly #waits = new Set<(error: SqlError) => void>()
   #ended = false
 
-  /** `beginSql` opens the transaction on each content, e.g. `BEGIN ISOLATION LEVEL SERIALIZABLE`. */
-  constructor(context: TransactionContext, beginSql = 'BEGIN') {
+  /** `beginSql` opens the transaction on each content, e.g. `BEGIN ISOLATION LEVEL SERIALIZABLE`. `foresight`: of its session. */
+  constructor(context: TransactionContext, beginSql = 'BEGIN', foresight?: Foresight) {
     this.#context = context
     this.#beginSql = beginSql
+    this.#foresight = foresight
     this.age = context.nextAge()
   }
 
@@ -111,8 +116,11 @@ export class DistributedTransaction implements LaneUser {
     contents: readonly Content[],
     wait: { lockTimeoutMs?: number; onWait?: (cancel: (error: Error) => void) => void } = {},
   ): Promise<void> {
-    const missing = [...new Set(contents)].filter((content) => !this.#participants.has(content))
-    if (missing.length === 0) return
+    for (const content of contents) this.#asked.add(content)
+    const asked = [...new Set(contents)].filter((content) => !this.#participants.has(content))
+    if (asked.length === 0) return
+    const foreseen = new Set(this.#foreseen(asked))
+    const missing = [...asked, ...foreseen]
     await new Promise<void>((resolve, reject) => {
       let over = false
       const fail = (error: Error) => {
@@ -137,7 +145,16 @@ export class DistributedTransaction implements LaneUser {
       }
       for (const content of missing) {
         const participant = this.#participants.get(content) as Participant
-        const ticket = participant.lane.hold(this, () => queueMicrotask(granted), fail)
+        const go = (): void => queueMicrotask(granted)
+        // What was only foreseen is not worth a failure, nor the wait for a failover.
+        const drop = (): void => {
+          missing.splice(missing.indexOf(content), 1)
+          this.#leave(content, true)
+          go()
+        }
+        const ticket = foreseen.has(content)
+          ? participant.lane.hold(this, go, drop, drop)
+          : participant.lane.hold(this, go, fail)
         if (!('queue' in ticket)) return fail(SqlError.from(ticket))
         participant.ticket = ticket
       }
@@ -146,6 +163,14 @@ export class DistributedTransaction implements LaneUser {
         this.#breakCycles()
       }
     })
+  }
+
+  /** Lanes to enter with the first ones: open ones only. */
+  #foreseen(asked: readonly Content[]): Content[] {
+    if (this.#foresight === undefined || this.#participants.size > 0) return []
+    return [...this.#foresight.contents].filter(
+      (content) => !asked.includes(content) && this.#context.lanes.get(content)?.isOpen === true,
+    )
   }
 
   #breakCycles(): void {
@@ -249,7 +274,7 @@ export class DistributedTransaction implements LaneUser {
       await this.rollback()
       throw lostError(lost)
     }
-    this.#ended = true
+    this.#end()
     const began = this.contents.filter((content) => this.#participants.get(content)?.began === true)
     for (const content of this.contents) if (!began.includes(content)) this.#leave(content, true)
     const writers = began.filter((content) => this.#participants.get(content)?.wrote === true)
@@ -297,7 +322,7 @@ export class DistributedTransaction implements LaneUser {
 
   /** Rolls back everywhere. Never rejects: a lane that is lost has rolled back by itself. */
   async rollback(): Promise<void> {
-    this.#ended = true
+    this.#end()
     const runs: Promise<unknown>[] = []
     for (const [content, participant] of this.#participants) {
       if (
@@ -310,6 +335,11 @@ export class DistributedTransaction implements LaneUser {
       this.#leave(content, true)
     }
     await Promise.all(runs)
+  }
+
+  #end(): void {
+    this.#ended = true
+    this.#foresight?.learn(this.#asked)
   }
 
   #leave(content: Content, keep: boolean): void {

@@ -25,6 +25,8 @@ export interface LaneTicket {
   readonly hold: boolean
   readonly go: () => void
   readonly fail: (error: Error) => void
+  /** Called when the lane closes while it waits: it may not want to wait for that. */
+  readonly whenClosed?: (() => void) | undefined
   state: 'waiting' | 'holding' | 'gone'
 }
 
@@ -66,11 +68,18 @@ export class LaneQueue {
   /** Nobody enters until `open`. A holder stays the holder. */
   close(): void {
     this.#open = false
+    for (const { whenClosed } of [...this.#waiting]) whenClosed?.()
   }
 
   /** Joins the queue; `go` is called when it is this ticket's turn (possibly at once). */
-  enter(user: LaneUser, hold: boolean, go: () => void, fail: (error: Error) => void): LaneTicket {
-    const ticket: LaneTicket = { user, queue: this, hold, go, fail, state: 'waiting' }
+  enter(
+    user: LaneUser,
+    hold: boolean,
+    go: () => void,
+    fail: (error: Error) => void,
+    whenClosed?: () => void,
+  ): LaneTicket {
+    const ticket: LaneTicket = { user, queue: this, hold, go, fail, whenClosed, state: 'waiting' }
     this.#waiting.push(ticket)
     this.#pump()
     return ticket

@@ -139,10 +139,15 @@ export class Lane {
   }
 
   /** Enters the queue to hold the lane. */
-  hold(user: LaneUser, go: () => void, fail: (error: Error) => void): LaneTicket | MirabelleError {
+  hold(
+    user: LaneUser,
+    go: () => void,
+    fail: (error: Error) => void,
+    whenClosed?: () => void,
+  ): LaneTicket | MirabelleError {
     const unavailable = this.unavailable
     if (unavailable !== undefined) return unavailable
-    return this.queue.enter(user, true, go, fail)
+    return this.queue.enter(user, true, go, fail, whenClosed)
   }
 
   /**

@@ -231,7 +231,7 @@ export class ExtendedQuery {
     const { described, bound } = portal
     const { planned } = described
     if (several && state.transaction === undefined && planned.plan.kind !== 'session') {
-      state.transaction = new SessionTransaction(state.services, state.settings, false, {})
+      state.transaction = new SessionTransaction(state, false, {})
     }
     const statement = {
       planned,

@@ -6,6 +6,7 @@ import { CancelSlot } from '../execute/cancel-slot.ts'
 import type { Scope, Services } from '../execute/scope.ts'
 import { clientSink, type Sink } from '../execute/sink.ts'
 import type { CopyChannel } from '../copy/copy-channel.ts'
+import { Foresight } from '../dtx/foresight.ts'
 import { SqlError } from '../errors.ts'
 import { firstErrorCode } from '../lanes/backend-bytes.ts'
 import { Cursors } from './cursors.ts'
@@ -33,6 +34,7 @@ export class SessionState {
   readonly sink: Sink
   readonly prepared = new Map<string, Prepared>()
   readonly cursors = new Cursors()
+  readonly foresight = new Foresight()
   transaction: SessionTransaction | undefined
   /** Begins a COPY FROM STDIN of the client; set by the session. */
   openCopyIn: (columns: number) => CopyChannel = () => {

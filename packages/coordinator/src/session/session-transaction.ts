@@ -3,12 +3,14 @@
  * first needs that content. Made by the session; ends with `commit` or `rollback`.
  */
 import type { TransactionModes } from '@mirabelle/sql'
+import type { Foresight } from '../dtx/foresight.ts'
 import type { DistributedTransaction } from '../dtx/transaction.ts'
 import type { Services } from '../execute/scope.ts'
 import { SqlError } from '../errors.ts'
 import type { LaneUser } from '../lanes/lane-queue.ts'
 import { quoteName } from './quote.ts'
 import type { SettingsMark, SettingsOfSession } from './session-settings.ts'
+import type { SessionState } from './session-state.ts'
 
 interface Savepoint {
   readonly name: string
@@ -30,12 +32,18 @@ export class SessionTransaction {
   readonly #services: Services
   readonly #settings: SettingsOfSession
   readonly #begin: SettingsMark
+  readonly #foresight: Foresight
   #dtx: DistributedTransaction | undefined
   #savepoints: Savepoint[] = []
 
-  constructor(services: Services, settings: SettingsOfSession, explicit: boolean, modes: TransactionModes) {
+  constructor(
+    { services, settings, foresight }: Pick<SessionState, 'services' | 'settings' | 'foresight'>,
+    explicit: boolean,
+    modes: TransactionModes,
+  ) {
     this.#services = services
     this.#settings = settings
+    this.#foresight = foresight
     this.#begin = settings.mark()
     this.explicit = explicit
     this.modes = modes
@@ -43,7 +51,7 @@ export class SessionTransaction {
 
   /** The distributed transaction; begun when it is first asked for. */
   get dtx(): DistributedTransaction {
-    return (this.#dtx ??= this.#services.dispatcher.begin(beginSql(this.modes)))
+    return (this.#dtx ??= this.#services.dispatcher.begin(beginSql(this.modes), this.#foresight))
   }
 
   /** It has run something or waits to. */

@@ -128,7 +128,7 @@ export class SqlSession implements FrontSession {
       for (const statement of planned) {
         const current = this.#planNow(statement, version)
         if (planned.length > 1 && state.transaction === undefined && current.plan.kind !== 'session') {
-          state.transaction = new SessionTransaction(state.services, state.settings, false, {})
+          state.transaction = new SessionTransaction(state, false, {})
         }
         await runStatement(state, { planned: current, bound: undefined }, state.sink, true)
       }

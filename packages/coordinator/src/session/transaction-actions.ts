@@ -79,7 +79,7 @@ function begin(state: SessionState, scope: Scope, modes: TransactionModes): stri
     // In a message of several statements: what ran before becomes part of the transaction.
     transaction.explicit = true
     transaction.modes = modes
-  } else state.transaction = new SessionTransaction(state.services, state.settings, true, modes)
+  } else state.transaction = new SessionTransaction(state, true, modes)
   return 'BEGIN'
 }
 
