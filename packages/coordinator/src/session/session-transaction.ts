@@ -10,7 +10,13 @@ import { SqlError } from '../errors.ts'
 import type { LaneUser } from '../lanes/lane-queue.ts'
 import { quoteName } from './quote.ts'
 import type { SettingsMark, SettingsOfSession } from './session-settings.ts'
-import type { SessionState } from './session-state.ts'
+
+/** What a transaction has from its session. */
+export interface TransactionOwner {
+  readonly services: Services
+  readonly settings: SettingsOfSession
+  readonly foresight: Foresight
+}
 
 interface Savepoint {
   readonly name: string
@@ -37,7 +43,7 @@ export class SessionTransaction {
   #savepoints: Savepoint[] = []
 
   constructor(
-    { services, settings, foresight }: Pick<SessionState, 'services' | 'settings' | 'foresight'>,
+    { services, settings, foresight }: TransactionOwner,
     explicit: boolean,
     modes: TransactionModes,
   ) {
