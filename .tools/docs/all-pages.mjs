@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { filesBelow, inRoot, packageNames, root } from '../lib/root.mjs'
 import { renderErrorsPage, renderProtocolPage, renderSettingsPage } from './catalog-pages.mjs'
+import { renderFaultPointsPage } from './fault-points-page.mjs'
 import { isMachine, readMachine } from './machine-model.mjs'
 import { renderMachinePage } from './machine-page.mjs'
 
@@ -87,6 +88,7 @@ export async function renderAllPages() {
   }
   pages.set('docs/protocol.md', renderProtocolPage(messages.messageCatalog))
   pages.set('docs/settings.md', renderSettingsPage(messages.settingsCatalog))
+  pages.set('docs/fault-points.md', renderFaultPointsPage(messages))
   pages.set('docs/errors.md', renderErrorsPage(errorCatalogs(packages)))
   return pages
 }

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { createRealPorts, parseLogLevel, realDisk } from '@mirabelle/runtime'
+import { allowFaults, createRealPorts, parseLogLevel, realDisk } from '@mirabelle/runtime'
 import { agentLogFile, pidFile, readAgentConfig } from './agent-config.ts'
 import { Agent } from './agent.actor.ts'
 import { realProcesses } from './process-port.ts'
@@ -15,6 +15,7 @@ async function main(): Promise<void> {
   const dir = values.dir
   if (dir === undefined) throw new Error('usage: agent-main --dir FOLDER')
   const config = await readAgentConfig(realDisk, dir)
+  allowFaults(['agent', config.hostname])
   const ports = createRealPorts({
     name: `agent-${config.hostname}`,
     level: parseLogLevel(config.logLevel),

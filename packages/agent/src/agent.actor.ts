@@ -15,7 +15,16 @@ import {
   type Message,
   type MessageOf,
 } from '@mirabelle/messages'
-import type { Connection, Hello, Listener, Party, Ports, Responder } from '@mirabelle/runtime'
+import {
+  answerFault,
+  faults,
+  type Connection,
+  type Hello,
+  type Listener,
+  type Party,
+  type Ports,
+  type Responder,
+} from '@mirabelle/runtime'
 import { instancesFile, readJsonFile, type AgentConfig, type KnownInstance } from './agent-config.ts'
 import { createInstanceFolder } from './create-instance-folder.ts'
 import { inspectFolder } from './inspect-folder.ts'
@@ -209,7 +218,7 @@ export class Agent {
   }
 
   #handle(message: Message, respond: Responder | undefined): void {
-    const answer = this.#answer(message)
+    const answer = this.#answer(message) ?? answerFault(message)
     if (answer === undefined)
       throw new MirabelleError('message.bad', `an agent does not take ${message.type}`)
     answer.then(
@@ -308,7 +317,9 @@ export class Agent {
     if (keeper === undefined) return { type: 'ok' }
     if (keeper.running)
       throw new MirabelleError('busy', `dbid ${dbid} runs as pid ${keeper.pid}; stop it first`)
+    if (faults !== undefined) await faults.at('agent.remove.begin')
     await this.#options.ports.disk.remove(keeper.assignment.datadir)
+    if (faults !== undefined) await faults.at('agent.remove.done')
     this.#keepers.delete(dbid)
     await this.#remember()
     return { type: 'ok' }
@@ -326,6 +337,7 @@ export class Agent {
     const { ports } = this.#options
     const { datadir } = keeper.assignment
     const { divergedBytes } = await inspectFolder(ports, keeper, null)
+    if (faults !== undefined) await faults.at('agent.discard.begin')
     await ports.disk.remove(divergedDir(datadir))
     await ports.disk.syncDir(datadir)
     ports.log.info({ dbid, bytes: divergedBytes }, 'diverged WAL was deleted')
@@ -344,6 +356,7 @@ export class Agent {
       assignment: keeper.assignment,
       wanted: keeper.running || keeper.waiting,
     }))
+    if (faults !== undefined) await faults.at('agent.remember')
     await this.#options.ports.disk.writeFileDurable(
       instancesFile(this.#options.dir),
       `${JSON.stringify(known, null, 2)}\n`,

@@ -4,7 +4,7 @@
  */
 import { readIdentity, writeIdentity } from '@mirabelle/instance'
 import { MirabelleError, type Content, type Dbid } from '@mirabelle/messages'
-import type { Disk } from '@mirabelle/runtime'
+import { faults, type Disk } from '@mirabelle/runtime'
 
 export interface NewInstance {
   readonly identity: {
@@ -42,7 +42,10 @@ export async function createInstanceFolder(disk: Disk, datadir: string, wanted: 
       'datadir.foreign',
       `dbid ${identity.dbid}: the folder ${datadir} exists and holds other files (${names.slice(0, 3).join(', ')})`,
     )
+  if (faults !== undefined) await faults.at('agent.create.begin')
   for (const name of names) await disk.remove(`${datadir}/${name}`)
   await fill()
+  if (faults !== undefined) await faults.at('agent.create.filled')
   await writeIdentity(disk, datadir, identity)
+  if (faults !== undefined) await faults.at('agent.create.done')
 }

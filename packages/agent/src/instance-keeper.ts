@@ -3,7 +3,7 @@
  * Made by the agent for each instance that it knows; lives as long as the agent. The machine decides what is possible, this file does it.
  */
 import { MirabelleError, type AgentInstanceRow, type Assignment } from '@mirabelle/messages'
-import { createDecider, type Decider, type Disk, type Ports } from '@mirabelle/runtime'
+import { createDecider, type Decider, type Disk, type Ports, faults } from '@mirabelle/runtime'
 import { instanceLogFile } from './agent-config.ts'
 import { instanceViewMachine } from './instance-view.machine.ts'
 import type { Processes, ProcessExit, WatchedProcess } from './process-port.ts'
@@ -112,7 +112,9 @@ export class InstanceKeeper {
         `dbid ${assignment.dbid}: the folder ${assignment.datadir} does not exist`,
       )
     }
+    if (faults !== undefined) await faults.at('agent.start.begin', assignment)
     await ports.disk.writeFileDurable(startFile, `${JSON.stringify(assignment, null, 2)}\n`)
+    if (faults !== undefined) await faults.at('agent.start.written', assignment)
     if (fences !== this.#fences) {
       throw new MirabelleError(
         'busy',
@@ -129,6 +131,7 @@ export class InstanceKeeper {
       )
       this.#decider.dispatch({ type: 'SPAWNED' })
       this.#watch(process)
+      if (faults !== undefined) await faults.at('agent.start.spawned', assignment)
       return process.pid
     } catch (error) {
       this.#decider.dispatch({ type: 'EXITED' })
@@ -142,6 +145,7 @@ export class InstanceKeeper {
       this.#waiting = false
       const process = this.#process
       if (process === undefined) return false
+      if (faults !== undefined) await faults.at('agent.stop.begin', this.#assignment)
       this.#decider.dispatch({ type: 'STOP' })
       if (mode !== 'immediate') {
         const asked = await this.#options.askToStop(this.#assignment, mode).then(
@@ -154,11 +158,16 @@ export class InstanceKeeper {
             return false
           },
         )
-        if (asked && (await this.#exitsWithin(process, STOP_LIMIT_MS[mode]))) return true
+        if (asked && (await this.#exitsWithin(process, STOP_LIMIT_MS[mode]))) return this.#stopped()
       }
       await this.#killAndWait(process)
-      return true
+      return this.#stopped()
     })
+  }
+
+  async #stopped(): Promise<true> {
+    if (faults !== undefined) await faults.at('agent.stop.ended', this.#assignment)
+    return true
   }
 
   /** Kills the process at once, whatever else is under way, and voids the starts that were asked for before. Resolves when it is gone. */

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util'
 import { Coordinator } from '@mirabelle/coordinator'
 import { createEngine } from '@mirabelle/engine'
 import { COORDINATOR_CONTENT, MirabelleError, type Assignment } from '@mirabelle/messages'
-import { createRealPorts, parseLogLevel, realDisk, type RealPorts } from '@mirabelle/runtime'
+import { allowFaults, createRealPorts, parseLogLevel, realDisk, type RealPorts } from '@mirabelle/runtime'
 import { createSegment } from '@mirabelle/segment'
 import { readAgentConfig, readJsonFile, type AgentConfig } from './agent-config.ts'
 import { VERSION } from './version.ts'
@@ -55,6 +55,7 @@ async function main(): Promise<void> {
   const config = await readAgentConfig(realDisk, hostDir)
   const assignment = (await readJsonFile(realDisk, startFile)) as Assignment | undefined
   if (assignment === undefined) throw new MirabelleError('datadir.broken', `${startFile} is missing`)
+  allowFaults(['instance', `dbid${assignment.dbid}`])
   const ports = createRealPorts({
     name: `dbid${assignment.dbid}-content${assignment.content}`,
     level: parseLogLevel(config.logLevel),

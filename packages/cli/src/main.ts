@@ -1,4 +1,5 @@
 /** Entry of the `mirabelle` command. Ctrl-C undoes what is half done. */
+import { allowFaults } from '@mirabelle/runtime'
 import { run } from './run.ts'
 import { installInterrupts } from './terminal/interrupt.ts'
 
@@ -7,4 +8,4 @@ installInterrupts()
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 0 : 1)
 })
-await run(process.argv.slice(2))
+await run(process.argv.slice(2), () => allowFaults(['cli']))

@@ -5,6 +5,7 @@ import { addAgent, addAgentConfig } from './commands/agent.ts'
 import { addConfig } from './commands/config.ts'
 import { addDemo } from './commands/demo.ts'
 import { addDestroy } from './commands/destroy.ts'
+import { addFault } from './commands/fault.ts'
 import { addFtsProbe } from './commands/fts-probe.ts'
 import { addHost } from './commands/host.ts'
 import { addInit } from './commands/init.ts'
@@ -38,6 +39,7 @@ export function createProgram(): Command {
   addQuickstart(program)
   addDemo(program)
   addFtsProbe(program)
+  addFault(program)
   addWaldump(program)
   addAgent(program)
   addAgentConfig(program)

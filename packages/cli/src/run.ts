@@ -8,13 +8,14 @@ import { wasInterrupted } from './terminal/interrupt.ts'
 /** Nothing was done. */
 const COULD_NOT = 2
 
-/** Resolves when the command has ended; its exit status is in `process.exitCode`. */
-export async function run(args: readonly string[]): Promise<void> {
+/** Resolves when the command has ended; its exit status is in `process.exitCode`. What `prepare` throws is told as an error of the command is. */
+export async function run(args: readonly string[], prepare: () => void = () => undefined): Promise<void> {
   process.exitCode = 0
   const program = createProgram()
   const commands = [program, ...program.commands, ...program.commands.flatMap((one) => one.commands)]
   for (const command of commands) command.exitOverride()
   try {
+    prepare()
     await program.parseAsync([...args], { from: 'user' })
   } catch (error) {
     if (error instanceof CommanderError) {

@@ -13,7 +13,7 @@ import {
 import type { EnginePort } from '@mirabelle/engine'
 import { MirabelleError, type Assignment, type Message } from '@mirabelle/messages'
 import { createFrontDoor, PgError, type FrontDoor, type ShutdownMode } from '@mirabelle/pgwire'
-import type { Ports, Responder } from '@mirabelle/runtime'
+import { faults, type Ports, type Responder } from '@mirabelle/runtime'
 import { createSqlCatalogStore } from './catalog/sql-catalog-store.ts'
 import type { ClusterSnapshot } from './catalog/cluster-catalog.ts'
 import { ownItem } from './dtx/resolver.ts'
@@ -139,6 +139,8 @@ export class Coordinator {
     const instance = this.instance
     // A standby that has taken over has no standby of its own, and starts as primary from now on.
     if (assignment.role === 'm') await instance.reassign({ ...instance.assignment, role: 'p', peer: null })
+    const takesOver = assignment.role === 'm'
+    if (takesOver && faults !== undefined) await faults.at('activation.promoted')
     let write = (sql: string) => this.#write(sql)
     const initialText = instance.assignment.settings[INITIAL_CLUSTER_SETTING]
     const service = await CoordinatorService.begin(
@@ -206,7 +208,9 @@ export class Coordinator {
     this.#frontend = frontend
     write = (sql) =>
       service.dispatcher.runUrgent(sql, (holder: LaneUser | undefined) => frontend.preemptLocal(holder))
+    if (takesOver && faults !== undefined) await faults.at('activation.service')
     service.openLanes()
+    if (takesOver && faults !== undefined) await faults.at('activation.lanes')
     if (assignment.role === 'm') service.watch()
     else await this.#startInstances(service)
     await frontend.start()
@@ -216,6 +220,7 @@ export class Coordinator {
     })
     if (assignment.role === 'p') service.watch()
     this.#door?.setNotReady(undefined)
+    if (takesOver && faults !== undefined) await faults.at('activation.open')
     instance.log.info(
       { epoch: service.topology.epoch, incarnation: service.incarnation },
       'the coordinator accepts clients',
@@ -276,9 +281,12 @@ export class Coordinator {
           refuseWhileCoordinatorLives(ports, hello, instance.assignment),
           refuseWhenStale(ports, hello, instance.assignment, instance.epoch),
         ])
+        if (faults !== undefined) await faults.at('activation.checked')
         const epoch = promised + 1
         await claimEpoch(ports, hello, instance.assignment, epoch)
+        if (faults !== undefined) await faults.at('activation.claimed')
         await instance.raiseEpoch(epoch)
+        if (faults !== undefined) await faults.at('activation.promised')
       }
       instance.log.warn({ force }, 'activating the standby coordinator')
       const promoted = this.#whenPrimary()

@@ -4,13 +4,14 @@
  * sent or recorded after stop(), and that a slow content keeps nobody but itself waiting.
  */
 import { MirabelleError, isMirabelleError, type Content, type SegmentRow } from '@mirabelle/messages'
-import { createDecider, type Decider, type Logger, type Timer } from '@mirabelle/runtime'
+import { createDecider, type Decider, type Logger, type Timer, faults } from '@mirabelle/runtime'
 import { adviceFor } from './fts-advice.ts'
 import { MIRROR_DEATH_LOOKS, ftsTimes, type FtsEffect, type FtsEvent } from './fts-content-model.ts'
 import { ftsContentMachine } from './fts-content.machine.ts'
 import { pairOf, type CatalogRecord, type Pair } from './fts-pair.ts'
 import type { FtsContentState, FtsProberOptions, FtsReply } from './fts-ports.ts'
 import { Fencer } from './fencer.ts'
+import { recordName } from './record-name.ts'
 import { routineAtDebug } from './routine-log.ts'
 import { Waiters } from './waiters.ts'
 
@@ -312,7 +313,14 @@ export class FtsContentActor {
 
   #record({ changes, history }: CatalogRecord): void {
     const { catalog, onTopologyChange } = this.#options
-    this.#recording = (async () => catalog.record(changes, history))().then(
+    const what = recordName(changes, this.#decider.context.pair)
+    const about = { content: this.content }
+    const recorded = async (): Promise<void> => {
+      if (faults !== undefined) await faults.at(`fts.${what}.before`, about)
+      await catalog.record(changes, history)
+      if (faults !== undefined) await faults.at(`fts.${what}.after`, about)
+    }
+    this.#recording = recorded().then(
       () => {
         this.#recording = null
         if (this.#stopped) return

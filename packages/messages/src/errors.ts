@@ -125,6 +125,15 @@ export const errorCatalog = {
     retryable: false,
     sqlstate: '22023',
   },
+  'fault.refused': {
+    sentence:
+      'What was asked of a fault point cannot be: the process was not started with fault points allowed, or there is no such point. Only tests ask for it.',
+    retryable: false,
+  },
+  'fault.injected': {
+    sentence: 'A test made the operation fail at a fault point.',
+    retryable: true,
+  },
   busy: { sentence: 'The same administrative action is already under way.', retryable: true },
   internal: {
     sentence: 'A broken promise inside the program; the log has the details.',

@@ -5,7 +5,7 @@
 import { mkdir, readFile, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Dbid, SegmentRow } from '@mirabelle/messages'
-import { realDisk } from '@mirabelle/runtime'
+import { realDisk, faults } from '@mirabelle/runtime'
 import { CliError } from '../errors.ts'
 import { parseClusterFile, type ClusterFile, type HostEntry } from './cluster-file.ts'
 
@@ -77,7 +77,9 @@ export class ClusterFolder {
   async update(changes: Partial<ClusterFile>): Promise<void> {
     const next = { ...this.#file, ...changes }
     if (JSON.stringify(next) === JSON.stringify(this.#file)) return
+    if (faults !== undefined) await faults.at('cli.describe.before')
     await this.#write(next)
+    if (faults !== undefined) await faults.at('cli.describe.after')
     this.#file = next
   }
 

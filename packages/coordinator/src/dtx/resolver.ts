@@ -3,7 +3,7 @@
  * What is settled so is told to the registry. Started by the lane keeper; ends when none is left, or with an error that keeps the lane closed.
  */
 import { MirabelleError, type Content, type Gid } from '@mirabelle/messages'
-import type { Logger } from '@mirabelle/runtime'
+import { faults, type Logger } from '@mirabelle/runtime'
 import { firstColumn, firstErrorCode } from '../lanes/backend-bytes.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
 import type { LaneItem, LaneResult } from '../lanes/lane-item.ts'
@@ -38,6 +38,7 @@ export async function resolvePrepared(
   registry: DtxRegistry,
   log: Logger,
 ): Promise<void> {
+  if (faults !== undefined) await faults.at('resolution.begin', { content })
   // Both at once; and the function, not the view on it: a promotion is waiting, and planning the view's joins costs more than all else here.
   const [listed, finished] = await Promise.all([
     runSql(run, content, PREPARED_SQL, false),
@@ -45,6 +46,7 @@ export async function resolvePrepared(
   ])
   const prepared = new Set(firstColumn(listed.output))
   const committed = new Set<Gid>(firstColumn(finished.output))
+  if (faults !== undefined) await faults.at('resolution.listed', { content })
   registry.publish(content, { prepared, committed })
   for (const gid of prepared) {
     const participants = participantsOf(gid)
@@ -54,10 +56,13 @@ export async function resolvePrepared(
         `content ${content}: prepared transaction ${gid} has a name that says nothing`,
       )
     const verdict = await registry.verdict(gid, content, participants)
+    if (faults !== undefined) await faults.at('resolution.verdict', { content })
     log.info({ content, gid, verdict }, `prepared transaction resolved: ${verdict}`)
     await runSql(run, content, `${verdict === 'commit' ? 'COMMIT' : 'ROLLBACK'} PREPARED '${gid}'`, true)
+    if (faults !== undefined) await faults.at('resolution.ended', { content })
     // Its row is there from now on.
     if (verdict === 'commit') committed.add(gid)
   }
+  if (faults !== undefined) await faults.at('resolution.end', { content })
   registry.attached(content)
 }

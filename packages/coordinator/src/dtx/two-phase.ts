@@ -3,6 +3,7 @@
  * everywhere (sql §2, docs/decisions/0002). What this file cannot bring to its end, because a lane is lost, the resolver does.
  */
 import type { Content, Gid } from '@mirabelle/messages'
+import { faults } from '@mirabelle/runtime'
 import { firstErrorCode, firstErrorMessage, lastCommandTag } from '../lanes/backend-bytes.ts'
 import { SUPERUSER } from '../lanes/backend-state.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
@@ -42,14 +43,16 @@ export async function commitTwoPhase(
     sendCommit(transaction.participant(content), false).promise.catch(() => undefined) // a reader has nothing to lose
     transaction.leave(content, true)
   }
+  if (faults !== undefined) await faults.at('two-phase.begin')
   const gid = nextGid(writers)
   registry.begin(gid, writers)
   const prepares = writers.map((content) => prepare(transaction, gid, content))
   // A segment whose mirror has gone prepares, and waits until that is in the catalog; the catalog may be what waits for this transaction.
   const verdict = registry.decide(
     gid,
-    await Promise.race([Promise.all(prepares).then(agree), transaction.madeWay.then(() => 'abort' as const)]),
+    await Promise.race([allPrepared(prepares), transaction.madeWay.then(() => 'abort' as const)]),
   )
+  if (faults !== undefined) await faults.at('two-phase.decided')
   const ending = Promise.all(
     prepares.map(async (outcome, i) =>
       endPrepared(transaction, gid, writers[i] as Content, verdict, await outcome),
@@ -74,6 +77,12 @@ export async function commitTwoPhase(
   })
 }
 
+async function allPrepared(prepares: readonly Promise<PrepareOutcome>[]): Promise<'commit' | 'abort'> {
+  const outcomes = await Promise.all(prepares)
+  if (faults !== undefined) await faults.at('two-phase.all-prepared')
+  return agree(outcomes)
+}
+
 function agree(outcomes: readonly PrepareOutcome[]): 'commit' | 'abort' {
   return outcomes.every((outcome) => outcome.kind === 'prepared') ? 'commit' : 'abort'
 }
@@ -86,6 +95,7 @@ async function prepare(transaction: TwoPhase, gid: Gid, content: Content): Promi
     forget.length === 0
       ? ''
       : `; DELETE FROM pg_catalog.dtx_committed WHERE gid IN (${forget.map((one) => `'${one}'`).join(',')})`
+  if (faults !== undefined) await faults.at('two-phase.prepare', { content })
   try {
     const result = await lane.send({
       bytes: Buffer.concat([
@@ -105,6 +115,7 @@ async function prepare(transaction: TwoPhase, gid: Gid, content: Content): Promi
       firstErrorCode(result.output) === undefined &&
       lastCommandTag(result.output) === 'PREPARE TRANSACTION'
     ) {
+      if (faults !== undefined) await faults.at('two-phase.prepared', { content })
       return { kind: 'prepared', cleaned: forget }
     }
     return { kind: 'refused', error: firstErrorMessage(result.output) }
@@ -143,6 +154,7 @@ async function endPrepared(
     return true
   }
   const sql = `${verdict === 'commit' ? 'COMMIT' : 'ROLLBACK'} PREPARED '${gid}'`
+  if (faults !== undefined) await faults.at('two-phase.end', { content })
   let why = ''
   try {
     const run = participant.lane.send({
@@ -158,6 +170,7 @@ async function endPrepared(
     const result = await run.promise
     const code = firstErrorCode(result.output)
     if (code === undefined) {
+      if (faults !== undefined) await faults.at('two-phase.ended', { content })
       registry.finished(gid, content)
       if (verdict === 'commit') registry.forgotten(content, outcome.cleaned)
       transaction.leave(content, true)

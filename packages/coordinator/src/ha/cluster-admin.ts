@@ -7,6 +7,7 @@ import {
   type MessageOf,
   type SegmentRow,
 } from '@mirabelle/messages'
+import { faults } from '@mirabelle/runtime'
 import { assignmentFor } from './assignments.ts'
 import { markQuorum } from '../standby/quorum.ts'
 import { sentence, type AdminSources } from './admin-sources.ts'
@@ -94,6 +95,7 @@ export async function recoverOne(
     outcome: 'failed',
     message,
   })
+  if (faults !== undefined) await faults.at('recover.begin', { content: row.content })
   const primary = topology.primary(row.content)
   if (primary === undefined || primary.status !== 'u')
     return failed(`Primary segment is not up for content ${row.content}`)
@@ -113,6 +115,7 @@ export async function recoverOne(
       `The recovery source segment ${primary.hostname} (content ${row.content}) is unreachable: ${sentence(error)}`,
     )
   }
+  if (faults !== undefined) await faults.at('recover.assigned', { content: row.content })
   if (options.running !== true) {
     log.info({ dbid: row.dbid, content: row.content, mode: options.mode }, 'recovering an instance as mirror')
     try {
@@ -125,8 +128,10 @@ export async function recoverOne(
         `Not recovering segment ${row.dbid} because ${row.hostname} is unreachable: ${sentence(error)}`,
       )
     }
+    if (faults !== undefined) await faults.at('recover.stopped', { content: row.content })
     const started = await startOne(row, sources, options.mode, options.maxRate)
     if (started.outcome !== 'done') return started
+    if (faults !== undefined) await faults.at('recover.started', { content: row.content })
   }
   return waitInSync(row, options.timeoutMs, sources)
 }
@@ -149,6 +154,7 @@ export async function waitInSync(
   }
   try {
     await watchProgress({ row, stallMs, done: inSync }, sources)
+    if (faults !== undefined) await faults.at('recover.in-sync', { content: row.content })
     return { ...base, outcome: 'done', message: 'recovered and in sync' }
   } catch (error) {
     return { ...base, outcome: 'failed', message: sentence(error) }

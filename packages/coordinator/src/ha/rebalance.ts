@@ -22,7 +22,7 @@ import {
   type MessageOf,
   type SegmentRow,
 } from '@mirabelle/messages'
-import { delay } from '@mirabelle/runtime'
+import { delay, faults } from '@mirabelle/runtime'
 import type { Dispatcher } from '../dispatcher.ts'
 import { sentence, startOne, waitInSync, type AdminSources } from './cluster-admin.ts'
 import { holdLane, type LaneHold } from './lane-hold.ts'
@@ -152,6 +152,7 @@ async function rebalanceOne(
   let hold: LaneHold | undefined
   try {
     // From here on nobody else changes the roles of the pair.
+    if (faults !== undefined) await faults.at('rebalance.begin', { content })
     const before = await obstacle({ primary, mirror }, sources)
     if (before !== undefined) return end('skipped', unfit(before))
     try {
@@ -161,10 +162,12 @@ async function rebalanceOne(
     }
     const behind = await notCaughtUp({ primary, mirror }, sources)
     if (behind !== undefined) return end('skipped', unfit(behind))
+    if (faults !== undefined) await faults.at('rebalance.held', { content })
     log.info({ content, from: primary.dbid, to: mirror.dbid }, `${words.what}: switching over`)
     await sources.links
       .agent(primary.hostname)
       .request({ type: 'agent.stop', dbid: primary.dbid, mode: 'fast' }, STOP_TIMEOUT_MS)
+    if (faults !== undefined) await faults.at('rebalance.stopped', { content })
     await topology.change({
       rows: [
         { dbid: primary.dbid, role: 'm', mode: 'n', status: 'd' },
@@ -172,11 +175,14 @@ async function rebalanceOne(
       ],
       history: [history(words, primary, 'm', 'd'), history(words, mirror, 'p', 'u')],
     })
+    if (faults !== undefined) await faults.at('rebalance.recorded', { content })
     sources.aim(content)
     const opened = promoteAndOpen(mirror, sources)
     const started = startOne({ ...primary, role: 'm' }, sources)
     await opened
+    if (faults !== undefined) await faults.at('rebalance.opened', { content })
     return async () => {
+      if (faults !== undefined) await faults.at('rebalance.released', { content })
       const start = await started
       if (start.outcome !== 'done')
         return {
@@ -286,6 +292,7 @@ async function promoteAndOpen(mirror: SegmentRow, sources: RebalanceSources): Pr
   const { clock, links, dispatcher, topology } = sources
   const row = topology.row(mirror.dbid) ?? mirror
   await links.promote(row, PROMOTE_TIMEOUT_MS)
+  if (faults !== undefined) await faults.at('rebalance.promoted', { content: mirror.content })
   const lane = dispatcher.lane(mirror.content)
   const deadline = clock.monotonic() + OPEN_TIMEOUT_MS
   while (!lane.isOpen) {

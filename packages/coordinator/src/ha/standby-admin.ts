@@ -12,6 +12,7 @@ import {
   type Peer,
   type SegmentRow,
 } from '@mirabelle/messages'
+import { faults } from '@mirabelle/runtime'
 import { assignmentFor } from './assignments.ts'
 import { markStandby, sentence, startOne, type AdminSources } from './cluster-admin.ts'
 import { refusal, refuseComplete } from './standby-plan.ts'
@@ -37,6 +38,7 @@ export async function initStandby(row: SegmentRow, sources: StandbySources): Pro
   if (configured !== undefined) refuseComplete(configured)
   const wanted = checked(configured ?? row, sources)
   const begunAt = clock.monotonic()
+  if (faults !== undefined) await faults.at('standby.init.begin')
   if (configured === undefined) {
     await topology.change({
       replaceRows: [wanted],
@@ -48,6 +50,7 @@ export async function initStandby(row: SegmentRow, sources: StandbySources): Pro
       ],
     })
   }
+  if (faults !== undefined) await faults.at('standby.init.recorded')
   try {
     await createIfNew(wanted, sources)
     await bringUp(wanted, 'auto', sources)
@@ -104,10 +107,14 @@ async function bringUp(
   recovery: MessageOf<'standby.resync'>['mode'],
   sources: StandbySources,
 ): Promise<void> {
+  if (faults !== undefined) await faults.at('standby.created')
   await sources.setPeer(peerOf(row))
+  if (faults !== undefined) await faults.at('standby.told')
   const started = await startOne({ ...row, role: 'm' }, sources, recovery)
   if (started.outcome !== 'done') throw refusal(`dbid ${row.dbid} was not started: ${started.message}`)
+  if (faults !== undefined) await faults.at('standby.started')
   await streams(row, sources)
+  if (faults !== undefined) await faults.at('standby.streams')
   const now = sources.topology.row(row.dbid)
   if (now?.status === 'u' && now.mode === 's') return
   await sources.topology.change({
@@ -116,6 +123,7 @@ async function bringUp(
       { dbid: row.dbid, description: `standby coordinator dbid ${row.dbid} is up and has all of the WAL` },
     ],
   })
+  if (faults !== undefined) await faults.at('standby.complete')
 }
 
 /**
@@ -128,16 +136,19 @@ async function takeAway(row: SegmentRow, why: string, sources: StandbySources): 
   const agent = links.agent(row.hostname)
   try {
     await agent.request({ type: 'agent.stop', dbid: row.dbid, mode: 'fast' }, STOP_TIMEOUT_MS)
+    if (faults !== undefined) await faults.at('standby.remove.stopped')
     await sources.setPeer(null)
     await agent.request({ type: 'agent.remove', dbid: row.dbid }, REMOVE_TIMEOUT_MS)
   } catch (error) {
     left.push(`the folder ${row.datadir} on ${row.hostname} is left: ${sentence(error)}`)
   }
+  if (faults !== undefined) await faults.at('standby.remove.discarded')
   await sources.setPeer(null)
   await topology.change({
     removeDbids: [row.dbid],
     history: [{ dbid: row.dbid, description: `${why}: dbid ${row.dbid} on ${place(row)} was removed` }],
   })
+  if (faults !== undefined) await faults.at('standby.remove.recorded')
   return left
 }
 
@@ -153,6 +164,7 @@ export async function removeStandby(sources: StandbySources): Promise<ActionResu
   const row = requireStandby(sources)
   // From here on it must not be activated unnoticed, wherever its process is.
   await markStandby(true, sources)
+  if (faults !== undefined) await faults.at('standby.remove.marked')
   const left = await takeAway(row, 'standby remove', sources)
   return left.length === 0
     ? [result(row, 'done', `the standby coordinator on ${place(row)} and its folder were removed`)]
@@ -173,6 +185,7 @@ export async function resyncStandby(
     await sources.links
       .agent(row.hostname)
       .request({ type: 'agent.stop', dbid: row.dbid, mode: 'fast' }, STOP_TIMEOUT_MS)
+    if (faults !== undefined) await faults.at('standby.resync.stopped')
     await bringUp(row, mode, sources)
   } catch (error) {
     return [

@@ -1,5 +1,6 @@
 /** How a coordinator begins: the catalog that it finds or fills, and the durable change by which a standby becomes the coordinator. */
 import { isMirabelleError, MirabelleError } from '@mirabelle/messages'
+import { faults } from '@mirabelle/runtime'
 import { initialCatalogSql } from '../catalog/catalog-sql.ts'
 import type { CatalogStore, ClusterSnapshot } from '../catalog/cluster-catalog.ts'
 import type { Topology } from './topology.ts'
@@ -32,6 +33,7 @@ export async function recordActivation(options: ActivationOptions, topology: Top
   const old = topology.primary(-1)
   const epoch = Math.max(topology.epoch, options.promisedEpoch()) + 1
   await options.promiseEpoch(epoch)
+  if (faults !== undefined) await faults.at('activation.epoch')
   await topology.change({
     epoch,
     removeDbids: old === undefined ? [] : [old.dbid],
@@ -43,4 +45,5 @@ export async function recordActivation(options: ActivationOptions, topology: Top
       },
     ],
   })
+  if (faults !== undefined) await faults.at('activation.recorded')
 }

@@ -14,6 +14,7 @@ import {
   type SettingTexts,
 } from '@mirabelle/messages'
 import type { FtsCatalog, HistoryRow, RowChange } from '@mirabelle/fts'
+import { faults } from '@mirabelle/runtime'
 import type { CatalogChange, CatalogStore, ClusterSnapshot, Mirroring } from '../catalog/cluster-catalog.ts'
 
 export class Topology implements FtsCatalog {
@@ -114,7 +115,9 @@ export class Topology implements FtsCatalog {
           ? {}
           : { lastDbid: Math.max(wanted.lastDbid ?? 0, this.lastDbid) }),
       }
+      if (faults !== undefined) await faults.at('catalog.change.before')
       await this.#store.change(change)
+      if (faults !== undefined) await faults.at('catalog.change.after')
       this.#apply(change)
     })
     this.#last = done.catch(() => undefined) // the caller sees the failure; the next change goes on

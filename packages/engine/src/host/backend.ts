@@ -5,6 +5,7 @@
  * Owned by the engine. Each `start` makes a new worker; whoever waits for a start or a promotion gets an answer whatever happens.
  */
 import { formatLsn, INVALID_LSN, type Lsn, type Timeline } from '@mirabelle/messages'
+import { faults } from '@mirabelle/runtime'
 import { EngineRefused, EngineStopped } from '../errors.ts'
 import type { EngineLogger, SetTimer } from '../options.ts'
 import { Field, type SharedState } from '../shared/shared-state.ts'
@@ -80,6 +81,7 @@ export class Backend {
       segmentBytes,
       settings,
       wasm,
+      faults: faults?.thread.buffer,
       onMessage: (message) => this.#onMessage(host, message),
       onExit: (error) => this.#onExit(host, error),
     })

@@ -8,6 +8,7 @@ import { close, fdatasync, fsync, open } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Lsn, Timeline } from '@mirabelle/messages'
+import { faults } from '@mirabelle/runtime'
 import { segmentNames } from '../layout.ts'
 import { Field, type SharedState } from '../shared/shared-state.ts'
 
@@ -105,8 +106,10 @@ export class WalSync {
     const names = segmentNames(target.timeline, this.#synced.flush, target.pages, this.#segmentBytes)
     const fresh = names.filter((name) => !this.#open.has(name))
     for (const name of fresh) this.#open.set(name, await openFile(join(this.#pgWal, name), 'r+'))
+    if (faults !== undefined) await faults.at('fsync.wal.primary.before')
     await Promise.all(names.map((name) => syncData(this.#open.get(name) as number)))
     if (fresh.length > 0) await this.#syncFolder()
+    if (faults !== undefined) await faults.at('fsync.wal.primary.after')
     const last = names.at(-1)
     for (const [name, fd] of this.#open) {
       if (name === last || last === undefined) continue

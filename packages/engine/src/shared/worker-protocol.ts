@@ -13,6 +13,8 @@ export interface WorkerData {
   readonly journal: SharedArrayBuffer
   /** PostgreSQL, compiled. */
   readonly wasm: WasmModule
+  /** The fault points of this thread (worker/data-sync-faults.ts); undefined unless the process has some. */
+  readonly faults: SharedArrayBuffer | undefined
 }
 
 /** One request inside a batch; its bytes are `bytes[start, end)` of the batch. */

@@ -52,6 +52,7 @@ export class DurableFs extends NodeFS {
   readonly #guard: WalGuard
   readonly #observer: FsObserver
   readonly #late: LateSyncs
+  readonly #dataSync: ((when: 'before' | 'after') => void) | undefined
   readonly #kinds = new WeakMap<object, { path: string; kind: FileKind }>()
   #nodeFs: PostgresModule['NODEFS'] | undefined
   #folderChanged = false
@@ -62,6 +63,7 @@ export class DurableFs extends NodeFS {
     guard: WalGuard,
     late: LateSyncs,
     observer: FsObserver,
+    dataSync?: (when: 'before' | 'after') => void,
   ) {
     super(paths.pgdata)
     this.#paths = paths
@@ -69,6 +71,7 @@ export class DurableFs extends NodeFS {
     this.#guard = guard
     this.#late = late
     this.#observer = observer
+    this.#dataSync = dataSync
   }
 
   /** Everything written so far is durable from here on, and WAL is the main thread's to sync. */
@@ -156,6 +159,7 @@ export class DurableFs extends NodeFS {
       return 0
     }
     try {
+      this.#dataSync?.('before')
       if (stream.nfd === undefined) {
         const fd = openSync(path, 'r')
         try {
@@ -164,6 +168,7 @@ export class DurableFs extends NodeFS {
           closeSync(fd)
         }
       } else fsyncSync(stream.nfd)
+      this.#dataSync?.('after')
     } catch (error) {
       this.#observer.syncFailed(new FsyncFailed(path, error))
     }

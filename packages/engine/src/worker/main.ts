@@ -139,7 +139,9 @@ async function stop(pg: PGlite): Promise<void> {
 
 const guard = new WalGuard(paths.pgWal, state)
 const late = new LateSyncs(state, data.role, (files) => post({ type: 'sync', paths: files }))
-const fs = new DurableFs(paths, data.segmentBytes, guard, late, observer)
+const dataSync =
+  data.faults === undefined ? undefined : (await import('./data-sync-faults.ts')).dataSyncFaults(data.faults)
+const fs = new DurableFs(paths, data.segmentBytes, guard, late, observer, dataSync)
 fs.onRuntime = serveRestore
 const log = (line: string) => post({ type: 'log', line })
 const pg = await startBackend(paths, fs, data, log).catch((error: unknown) => die('refused', error))

@@ -13,7 +13,7 @@ import {
   type Settings,
   type SettingTexts,
 } from '@mirabelle/messages'
-import type { Connection, Logger, Responder } from '@mirabelle/runtime'
+import { answerFault, faults, type Connection, type Logger, type Responder } from '@mirabelle/runtime'
 import type { PrimarySide } from '../primary/primary-side.actor.ts'
 import type { DiskCheck } from '../probe/disk-check.ts'
 import { refusal, type RoleRequest } from '../role/accepts.ts'
@@ -56,7 +56,7 @@ export function handleControl(
   message: Message,
   respond: Responder | undefined,
 ): boolean {
-  const answer = answerTo(subject, connection, message)
+  const answer = answerTo(subject, connection, message) ?? answerFault(message)
   if (answer === undefined) return false
   answer.then(
     (reply) => respond?.reply(reply as never),
@@ -103,6 +103,7 @@ async function probe(subject: ControlSubject, message: MessageOf<'fts.probe'>): 
   if (state === 'primary' || state === 'mirror') {
     await subject.diskCheck.check(subject.settings().gp_fts_probe_timeout * DISK_CHECK_SHARE)
   }
+  if (faults !== undefined) await faults.at('probe.answer')
   if (message.mirror === subject.mirrorDbid) await subject.primary?.turnSyncRepOn()
   // The role may have changed while the disk worked.
   refuse(subject, 'fts.probe')

@@ -7,6 +7,7 @@
  */
 import { formatLsn, MirabelleError, type HistoryEntry } from '@mirabelle/messages'
 import { parseHistory } from '@mirabelle/wal'
+import { faults } from '@mirabelle/runtime'
 import { pgdataDir, receivedWalDir } from '../state/layout.ts'
 import type { CopyFromPeer, CopyMode, CopyRequest, CopyResult } from './copy-from-peer.ts'
 import { begunCopy, markBegun, markComplete } from './copy-mark.ts'
@@ -39,6 +40,7 @@ async function copy(mode: CopyMode, request: CopyRequest, source: CopySource): P
   const startedAt = clock.monotonic()
   progress({ bytesDone: 0, bytesTotal: 0, step: 'waiting for the backup to begin' })
   const begun = await source.begin()
+  if (faults !== undefined) await faults.at('copy.backup')
   const { timeline, startLsn } = begun
   const history = await historyOf(source, timeline)
   const folder = pgdataDir(datadir)
@@ -47,14 +49,18 @@ async function copy(mode: CopyMode, request: CopyRequest, source: CopySource): P
   const diverged = await putWalAside(disk, datadir, { timeline, history, endLsn: startLsn })
   if (diverged !== undefined)
     log.warn({ folder: diverged }, 'WAL that the primary does not have was put aside')
+  if (faults !== undefined) await faults.at('copy.wal-aside')
   const resumed = (await begunCopy(disk, datadir)) === mode
   await markBegun(disk, datadir, mode)
   await makeUnstartable(request, mode === 'full' && !resumed)
+  if (faults !== undefined) await faults.at('copy.unstartable')
   const filled = await fillFolder({ disk, source, begun, folder, requests: REQUESTS, progress })
+  if (faults !== undefined) await faults.at('copy.filled')
   const { bytesTotal } = filled
 
   progress({ bytesDone: bytesTotal, bytesTotal, step: 'ending the backup' })
   const ended = await source.end()
+  if (faults !== undefined) await faults.at('copy.backup-ended')
   if (ended.timeline !== timeline)
     throw new MirabelleError('not.ready', `the primary changed to timeline ${ended.timeline} during the copy`)
   progress({ bytesDone: bytesTotal, bytesTotal, step: 'WAL of the backup' })
@@ -68,6 +74,7 @@ async function copy(mode: CopyMode, request: CopyRequest, source: CopySource): P
     endLsn: ended.endLsn,
     history: ended.history,
   })
+  if (faults !== undefined) await faults.at('copy.wal')
   await sealFolder(disk, folder, filled, ended.backupLabel)
   await markComplete(disk, datadir)
   log.info(

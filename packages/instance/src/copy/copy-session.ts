@@ -6,7 +6,7 @@
  */
 import { listBackup } from '@mirabelle/engine'
 import { formatLsn, MirabelleError, type Lsn, type Message, type MessageOf } from '@mirabelle/messages'
-import type { Connection, Hello, Responder, Timer } from '@mirabelle/runtime'
+import { faults, type Connection, type Hello, type Responder, type Timer } from '@mirabelle/runtime'
 import type { CopyConnection, CopyHost } from './copy-host.ts'
 import { beginBackup, endBackup, type OnlineBackupOptions } from './online-backup.ts'
 import { SourceFiles } from './source-files.ts'
@@ -124,6 +124,7 @@ export class CopySession implements CopyConnection {
       this.#abandon()
       throw new MirabelleError('connection.lost', 'the asker has left')
     }
+    if (faults !== undefined) await faults.at('copy-source.backup')
     this.#sender.pin(this, startLsn)
     const entries = await (list ?? listBackup)(pgdata)
     const files = entries.filter((entry) => !OWN_FILES.test(entry.path))
@@ -192,6 +193,7 @@ export class CopySession implements CopyConnection {
     this.#sender.vacate(this)
     // A mirror must not have WAL that a crash of this instance could take back.
     await syncWal()
+    if (faults !== undefined) await faults.at('copy-source.ended')
     this.complete = true
     const history = await readHistory(timeline())
     log.info(

@@ -4,7 +4,7 @@
  * Promise: PostgreSQL can start on the folder only after `sealFolder`, which writes the control file last, when everything else is durable.
  */
 import { MirabelleError, type MessageOf } from '@mirabelle/messages'
-import type { Disk } from '@mirabelle/runtime'
+import { faults, type Disk } from '@mirabelle/runtime'
 import { copyFile } from './copy-file.ts'
 import type { CopyProgress } from './copy-from-peer.ts'
 import type { CopySource } from './copy-source.ts'
@@ -52,9 +52,12 @@ export async function sealFolder(
   label: string,
 ): Promise<void> {
   await disk.writeFileDurable(`${folder}/backup_label`, label)
+  if (faults !== undefined) await faults.at('copy.label')
   await syncTree(disk, folder, filled.tree)
   await disk.syncDir(folder.slice(0, folder.lastIndexOf('/')))
+  if (faults !== undefined) await faults.at('copy.synced')
   await disk.writeFileDurable(`${folder}/${CONTROL_FILE}`, filled.control)
+  if (faults !== undefined) await faults.at('copy.sealed')
 }
 
 /** The tree of the primary. Throws `datadir.broken` when it has no control file. */
@@ -71,8 +74,8 @@ async function copyFiles(options: FillFolderOptions): Promise<number> {
   const bytesTotal = files.reduce((sum, [, size]) => sum + size, 0)
   const limit = new WorkLimit(requests)
   let bytesDone = 0
-  const copyOne = ([path, size]: (typeof files)[number]) =>
-    copyFile(
+  const copyOne = async ([path, size]: (typeof files)[number]): Promise<void> => {
+    await copyFile(
       {
         disk,
         source,
@@ -84,6 +87,8 @@ async function copyFiles(options: FillFolderOptions): Promise<number> {
       },
       { path, size, target: `${folder}/${path}` },
     )
+    if (faults !== undefined) await faults.at('copy.file')
+  }
   await new WorkLimit(FILES).all(files.map((file) => () => copyOne(file)))
   return bytesTotal
 }

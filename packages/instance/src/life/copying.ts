@@ -1,5 +1,6 @@
 /** A mirror that cannot follow its primary: its base is copied anew when the assignment allows it, else it stays unfit and says so. */
 import type { MirabelleError } from '@mirabelle/messages'
+import { faults } from '@mirabelle/runtime'
 import { copyFromPeer } from '../copy/block-copy.ts'
 import type { CopyFromPeer, CopyMode, CopyResult } from '../copy/copy-from-peer.ts'
 import { copyUntilDone } from '../copy/copy-until-done.ts'
@@ -44,15 +45,18 @@ export function beginCopy(core: InstanceCore, mode: CopyMode, why: string): void
 }
 
 async function copyAndReplay(core: InstanceCore, mode: CopyMode): Promise<void> {
+  if (faults !== undefined) await faults.at('copy.begin')
   await endMirror(core)
   // A whole base is in place still: others must not be taken for one when the copy has removed it.
   await removeOtherBases(core.ports.disk, core.datadir)
   await core.durable.setCopying(mode)
+  if (faults !== undefined) await faults.at('copy.marked')
   const result = await copy(core, mode)
   if (result === undefined || core.state !== 'copying') return
   await core.durable.setCopying(null)
   // The copy that was asked for is made: a restart of the process is not to make it again.
   await core.assign((held) => ({ ...held, recovery: 'auto' }))
+  if (faults !== undefined) await faults.at('copy.complete')
   core.decide({ type: 'copy.done' })
   core.systemIdentifier = await systemIdentifier(core.ports.disk, core.datadir)
   const { timeline, startLsn, history } = result

@@ -1,5 +1,6 @@
 /** The life of a mirror: it receives WAL and replays it, and its base is kept young. */
 import { MirabelleError, type Peer } from '@mirabelle/messages'
+import { faults } from '@mirabelle/runtime'
 import { MirrorSide } from '../mirror/mirror-side.actor.ts'
 import { syncTail } from '../mirror/sync-tail.ts'
 import type { WalEnd } from '../mirror/wal-end.ts'
@@ -24,6 +25,7 @@ export async function findEnd(core: InstanceCore): Promise<WalEnd> {
 /** Receives from `peer` and replays, from `end` on. Resolves when replay has begun, or something else came in between. */
 export async function replay(core: InstanceCore, end: WalEnd, peer: Peer | undefined): Promise<void> {
   await core.durable.setRole('m')
+  if (faults !== undefined) await faults.at('mirror.replay')
   const mirror = mirrorSide(core, end, peer)
   core.mirror = mirror
   const started = await core.limits.started(mirror.start(), 'start as mirror').catch((error: unknown) => {
@@ -32,6 +34,7 @@ export async function replay(core: InstanceCore, end: WalEnd, peer: Peer | undef
     core.log.debug({ err: error }, 'the start on the old base was ended by a copy')
   })
   if (started === undefined || core.mirror !== mirror || core.state !== 'starting') return
+  if (faults !== undefined) await faults.at('mirror.started')
   core.generation = started.generation
   core.decide({ type: 'engine.mirror', timeline: mirror.timeline })
   if (isPromoting(core)) core.turns.promote()

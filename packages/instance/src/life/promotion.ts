@@ -2,6 +2,7 @@
 import type { EngineStarted } from '@mirabelle/engine'
 import { COORDINATOR_CONTENT, formatLsn, MirabelleError } from '@mirabelle/messages'
 import type { SettledKnown, WalReceiverStopped } from '@mirabelle/wal'
+import { faults } from '@mirabelle/runtime'
 import type { MirrorSide } from '../mirror/mirror-side.actor.ts'
 import type { InstanceCore } from './instance-core.ts'
 import { openPrimary } from './open-primary.ts'
@@ -11,17 +12,23 @@ export async function promote(core: InstanceCore): Promise<void> {
   const mirror = core.mirror as MirrorSide
   const { clock } = core.ports
   const begunAt = clock.monotonic()
+  if (faults !== undefined) await faults.at('promotion.begin')
   // Off before anything else: commits of the new primary must not wait for a mirror that it does not have.
   await core.durable.setSyncRep(false)
+  if (faults !== undefined) await faults.at('promotion.sync-rep-off')
   const { started, received } = await core.limits.started(mirror.takeOver(), 'promotion')
   if (core.state !== 'promoting') return
   await requireAll(core, started, received)
+  if (faults !== undefined) await faults.at('promotion.recovered')
   await core.durable.setRole('p')
+  if (faults !== undefined) await faults.at('promotion.role')
   // A promoted standby has no standby: the old coordinator cannot become one without a recovery.
   const peer = core.content === COORDINATOR_CONTENT ? null : core.assignment.peer
   await core.assign((held) => ({ ...held, role: 'p', peer }))
+  if (faults !== undefined) await faults.at('promotion.assigned')
   core.mirror = undefined
   await openPrimary(core, started, settledBefore(received))
+  if (faults !== undefined) await faults.at('promotion.open')
   core.log.info(
     {
       timeline: started.timeline,

@@ -8,7 +8,7 @@
  */
 import type { EnginePort } from '@mirabelle/engine'
 import { formatLsn, parseLsn, type Lsn, type Settings } from '@mirabelle/messages'
-import type { Clock, Logger, Timer } from '@mirabelle/runtime'
+import { faults, type Clock, type Logger, type Timer } from '@mirabelle/runtime'
 import type { QuietLane, RunSql } from '../instance-options.ts'
 import { decodeAnswer, queryMessage } from '../sql/simple-query.ts'
 import { advanceSlotSql, ensureSlot, slotPositionSql, slotTarget } from './slot.ts'
@@ -100,7 +100,9 @@ export class Maintenance {
     const startedAt = this.#options.clock.monotonic()
     if (!this.#slotMade) await this.#makeSlot(run)
     await this.#moveSlot(run, end)
+    if (faults !== undefined) await faults.at('checkpoint.before')
     await run('CHECKPOINT')
+    if (faults !== undefined) await faults.at('checkpoint.after')
     this.#checkpointLsn = this.#options.endLsn()
     this.#checkpointAt = this.#options.clock.monotonic()
     const tookMs = Math.round(this.#checkpointAt - startedAt)

@@ -7,7 +7,7 @@
  *     D/base-old     the one before, until PostgreSQL runs on the new one
  *     D/base-trash   being deleted
  */
-import type { Disk } from '@mirabelle/runtime'
+import { faults, type Disk } from '@mirabelle/runtime'
 import { pgdataDir } from '../state/layout.ts'
 
 /** The base that is being made. */
@@ -18,9 +18,12 @@ const trashDir = (datadir: string): string => `${datadir}/base-trash`
 /** Puts the new base in place of the old one. When it rejects, the old one is in place, or the next start puts one there. */
 export async function putNextInPlace(disk: Disk, datadir: string): Promise<void> {
   const pgdata = pgdataDir(datadir)
+  if (faults !== undefined) await faults.at('refresh.switch')
   await disk.rename(pgdata, oldBaseDir(datadir))
   try {
+    if (faults !== undefined) await faults.at('refresh.renamed-old')
     await disk.rename(nextBaseDir(datadir), pgdata)
+    if (faults !== undefined) await faults.at('refresh.renamed-new')
   } catch (error) {
     await disk.rename(oldBaseDir(datadir), pgdata)
     throw error

@@ -14,7 +14,7 @@ import {
   type Settings,
   type Timeline,
 } from '@mirabelle/messages'
-import { withTimeout, type Hello, type Logger, type Ports, type Timer } from '@mirabelle/runtime'
+import { withTimeout, type Hello, type Logger, type Ports, type Timer, faults } from '@mirabelle/runtime'
 import { receivedWalDir } from '../state/layout.ts'
 import { putNextInPlace, putOldBack, removeOtherBases } from './base-folders.ts'
 import { buildBase, type BuiltBase } from './build-base.ts'
@@ -116,11 +116,16 @@ export class BaseRefresh {
     const startedAt = ports.clock.monotonic()
     const oldBaseLsn = this.#mirror.baseLsn
     try {
+      if (faults !== undefined) await faults.at('refresh.begin')
       const built = await this.#build()
+      if (faults !== undefined) await faults.at('refresh.built')
       await this.#walOf(built)
+      if (faults !== undefined) await faults.at('refresh.wal')
       if (!(await this.#putInPlace(built))) throw notNow()
+      if (faults !== undefined) await faults.at('refresh.running')
       this.#doing = 'base refresh: deleting the old base and its WAL'
       await removeOtherBases(ports.disk, datadir)
+      if (faults !== undefined) await faults.at('refresh.old-removed')
       const segments = await removeWalBefore(ports.disk, receivedWalDir(datadir), built.startLsn)
       this.#refreshedAt = ports.clock.now()
       this.#failures = 0

@@ -6,6 +6,7 @@
  */
 import { MirabelleError, type Lsn, type Timeline } from '@mirabelle/messages'
 import { historyFileName } from '@mirabelle/wal'
+import { faults } from '@mirabelle/runtime'
 import type { CopyRequest } from '../copy/copy-from-peer.ts'
 import { CopySource } from '../copy/copy-source.ts'
 import { fillFolder, sealFolder } from '../copy/fill-folder.ts'
@@ -36,6 +37,7 @@ export async function buildBase(request: CopyRequest): Promise<BuiltBase> {
   progress({ bytesDone: 0, bytesTotal: 0, step: 'its own files' })
   await removeOtherBases(disk, datadir)
   await cloneBase(disk, pgdataDir(datadir), folder, signal)
+  if (faults !== undefined) await faults.at('refresh.cloned')
   const source = await CopySource.open(request)
   try {
     progress({ bytesDone: 0, bytesTotal: 0, step: 'waiting for the backup to begin' })

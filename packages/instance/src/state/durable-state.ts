@@ -6,7 +6,7 @@
  * getter show it; whoever acts on a value or tells it to a peer awaits the setter first. Writes run one after the other.
  */
 import { MirabelleError, type Assignment, type Epoch, type Role } from '@mirabelle/messages'
-import type { Disk } from '@mirabelle/runtime'
+import { faults, type Disk } from '@mirabelle/runtime'
 import { readJson } from './json-file.ts'
 import { assignmentFile, stateDir } from './layout.ts'
 
@@ -112,7 +112,9 @@ export class DurableState {
     return this.#write(async () => {
       const assignment = next(this.#assignment)
       const text = `${JSON.stringify(assignment, null, 2)}\n`
+      if (faults !== undefined) await faults.at('state.assignment.before')
       await this.#disk.writeFileDurable(assignmentFile(this.#datadir), text)
+      if (faults !== undefined) await faults.at('state.assignment.after')
       this.#assignment = assignment
     })
   }
@@ -123,7 +125,9 @@ export class DurableState {
 
   async #store<K extends keyof Values>(key: K, value: Values[K]): Promise<void> {
     if (this.#values[key] === value) return
+    if (faults !== undefined) await faults.at(`state.${key}.before`)
     await this.#disk.writeFileDurable(this.#path(key), `${JSON.stringify({ value })}\n`)
+    if (faults !== undefined) await faults.at(`state.${key}.after`)
     this.#values[key] = value
   }
 

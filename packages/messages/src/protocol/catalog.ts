@@ -3,6 +3,7 @@ import { copyMessages } from './copy-messages.ts'
 import { define } from './define.ts'
 import { dispatchMessages } from './dispatch-messages.ts'
 import * as f from './field.ts'
+import { faultMessages } from './fault-messages.ts'
 import { ftsMessages } from './fts-messages.ts'
 import { instanceMessages } from './instance-messages.ts'
 import { mirrorMessages } from './mirror-messages.ts'
@@ -25,4 +26,5 @@ export const messageCatalog = {
   ...copyMessages,
   ...instanceMessages,
   ...mirrorMessages,
+  ...faultMessages,
 } as const

@@ -5,6 +5,8 @@
  */
 import { messageCatalog, MirabelleError } from '@mirabelle/messages'
 import type { Message, MessageOf, MessageType, ReplyOf, RequestType } from '@mirabelle/messages'
+import { faults } from '../fault/faults.ts'
+import { MessageFaults } from '../fault/message-faults.ts'
 import type { Logger } from '../log/logger.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Connection, ConnectionHandlers, Hello, Party } from '../ports/network.ts'
@@ -46,6 +48,8 @@ export class SocketConnection implements Connection {
   readonly #queue: WriteQueue
   readonly #pending: PendingRequests
   readonly #liveness: Liveness
+  /** Undefined unless this process has fault points. */
+  readonly #faults: { readonly send: MessageFaults; readonly receive: MessageFaults } | undefined
   #handlers: ConnectionHandlers | undefined
   #early: { message: Message; rid: number | undefined }[] = []
   #reason: MirabelleError | undefined
@@ -70,6 +74,13 @@ export class SocketConnection implements Connection {
       beat: () => this.#beat(),
       silent: (ms) => this.#silent(ms),
     })
+    if (faults !== undefined) {
+      const broken = (error: unknown): void => this.#bad(error)
+      this.#faults = {
+        send: new MessageFaults(faults, 'send', this.peer.content, broken),
+        receive: new MessageFaults(faults, 'receive', this.peer.content, broken),
+      }
+    }
     decoder.maxBytes = MAX_FRAME_BYTES
     decoder.onBody = (content) => this.#onBody(unsealed(content))
     socket.onData = (chunk) => this.#onData(chunk)
@@ -126,14 +137,16 @@ export class SocketConnection implements Connection {
   }
 
   send(message: Message): void {
-    if (this.#reason === undefined) this.#post(encodeFrame(message))
+    if (this.#reason === undefined) this.#sends(message, encodeFrame(message))
   }
 
   request<K extends RequestType>(message: MessageOf<K>, timeoutMs: number): Promise<ReplyOf<K>> {
     if (this.#reason !== undefined) return Promise.reject(this.#reason)
-    return this.#pending.start(message, timeoutMs, (rid) =>
-      this.#queue.push(encodeFrame(message as Message, rid)),
-    )
+    return this.#pending.start(message, timeoutMs, (rid) => {
+      const frame = encodeFrame(message as Message, rid)
+      if (this.#faults === undefined) this.#queue.push(frame)
+      else this.#sends(message as Message, frame)
+    })
   }
 
   close(reason?: MirabelleError): void {
@@ -157,6 +170,14 @@ export class SocketConnection implements Connection {
   #onBody(body: Buffer): void {
     if (isHeartbeat(body)) return
     const { message, rid, re } = decodeBody(body)
+    if (this.#faults === undefined) this.#arrived(message, rid, re)
+    else
+      this.#faults.receive.pass(message, () => {
+        if (this.#reason === undefined) this.#arrived(message, rid, re)
+      })
+  }
+
+  #arrived(message: Message, rid: number | undefined, re: number | undefined): void {
     if (re !== undefined) {
       this.#pending.settle(re, message)
       return
@@ -181,7 +202,7 @@ export class SocketConnection implements Connection {
       rid === undefined
         ? undefined
         : makeResponder(message.type as MessageType & RequestType, rid, this.#log, (reply) =>
-            this.#post(encodeFrame(reply, undefined, rid)),
+            this.#sends(reply, encodeFrame(reply, undefined, rid)),
           )
     try {
       this.#handlers?.onMessage(message, respond)
@@ -198,6 +219,11 @@ export class SocketConnection implements Connection {
             })
       this.#end(reason, reason)
     }
+  }
+
+  #sends(message: Message, frame: readonly Uint8Array[]): void {
+    if (this.#faults === undefined) this.#post(frame)
+    else this.#faults.send.pass(message, () => this.#post(frame))
   }
 
   #post(frame: readonly Uint8Array[]): void {

@@ -1,6 +1,7 @@
 /** The disk of the machine. Everything runs on libuv's threads; files are made with mode 0600, folders with 0700. */
 import { constants, promises as fs } from 'node:fs'
 import { dirname } from 'node:path'
+import { faults } from '../fault/faults.ts'
 import type { DirEntry, Disk, FileHandle } from '../ports/disk.ts'
 import { openRealFile } from './real-file.ts'
 
@@ -27,6 +28,7 @@ export const realDisk: Disk = {
   readFile: (path) => fs.readFile(path),
 
   async writeFileDurable(path, content) {
+    if (faults !== undefined) await faults.at('fsync.replace.before')
     const temporary = `${path}.${process.pid}.${++temporaries}.tmp`
     try {
       const file = await fs.open(temporary, FLAGS['w+'], FILE_MODE)
@@ -36,11 +38,13 @@ export const realDisk: Disk = {
       } finally {
         await file.close()
       }
+      if (faults !== undefined) await faults.at('fsync.replace.written')
       await fs.rename(temporary, path)
     } catch (error) {
       await fs.rm(temporary, { force: true })
       throw error
     }
+    if (faults !== undefined) await faults.at('fsync.replace.renamed')
     await this.syncDir(dirname(path))
   },
 

@@ -13,5 +13,6 @@ export {
 export { LogWatch } from './log-watch.ts'
 export { pause, waitFor } from './wait-for.ts'
 export { describeVerdict, Load, type LoadOptions } from './load.ts'
+export { FaultPoints, type FaultOptions, type FaultTarget } from './fault-points.ts'
 export { BitFlipper } from './bit-flipper.ts'
 export { processesBelow } from './processes-below.ts'

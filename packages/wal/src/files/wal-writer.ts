@@ -9,7 +9,7 @@
  */
 import { formatLsn, MirabelleError } from '@mirabelle/messages'
 import type { Lsn, Timeline } from '@mirabelle/messages'
-import type { Disk, FileHandle } from '@mirabelle/runtime'
+import { faults, type Disk, type FileHandle } from '@mirabelle/runtime'
 import { DEFAULT_SEGMENT_SIZE, PAGE_SIZE, segmentStart } from '../format/constants.ts'
 import { walFileName } from '../format/file-names.ts'
 
@@ -232,8 +232,10 @@ export class WalWriter {
         this.#inFlight = dirty
         this.#dirty.clear()
         this.#newFiles = false
+        if (faults !== undefined) await faults.at('fsync.wal.mirror.before')
         await Promise.all(dirty.map((segment) => segment.file.sync()))
         if (newFiles) await this.#options.disk.syncDir(this.#options.dir)
+        if (faults !== undefined) await faults.at('fsync.wal.mirror.after')
         this.#inFlight = []
         for (const segment of dirty) {
           if (segment !== this.#current && !this.#dirty.has(segment)) await segment.file.close()

@@ -3,6 +3,7 @@
  * no stream of WAL before the catalog names it as mirror.
  */
 import { MirabelleError, type Dbid, type MessageOf, type MirrorStep } from '@mirabelle/messages'
+import { faults } from '@mirabelle/runtime'
 import { assignmentFor } from '../assignments.ts'
 import { sentence } from '../admin-sources.ts'
 import type { MirrorSources } from './mirror-sources.ts'
@@ -20,6 +21,7 @@ export async function buildMirror(
   const { topology, links, log } = sources
   const { row, content } = step
   checkStep(step, sources)
+  if (faults !== undefined) await faults.at('mirrors.build.begin', { content })
   // Durable before the instance exists: no other one will ever have its dbid.
   await topology.change({
     lastDbid: Math.max(topology.lastDbid, row.dbid),
@@ -30,6 +32,7 @@ export async function buildMirror(
       },
     ],
   })
+  if (faults !== undefined) await faults.at('mirrors.build.recorded', { content })
   const assignment = () => assignmentFor(topology, row, 'm', 'auto', limits.maxRate)
   const agent = links.agent(row.hostname)
   const { instances } = await agent.request({ type: 'agent.status' }, AGENT_TIMEOUT_MS)
@@ -44,11 +47,13 @@ export async function buildMirror(
       { type: 'agent.create', assignment: assignment(), clusterId: topology.clusterId, from: 'empty' },
       AGENT_TIMEOUT_MS,
     )
+  if (faults !== undefined) await faults.at('mirrors.build.created', { content })
   log.info(
     { dbid: row.dbid, content, host: row.hostname, datadir: row.datadir },
     'making a mirror at a new place',
   )
   await agent.request({ type: 'agent.start', assignment: assignment() }, AGENT_TIMEOUT_MS)
+  if (faults !== undefined) await faults.at('mirrors.build.started', { content })
   let told: Dbid | undefined
   await watchProgress(
     {
@@ -74,6 +79,7 @@ export async function buildMirror(
       { cause: error },
     )
   })
+  if (faults !== undefined) await faults.at('mirrors.build.complete', { content })
 }
 
 /** The plan may be old. */

@@ -5,6 +5,7 @@
  * that was interrupted, with the coordinator too, is completed by the next run. One that fails leaves the others alone.
  */
 import type { ActionResult, MessageOf, MirrorStep, SegmentRow } from '@mirabelle/messages'
+import { faults } from '@mirabelle/runtime'
 import { sentence } from '../admin-sources.ts'
 import { recoverOne } from '../cluster-admin.ts'
 import { buildMirror } from './build-mirror.ts'
@@ -99,8 +100,10 @@ async function putAway(step: MirrorStep, { links, topology, log }: MirrorSources
   try {
     const agent = links.agent(step.oldHost)
     await agent.request({ type: 'agent.stop', dbid: oldDbid, mode: 'immediate' }, STOP_TIMEOUT_MS)
+    if (faults !== undefined) await faults.at('mirrors.put-away.stopped', { content: step.content })
     // What was lost with a host may be wanted still; what was moved away is the copy of a complete one.
     if (step.kind === 'move') await agent.request({ type: 'agent.remove', dbid: oldDbid }, REMOVE_TIMEOUT_MS)
+    if (faults !== undefined) await faults.at('mirrors.put-away.removed', { content: step.content })
     return ''
   } catch (error) {
     log.warn({ dbid: oldDbid, err: error }, 'the instance that was replaced could not be put away')

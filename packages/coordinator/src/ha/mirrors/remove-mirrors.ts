@@ -1,5 +1,6 @@
 /** Makes a cluster one without mirrors. Each content by itself: row, primary, process, folder; run again it goes on where it was interrupted. */
 import { MirabelleError, type ActionResult, type Content, type SegmentRow } from '@mirabelle/messages'
+import { faults } from '@mirabelle/runtime'
 import { sentence } from '../admin-sources.ts'
 import type { MirrorSources } from './mirror-sources.ts'
 import { tellPrimary } from './switch-mirror.ts'
@@ -49,6 +50,7 @@ async function removeOne(mirror: SegmentRow, sources: MirrorSources): Promise<Ac
         `dbid ${primary.dbid} of content ${content} is ${roleState}, not primary`,
       )
     const alone: SegmentRow = { ...primary, preferredRole: 'p', mode: 'n' }
+    if (faults !== undefined) await faults.at('mirrors.remove.held', { content })
     await topology.change({
       removeDbids: [mirror.dbid],
       replaceRows: [alone],
@@ -59,7 +61,9 @@ async function removeOne(mirror: SegmentRow, sources: MirrorSources): Promise<Ac
         },
       ],
     })
+    if (faults !== undefined) await faults.at('mirrors.remove.recorded', { content })
     await tellPrimary(alone, sources)
+    if (faults !== undefined) await faults.at('mirrors.remove.told', { content })
   } finally {
     unhold()
     sources.rowsChanged()
@@ -75,7 +79,9 @@ async function discard(
   try {
     const agent = links.agent(hostname)
     await agent.request({ type: 'agent.stop', dbid: row.dbid, mode: 'immediate' }, STOP_TIMEOUT_MS)
+    if (faults !== undefined) await faults.at('mirrors.remove.stopped', { content: row.content })
     await agent.request({ type: 'agent.remove', dbid: row.dbid }, REMOVE_TIMEOUT_MS)
+    if (faults !== undefined) await faults.at('mirrors.remove.discarded', { content: row.content })
     return result(row, 'done', 'the mirror and its folder were removed')
   } catch (error) {
     return result(

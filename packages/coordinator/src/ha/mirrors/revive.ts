@@ -13,6 +13,7 @@ import {
   type Lsn,
   type SegmentRow,
 } from '@mirabelle/messages'
+import { faults } from '@mirabelle/runtime'
 import { sentence } from '../admin-sources.ts'
 import { startOne } from '../cluster-admin.ts'
 import type { RebalanceSources } from '../rebalance.ts'
@@ -183,6 +184,7 @@ async function takeOver(
     await links
       .agent(mirror.hostname)
       .request({ type: 'agent.stop', dbid: mirror.dbid, mode: 'immediate' }, STOP_TIMEOUT_MS)
+    if (faults !== undefined) await faults.at('revive.stopped', { content })
     await topology.change({
       rows: [
         { dbid: primary.dbid, role: 'm', mode: 'n', status: 'd' },
@@ -195,6 +197,7 @@ async function takeOver(
         },
       ],
     })
+    if (faults !== undefined) await faults.at('revive.recorded', { content })
     sources.aim(content)
     links.fence(primary, 'a copy of its content has taken over').catch((error: unknown) => {
       log.warn(
@@ -204,6 +207,7 @@ async function takeOver(
     })
     const started = await startOne({ ...mirror, role: 'p' }, sources)
     if (started.outcome !== 'done') return started
+    if (faults !== undefined) await faults.at('revive.started', { content })
   } finally {
     unhold()
   }

@@ -7,6 +7,7 @@
  * 2. The primary stops waiting for its mirror and learns who the new one is; the old one gets no WAL any more. FTS finds the new mirror in sync when it is.
  */
 import { MirabelleError, type MirrorStep, type SegmentRow } from '@mirabelle/messages'
+import { faults } from '@mirabelle/runtime'
 import type { Mirroring } from '../../catalog/cluster-catalog.ts'
 import { assignmentFor } from '../assignments.ts'
 import type { MirrorSources } from './mirror-sources.ts'
@@ -27,6 +28,7 @@ export async function switchMirror(
     const old = topology.mirror(content)
     if (primary?.status !== 'u') throw notNow(content, 'its primary is down')
     if ((old?.dbid ?? null) !== oldDbid) throw notNow(content, 'its roles have changed')
+    if (faults !== undefined) await faults.at('mirrors.switch.held', { content })
     await topology.change({
       ...(oldDbid === null ? {} : { removeDbids: [oldDbid] }),
       ...(mirroring === null || topology.mirroring === mirroring ? {} : { mirroring }),
@@ -39,7 +41,9 @@ export async function switchMirror(
         },
       ],
     })
+    if (faults !== undefined) await faults.at('mirrors.switch.recorded', { content })
     await tellPrimary(topology.row(primary.dbid) as SegmentRow, sources)
+    if (faults !== undefined) await faults.at('mirrors.switch.told', { content })
   } finally {
     unhold()
     sources.rowsChanged()
@@ -49,6 +53,7 @@ export async function switchMirror(
 /** The primary stops waiting for the mirror that it had, and learns which one it has now. */
 export async function tellPrimary(primary: SegmentRow, { topology, links }: MirrorSources): Promise<void> {
   await links.syncRepOff(primary, SEND_TIMEOUT_MS)
+  if (faults !== undefined) await faults.at('mirrors.switch.sync-rep-off', { content: primary.content })
   await links
     .instance(primary)
     .request({ type: 'instance.assign', assignment: assignmentFor(topology, primary, 'p') }, SEND_TIMEOUT_MS)
