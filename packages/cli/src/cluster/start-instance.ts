@@ -36,19 +36,19 @@ export async function whyEnded(cluster: Cluster, row: SegmentRow): Promise<strin
   return now?.lastError ?? `its process ended; see ${instanceLogFile(row.datadir)} on ${row.hostname}`
 }
 
-/** Waits until the instance is in the role and, as primary of content -1, serves. Resolves with why it is not; undefined when it is. */
+/** Waits until the instance is in the role (a mirror may be promoted as soon as it is up) and, as primary of content -1, serves. Resolves with why it is not; undefined when it is. */
 export async function waitForRole(
   cluster: Cluster,
   row: SegmentRow,
   role: Role,
   timeoutMs: number,
 ): Promise<string | undefined> {
-  const wanted = role === 'p' ? 'primary' : 'mirror'
+  const wanted = role === 'p' ? ['primary'] : ['mirror', 'primary']
   const seen = await poll(cluster.clock, timeoutMs, LOOK_EVERY_MS, async () => {
     const failure = await whyEnded(cluster, row)
     if (failure !== undefined) return { failure }
     const { status } = await askInstance(cluster, row)
-    if (status?.roleState !== wanted) return undefined
+    if (status === undefined || !wanted.includes(status.roleState)) return undefined
     if (row.content !== -1 || role !== 'p') return { failure: undefined }
     return cluster.control.ask(row.endpoint, { type: 'cluster.state' }, STATUS_MS).then(
       () => ({ failure: undefined }),
