@@ -1,11 +1,21 @@
 // `kill -9` of a mirror under load: commits wait until the catalog says so, and then go on without it; it comes back and is in sync.
 import t from 'tap'
-import { describeVerdict, inSync, isFaultless, Load, TestCluster } from '@mirabelle/testkit/cluster'
+import {
+  describeVerdict,
+  FaultPoints,
+  inSync,
+  isFaultless,
+  Load,
+  TestCluster,
+} from '@mirabelle/testkit/cluster'
 
 // A busy machine starts a cluster slowly; the limits of the single waits are much lower.
 t.setTimeout(300_000)
 
+const COORDINATOR = 1
+
 t.test('a mirror killed under load stalls its content only until the catalog has it as down', async (t) => {
+  FaultPoints.allow()
   const cluster = await TestCluster.start({ segments: 2 })
   t.teardown(() => cluster.close())
   const load = await Load.start(cluster, { count: 16, apart: true })
@@ -45,8 +55,17 @@ t.test('a mirror killed under load stalls its content only until the catalog has
   t.equal(load.ledger.count('acked'), load.ledger.units.length, 'no client sees an error')
   await cluster.heal()
   const schema = await changeSchema(cluster)
+  // The catalog has it first, then the primary is told: in between nothing is acknowledged.
+  const faults = new FaultPoints(cluster)
+  await faults.inject(COORDINATOR, 'fts.mirror-down.after', 'suspend')
   const other = await cluster.mirrorOf(1)
   process.kill((await cluster.pids()).get(other.dbid) as number, 'SIGKILL')
+  await faults.reached(COORDINATOR, 'fts.mirror-down.after')
+  await cluster.cluster.state()
+  const betweenAt = performance.now()
+  await cluster.cluster.state()
+  t.equal(load.ledger.acksOf(1, betweenAt).length, 0, 'no commit goes on before the primary is told')
+  await faults.resume(COORDINATOR, 'fts.mirror-down.after')
   await cluster.waitForCatalog('the mirror of content 1 to be down', (all) =>
     all.some((row) => row.dbid === other.dbid && row.status === 'd'),
   )
