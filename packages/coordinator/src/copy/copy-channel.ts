@@ -1,82 +1,84 @@
 /**
  * What a client sends after CopyInResponse, as a stream that its statement reads. One channel a COPY; ends with CopyDone, CopyFail, or the
- * client's end. The client waits while a piece has not been read: that is the back-pressure.
+ * client's end. The client waits while too much has not been read: that is the back-pressure. What has come since the last read is read in one
+ * piece: clients send a message a row.
  */
 import { SqlError } from '../errors.ts'
 
-type Piece = { readonly data: Uint8Array } | 'done' | SqlError
+/** Bytes that may wait to be read. */
+const MAX_WAITING_BYTES = 256 * 1024
 
 export class CopyChannel {
-  readonly #pieces: Piece[] = []
-  #reader: ((piece: Piece) => void) | undefined
+  #pieces: Uint8Array[] = []
+  #bytes = 0
+  #end: 'done' | SqlError | undefined
+  #interrupted: SqlError | undefined
+  #reader: (() => void) | undefined
   #writers: (() => void)[] = []
-  #ended = false
   #abandoned = false
 
   /** From the client. Resolves when more may come. */
   push(data: Uint8Array): Promise<void> | undefined {
-    return this.#put({ data })
+    if (this.#abandoned) return undefined
+    this.#pieces.push(data)
+    this.#bytes += data.length
+    this.#wakeReader()
+    if (this.#bytes < MAX_WAITING_BYTES) return undefined
+    return new Promise((resolve) => this.#writers.push(resolve))
   }
 
   done(): void {
-    void this.#put('done')
+    this.#end ??= 'done'
+    this.#wakeReader()
   }
 
   fail(reason: string): void {
-    void this.#put(new SqlError('57014', `COPY from stdin failed: ${reason}`))
+    this.#end ??= new SqlError('57014', `COPY from stdin failed: ${reason}`)
+    this.#wakeReader()
   }
 
   /** The statement has stopped reading (an error): what still comes is dropped. */
   abandon(): void {
     this.#abandoned = true
-    this.#pieces.length = 0
-    this.#wakeWriters()
+    this.#take()
   }
 
   /** True after CopyDone or CopyFail. */
   get ended(): boolean {
-    return this.#ended
+    return this.#end !== undefined
   }
 
-  /** The next piece; undefined after the last. Throws what CopyFail said. */
+  /** What has come since; undefined after the last. Throws what CopyFail said. */
   async next(): Promise<Uint8Array | undefined> {
-    const piece =
-      this.#pieces.shift() ??
-      (await new Promise<Piece>((resolve) => {
-        this.#reader = resolve
-        this.#wakeWriters()
-      }))
-    if (piece instanceof SqlError) throw piece
-    return piece === 'done' ? undefined : piece.data
+    for (;;) {
+      if (this.#interrupted !== undefined) throw this.#interrupted
+      if (this.#pieces.length > 0) return this.#take()
+      if (this.#end === 'done') return undefined
+      if (this.#end !== undefined) throw this.#end
+      await new Promise<void>((resolve) => (this.#reader = resolve))
+    }
   }
 
   /** Ends a wait of the reader: the statement was cancelled. */
   interrupt(error: SqlError): void {
-    if (this.#reader !== undefined) this.#give(error)
-    else this.#pieces.unshift(error)
+    this.#interrupted ??= error
+    this.#wakeReader()
   }
 
-  #put(piece: Piece): Promise<void> | undefined {
-    if (piece === 'done' || piece instanceof SqlError) this.#ended = true
-    if (this.#abandoned) return undefined
-    if (this.#reader !== undefined) {
-      this.#give(piece)
-      return undefined
-    }
-    this.#pieces.push(piece)
-    if (piece === 'done' || piece instanceof SqlError || this.#pieces.length < 16) return undefined
-    return new Promise((resolve) => this.#writers.push(resolve))
-  }
-
-  #give(piece: Piece): void {
-    const reader = this.#reader
-    this.#reader = undefined
-    reader?.(piece)
-  }
-
-  #wakeWriters(): void {
+  #take(): Uint8Array {
+    const pieces = this.#pieces
+    this.#pieces = []
+    this.#bytes = 0
     const writers = this.#writers
     this.#writers = []
     for (const go of writers) go()
+    return pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces)
+  }
+
+  /** It goes on behind what comes in this turn. */
+  #wakeReader(): void {
+    const reader = this.#reader
+    this.#reader = undefined
+    reader?.()
   }
 }

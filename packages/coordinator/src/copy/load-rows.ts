@@ -11,6 +11,7 @@ import {
   type EngineHash,
   type KeyValue,
 } from '@mirabelle/sql'
+import { Breather } from '@mirabelle/runtime'
 import type { DistributedTransaction } from '../dtx/transaction.ts'
 import { firstErrorMessage } from '../lanes/backend-bytes.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
@@ -19,6 +20,7 @@ import { asError } from '../execute/as-error.ts'
 import { askEngine, pickContent } from '../execute/routing.ts'
 import { refusal } from '../execute/refusal.ts'
 import type { Scope } from '../execute/scope.ts'
+import { CopyBlocks } from './copy-blocks.ts'
 
 const ITEM_BYTES = 4 * 1024 * 1024
 const MAX_ITEMS_UNDER_WAY = 2
@@ -26,8 +28,7 @@ const MAX_UNPLACED = 1_000
 const COPY_DONE = Uint8Array.of(0x63, 0, 0, 0, 4)
 
 interface Load {
-  pieces: Uint8Array[]
-  bytes: number
+  readonly blocks: CopyBlocks
   readonly underWay: Set<Promise<void>>
 }
 
@@ -39,7 +40,11 @@ export async function loadRows(
   source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<number> {
   const loader = new RowLoader(scope, transaction, plan)
-  for await (const piece of source) await loader.push(piece)
+  const breather = new Breather(scope.services.ports.clock)
+  for await (const piece of source) {
+    await loader.push(piece)
+    await breather.due()
+  }
   return loader.finish()
 }
 
@@ -69,7 +74,7 @@ class RowLoader {
     this.#split(() => this.#splitter.push(piece))
     if (this.#unplaced.length >= MAX_UNPLACED) await this.#placeByEngine()
     for (const [content, load] of this.#loads) {
-      if (load.bytes >= ITEM_BYTES) this.#flush(content, load)
+      if (load.blocks.bytes >= ITEM_BYTES) this.#flush(content, load)
       while (load.underWay.size >= MAX_ITEMS_UNDER_WAY) await Promise.race(load.underWay)
     }
     this.#check()
@@ -78,7 +83,7 @@ class RowLoader {
   async finish(): Promise<number> {
     this.#split(() => this.#splitter.finish())
     await this.#placeByEngine()
-    for (const [content, load] of this.#loads) if (load.bytes > 0) this.#flush(content, load)
+    for (const [content, load] of this.#loads) if (load.blocks.bytes > 0) this.#flush(content, load)
     await Promise.all([...this.#loads.values()].flatMap((load) => [...load.underWay]))
     this.#check()
     return this.#splitter.rowCount
@@ -107,11 +112,10 @@ class RowLoader {
   #add(content: number, bytes: Uint8Array): void {
     let load = this.#loads.get(content)
     if (load === undefined) {
-      load = { pieces: [], bytes: 0, underWay: new Set() }
+      load = { blocks: new CopyBlocks(), underWay: new Set() }
       this.#loads.set(content, load)
     }
-    load.pieces.push(copyDataHead(bytes.length), bytes)
-    load.bytes += bytes.length + 5
+    load.blocks.add(bytes)
   }
 
   async #placeByEngine(): Promise<void> {
@@ -125,9 +129,7 @@ class RowLoader {
   }
 
   #flush(content: number, load: Load): void {
-    const bytes = Buffer.concat([queryMessage(this.#plan.segmentSql), ...load.pieces, COPY_DONE])
-    load.pieces = []
-    load.bytes = 0
+    const bytes = Buffer.concat([queryMessage(this.#plan.segmentSql), ...load.blocks.take(), COPY_DONE])
     if (this.#failure !== undefined) return
     const run = this.#transaction.run(content, {
       bytes,
@@ -148,11 +150,4 @@ class RowLoader {
       .finally(() => load.underWay.delete(done))
     load.underWay.add(done)
   }
-}
-
-function copyDataHead(length: number): Uint8Array {
-  const head = Buffer.allocUnsafe(5)
-  head[0] = 0x64
-  head.writeUInt32BE(length + 4, 1)
-  return head
 }

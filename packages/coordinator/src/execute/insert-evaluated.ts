@@ -13,6 +13,7 @@ import {
   SYNC,
 } from '@mirabelle/pgwire'
 import { buildInsertParts, type InsertEvaluatedPlan } from '@mirabelle/sql'
+import { Breather } from '@mirabelle/runtime'
 import type { DistributedTransaction } from '../dtx/transaction.ts'
 import { firstErrorMessage } from '../lanes/backend-bytes.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
@@ -29,6 +30,8 @@ import type { Scope } from './scope.ts'
 import { portableTypes, type Bound } from './statement.ts'
 
 const SAVEPOINT = 'mirabelle_evaluate'
+/** Rows that are handled before others get a turn. */
+const ROWS_AT_ONCE = 200
 
 export async function insertEvaluated(
   scope: Scope,
@@ -68,7 +71,7 @@ async function evaluateAlone(
     settings: scope.transportSettings,
     ...(inside ? {} : { lead: ['BEGIN READ WRITE', `SAVEPOINT ${SAVEPOINT}`] }),
   }
-  return rowsOf((await runLocal(scope, item)).output)
+  return rowsOf(scope, (await runLocal(scope, item)).output)
 }
 
 /** The tables are gathered; every content is held from the same moment on, so that the rows go where they were counted. */
@@ -86,7 +89,7 @@ async function evaluateGathered(
       await bracket.query(`SAVEPOINT ${SAVEPOINT}`)
       const bytes = evaluation(gatheredName(plan.evaluateSql, bracket), bound)
       const result = await bracket.run({ bytes, syncs: 1, write: true, settings: scope.transportSettings })
-      const rows = rowsOf(result.output)
+      const rows = await rowsOf(scope, result.output)
       await bracket.control(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`)
       await bracket.keepSequences()
       return rows
@@ -109,14 +112,20 @@ function evaluation(sql: string, bound: Bound | undefined): Uint8Array {
 
 type Row = readonly (string | null)[]
 
-function rowsOf(output: Uint8Array): Row[] {
+async function rowsOf(scope: Scope, output: Uint8Array): Promise<Row[]> {
   const error = firstErrorMessage(output)
   if (error !== undefined) throw SqlError.fromBytes(error)
   const bytes = asBuffer(output)
-  const rows: Row[] = []
+  const places: (readonly [number, number])[] = []
   forEachWholeMessage(bytes, (type, start, end) => {
-    if (type === Backend.dataRow) rows.push(readDataRow(bytes, start, end))
+    if (type === Backend.dataRow) places.push([start, end])
   })
+  const breather = new Breather(scope.services.ports.clock)
+  const rows: Row[] = []
+  for (const [start, end] of places) {
+    rows.push(readDataRow(bytes, start, end))
+    if (rows.length % ROWS_AT_ONCE === 0) await breather.due()
+  }
   return rows
 }
 
@@ -135,7 +144,7 @@ async function place(
   }
   const load = async (within: DistributedTransaction): Promise<void> => {
     await hold(scope, within, scope.services.dispatcher.dataContents)
-    await loadRows({ ...placing, transaction: within }, within, plan.copyIn, [asBuffer(copyText(rows))])
+    await loadRows({ ...placing, transaction: within }, within, plan.copyIn, copyText(rows))
   }
   if (transaction === undefined) await withTransaction(placing, load)
   else await load(transaction)
@@ -152,12 +161,18 @@ function answerNothing(scope: Scope, plan: InsertEvaluatedPlan): Promise<void> |
 
 const ESCAPES: Record<string, string> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
-/** Rows in PostgreSQL's COPY text format. */
-function copyText(rows: readonly Row[]): Uint8Array {
-  const lines = rows.map((row) =>
-    row
-      .map((value) => (value === null ? '\\N' : value.replace(/[\\\n\r\t]/g, (c) => ESCAPES[c] as string)))
-      .join('\t'),
-  )
-  return Buffer.from(`${lines.join('\n')}\n`)
+/** Rows in PostgreSQL's COPY text format, in portions. */
+function* copyText(rows: readonly Row[]): Generator<Uint8Array> {
+  for (let at = 0; at < rows.length; at += ROWS_AT_ONCE) {
+    const lines = rows
+      .slice(at, at + ROWS_AT_ONCE)
+      .map((row) =>
+        row
+          .map((value) =>
+            value === null ? '\\N' : value.replace(/[\\\n\r\t]/g, (c) => ESCAPES[c] as string),
+          )
+          .join('\t'),
+      )
+    yield asBuffer(Buffer.from(`${lines.join('\n')}\n`))
+  }
 }

@@ -11,6 +11,7 @@ import { frameOf } from '../wire/frame.ts'
 import { sessionBinding, TLS_FIRST_BYTE } from './encryption.ts'
 import { AccepterHandshake, MAX_HANDSHAKE_BYTES } from './handshake.ts'
 import type { Proven } from './handshake.ts'
+import { ACCEPTER_PATIENCE } from './liveness.ts'
 import type { NetworkContext } from './network-context.ts'
 import { peerSocket } from './peer-socket.ts'
 import type { PeerSocket } from './peer-socket.ts'
@@ -128,7 +129,14 @@ function handOver(
   let connection: SocketConnection | undefined
   try {
     welcome = machine.welcome(self())
-    connection = new SocketConnection({ ...context, socket, decoder, peer: hello, silenceTimeoutMs })
+    connection = new SocketConnection({
+      ...context,
+      socket,
+      decoder,
+      peer: hello,
+      silenceTimeoutMs,
+      patience: ACCEPTER_PATIENCE,
+    })
     connection.hold()
     accept(connection, hello)
     if (connection.reason !== undefined) throw connection.reason

@@ -8,11 +8,18 @@
 import type { Clock, Timer } from '../ports/clock.ts'
 
 const MIN_TICKS = 3
+/**
+ * So much longer than the side that opened a connection the side that accepted it waits in silence. Whoever opened has to act when its peer is gone; the other
+ * side only cleans up, and would take a connection away from a process that is held up for a moment (a long statement to parse, a full disk).
+ */
+export const ACCEPTER_PATIENCE = 5
 
 export interface LivenessOptions {
   readonly clock: Clock
   /** 0 = no heartbeats and no limit. */
   readonly silenceTimeoutMs: number
+  /** The limit of this side is so many times that. Default 1. */
+  readonly patience?: number
   /** Called every quarter of the limit. */
   readonly beat: () => void
   /** Called once, with the time since the last byte. */
@@ -48,12 +55,13 @@ export class Liveness {
   }
 
   #tick(): void {
-    const { clock, silenceTimeoutMs, beat, silent } = this.#options
+    const { clock, silenceTimeoutMs, patience = 1, beat, silent } = this.#options
     const quarter = silenceTimeoutMs / 4
+    const limitMs = silenceTimeoutMs * patience
     const now = clock.monotonic()
     const silentMs = now - this.#heardAt
     this.#ticks++
-    if (silentMs >= silenceTimeoutMs && this.#ticks > MIN_TICKS) {
+    if (silentMs >= limitMs && this.#ticks > MIN_TICKS) {
       this.stop()
       silent(silentMs)
       return
@@ -62,7 +70,7 @@ export class Liveness {
       this.#beatAt = now
       beat()
     }
-    const untilLimit = silenceTimeoutMs - silentMs
+    const untilLimit = limitMs - silentMs
     this.#arm(untilLimit > 0 ? Math.min(quarter, untilLimit) : quarter / 4)
   }
 }

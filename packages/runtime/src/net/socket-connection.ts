@@ -35,6 +35,8 @@ export interface SocketConnectionOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly silenceTimeoutMs: number
+  /** How many times that this side waits. Default 1. */
+  readonly patience?: number
 }
 
 export class SocketConnection implements Connection {
@@ -71,6 +73,7 @@ export class SocketConnection implements Connection {
     this.#liveness = new Liveness({
       clock,
       silenceTimeoutMs: options.silenceTimeoutMs,
+      ...(options.patience === undefined ? {} : { patience: options.patience }),
       beat: () => this.#beat(),
       silent: (ms) => this.#silent(ms),
     })

@@ -6,6 +6,7 @@
  */
 import { MirabelleError, type Endpoint, type Message } from '@mirabelle/messages'
 import type { Connection, ConnectOptions, Hello, Listener, Network, Party } from '@mirabelle/runtime'
+import { ACCEPTER_PATIENCE } from '@mirabelle/runtime'
 import { SimConnection } from './sim-connection.ts'
 import type { SimHost } from './sim-host.ts'
 import type { SimProcess } from './sim-process.ts'
@@ -259,7 +260,12 @@ export class SimFabric {
       port: 0,
       silenceMs,
     })
-    const theirs = new SimConnection(this, process, { ...self }, { ...at, silenceMs })
+    const theirs = new SimConnection(
+      this,
+      process,
+      { ...self },
+      { ...at, silenceMs: silenceMs * ACCEPTER_PATIENCE },
+    )
     ours.join(theirs)
     try {
       listening.accept(ours, copy)
