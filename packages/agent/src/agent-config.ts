@@ -1,5 +1,5 @@
 /** The folder of a host: its configuration, the cluster key, the list of its instances. Written by `mirabelle init`, read by the agent. */
-import { MirabelleError, type Assignment, type Endpoint } from '@mirabelle/messages'
+import { isAssignment, MirabelleError, type Assignment, type Endpoint } from '@mirabelle/messages'
 import type { Disk } from '@mirabelle/runtime'
 
 /** `agent.json` in the folder of a host. */
@@ -34,18 +34,55 @@ export const instanceLogFile = (datadir: string): string => `${datadir}/instance
 /** Reads `agent.json`. Rejects with `datadir.broken` when it is missing or no configuration. */
 export async function readAgentConfig(disk: Disk, dir: string): Promise<AgentConfig> {
   const path = configFile(dir)
-  const value = (await readJsonFile(disk, path)) as Partial<AgentConfig> | undefined
+  const value = (await readJsonFile(disk, path)) as Partial<AgentConfig> | null | undefined
   if (value === undefined)
     throw new MirabelleError('datadir.broken', `${path} is missing: run "mirabelle init" first`)
+  if (value === null) throw new MirabelleError('datadir.broken', `${path} holds nothing`)
   const texts = [value.clusterId, value.hostname, value.keyFile, value.templateDir, value.logLevel]
   if (
     value.formatVersion !== 1 ||
     texts.some((text) => typeof text !== 'string') ||
-    !Number.isSafeInteger(value.listen?.port)
+    !isEndpoint(value.listen) ||
+    (value.encryption !== 'auto' && value.encryption !== 'always')
   ) {
     throw new MirabelleError('datadir.broken', `${path} is not the configuration of an agent of this version`)
   }
   return value as AgentConfig
+}
+
+function isEndpoint(value: unknown): value is Endpoint {
+  const { addresses, port } = (value ?? {}) as Partial<Endpoint>
+  return (
+    Array.isArray(addresses) &&
+    addresses.length > 0 &&
+    addresses.every((address) => typeof address === 'string' && address !== '') &&
+    Number.isSafeInteger(port) &&
+    (port as number) >= 0 &&
+    (port as number) <= 65_535
+  )
+}
+
+/** The instances that `instances.json` lists; none when it is not there. Rejects with `datadir.broken` when it cannot be understood. */
+export async function readKnownInstances(disk: Disk, dir: string): Promise<readonly KnownInstance[]> {
+  const path = instancesFile(dir)
+  const value = await readJsonFile(disk, path)
+  if (value === undefined) return []
+  if (!Array.isArray(value) || !value.every(isKnown))
+    throw new MirabelleError('datadir.broken', `${path} is not a list of instances`)
+  return value
+}
+
+function isKnown(value: unknown): value is KnownInstance {
+  const known = (value ?? {}) as Partial<KnownInstance>
+  return isAssignment(known.assignment) && typeof known.wanted === 'boolean'
+}
+
+/** The assignment in a file. Rejects with `datadir.broken` when it is missing or is none. */
+export async function readAssignment(disk: Disk, path: string): Promise<Assignment> {
+  const value = await readJsonFile(disk, path)
+  if (value === undefined) throw new MirabelleError('datadir.broken', `${path} is missing`)
+  if (!isAssignment(value)) throw new MirabelleError('datadir.broken', `${path} does not hold an assignment`)
+  return value
 }
 
 /** A JSON file, or undefined when it is not there. Rejects with `datadir.broken` when it is no JSON. */

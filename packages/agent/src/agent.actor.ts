@@ -25,7 +25,7 @@ import {
   type Ports,
   type Responder,
 } from '@mirabelle/runtime'
-import { instancesFile, readJsonFile, type AgentConfig, type KnownInstance } from './agent-config.ts'
+import { instancesFile, readKnownInstances, type AgentConfig, type KnownInstance } from './agent-config.ts'
 import { createInstanceFolder } from './create-instance-folder.ts'
 import { inspectFolder } from './inspect-folder.ts'
 import { freeFolder, freePorts } from './offer-place.ts'
@@ -67,7 +67,7 @@ export class Agent {
 
   async start(): Promise<void> {
     const { ports, config, dir } = this.#options
-    const known = ((await readJsonFile(ports.disk, instancesFile(dir))) ?? []) as KnownInstance[]
+    const known = await readKnownInstances(ports.disk, dir)
     for (const { assignment } of known) this.#keepers.set(assignment.dbid, this.#makeKeeper(assignment))
     await Promise.all([...this.#keepers.values()].map((keeper) => this.#adopt(keeper)))
     const left = this.#options.attended === true ? [] : this.#left(known)

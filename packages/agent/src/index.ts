@@ -6,7 +6,9 @@ export {
   instancesFile,
   pidFile,
   readAgentConfig,
+  readAssignment,
   readJsonFile,
+  readKnownInstances,
   type AgentConfig,
   type KnownInstance,
 } from './agent-config.ts'

@@ -6,10 +6,10 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { Coordinator } from '@mirabelle/coordinator'
 import { createEngine } from '@mirabelle/engine'
-import { COORDINATOR_CONTENT, MirabelleError, type Assignment } from '@mirabelle/messages'
+import { COORDINATOR_CONTENT, type Assignment, type MirabelleError } from '@mirabelle/messages'
 import { allowFaults, createRealPorts, parseLogLevel, realDisk, type RealPorts } from '@mirabelle/runtime'
 import { createSegment } from '@mirabelle/segment'
-import { readAgentConfig, readJsonFile, type AgentConfig } from './agent-config.ts'
+import { readAgentConfig, readAssignment, type AgentConfig } from './agent-config.ts'
 import { VERSION } from './version.ts'
 
 interface Startable {
@@ -53,8 +53,7 @@ async function main(): Promise<void> {
   if (hostDir === undefined || startFile === undefined)
     throw new Error('usage: instance-main --host-dir FOLDER --start FILE')
   const config = await readAgentConfig(realDisk, hostDir)
-  const assignment = (await readJsonFile(realDisk, startFile)) as Assignment | undefined
-  if (assignment === undefined) throw new MirabelleError('datadir.broken', `${startFile} is missing`)
+  const assignment = await readAssignment(realDisk, startFile)
   allowFaults(['instance', `dbid${assignment.dbid}`])
   const ports = createRealPorts({
     name: `dbid${assignment.dbid}-content${assignment.content}`,

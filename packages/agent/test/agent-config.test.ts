@@ -1,5 +1,12 @@
 import t from 'tap'
-import { configFile, readAgentConfig, readJsonFile } from '@mirabelle/agent'
+import {
+  configFile,
+  instancesFile,
+  readAgentConfig,
+  readAssignment,
+  readJsonFile,
+  readKnownInstances,
+} from '@mirabelle/agent'
 import { realDisk } from '@mirabelle/runtime'
 import { writeFileSync } from 'node:fs'
 
@@ -33,6 +40,11 @@ t.test('a file that is no configuration of this version is refused by name', asy
     { ...good, clusterId: undefined },
     { ...good, listen: { addresses: ['x'] } },
     { ...good, keyFile: 7 },
+    { ...good, listen: { port: 7000 } },
+    { ...good, listen: { addresses: [], port: 7000 } },
+    { ...good, listen: { addresses: ['x'], port: 70_000 } },
+    { ...good, encryption: 'never' },
+    null,
     [],
   ]
   for (const value of broken) {
@@ -42,4 +54,25 @@ t.test('a file that is no configuration of this version is refused by name', asy
   writeFileSync(configFile(dir), '{')
   await t.rejects(readAgentConfig(realDisk, dir), { code: 'datadir.broken', message: /not valid JSON/ })
   t.equal(await readJsonFile(realDisk, `${dir}/none.json`), undefined)
+})
+
+t.test('a list of instances, or an assignment, that cannot be understood is refused by name', async (t) => {
+  const dir = t.testdir()
+  t.same(await readKnownInstances(realDisk, dir), [], 'a new host has none')
+  for (const value of [null, {}, [null], [{ wanted: true }], [{ assignment: { dbid: 2 }, wanted: true }]]) {
+    writeFileSync(instancesFile(dir), JSON.stringify(value))
+    const text = JSON.stringify(value)
+    await t.rejects(
+      readKnownInstances(realDisk, dir),
+      { code: 'datadir.broken', message: /instances\.json/ },
+      text,
+    )
+  }
+  const start = `${dir}/start.json`
+  await t.rejects(readAssignment(realDisk, start), {
+    code: 'datadir.broken',
+    message: /start\.json is missing/,
+  })
+  writeFileSync(start, '{"dbid": 2}')
+  await t.rejects(readAssignment(realDisk, start), { code: 'datadir.broken', message: /start\.json/ })
 })

@@ -87,6 +87,14 @@ t.test('several mistakes are told at once', (test) => {
   test.end()
 })
 
+t.test('aliases that would unfold to millions of values are refused', (test) => {
+  const doubled = (name: string, of: string): string =>
+    `${name}: &${name} [*${of}, *${of}, *${of}, *${of}, *${of}, *${of}]\n`
+  const laughs = `a: &a [x, x]\n${doubled('b', 'a')}${doubled('c', 'b')}${doubled('d', 'c')}${doubled('e', 'd')}`
+  test.match(complaint(laughs)[0], /^c\.yaml:1: .*alias/i)
+  test.end()
+})
+
 t.test('what is no YAML, or no mapping, is refused with a line', (test) => {
   test.match(complaint('cluster: {port: 1\nhosts: [')[0], /^c\.yaml:\d+: /)
   test.match(complaint('just words')[0], /^c\.yaml:1: the file: /)

@@ -1,7 +1,7 @@
 /** Reads the parts of PostgreSQL's `global/pg_control` that decide how a data directory can be started. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseLsn, type Lsn, type Timeline } from '@mirabelle/messages'
+import { isLsn, parseLsn, type Lsn, type Timeline } from '@mirabelle/messages'
 import { EngineRefused } from './errors.ts'
 
 /** PostgreSQL 18's format; another one has other offsets. */
@@ -35,7 +35,12 @@ export interface ControlFile {
 /** Reads `pgdata`/global/pg_control. Throws EngineRefused when it is not PostgreSQL 18's. */
 export async function readControlFile(pgdata: string): Promise<ControlFile> {
   const path = join(pgdata, 'global', 'pg_control')
-  const bytes = await readFile(path)
+  return parseControlFile(path, await readFile(path))
+}
+
+/** What the bytes of a control file say; `path` names it in errors. Throws EngineRefused. */
+export function parseControlFile(path: string, content: Uint8Array): ControlFile {
+  const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength)
   const version = bytes.length >= LENGTH ? bytes.readUInt32LE(OFFSET.version) : 0
   const state = version === CONTROL_VERSION ? STATES[bytes.readUInt32LE(OFFSET.state)] : undefined
   if (state === undefined) {
@@ -43,13 +48,18 @@ export async function readControlFile(pgdata: string): Promise<ControlFile> {
       `${path} is not a control file of PostgreSQL 18 (version ${version}, expected ${CONTROL_VERSION})`,
     )
   }
-  return {
+  const control = {
     systemIdentifier: bytes.readBigUInt64LE(OFFSET.systemIdentifier).toString(),
     state,
     checkpoint: Number(bytes.readBigUInt64LE(OFFSET.checkpoint)),
     redo: Number(bytes.readBigUInt64LE(OFFSET.redo)),
     timeline: bytes.readUInt32LE(OFFSET.timeline),
   }
+  if (!isLsn(control.checkpoint) || !isLsn(control.redo) || control.timeline < 1)
+    throw new EngineRefused(
+      `${path} is damaged: it has its checkpoint at ${control.checkpoint} on timeline ${control.timeline}, redo at ${control.redo}`,
+    )
+  return control
 }
 
 /** What a base says of itself: where replay of it begins, and on which timeline its last checkpoint is. */
@@ -70,7 +80,16 @@ export async function readBaseStart(pgdata: string): Promise<BaseStart> {
     throw error
   })
   if (label === undefined) return { control, isCopy: false, startLsn: control.redo }
+  return { control, isCopy: true, startLsn: parseBackupLabel(path, label) }
+}
+
+/** Where WAL is needed from, as the text of a backup label says. Throws EngineRefused. */
+export function parseBackupLabel(path: string, label: string): Lsn {
   const start = /^START WAL LOCATION: ([0-9A-F]+\/[0-9A-F]+) /m.exec(label)?.[1]
-  if (start === undefined) throw new EngineRefused(`${path} does not say where the backup began`)
-  return { control, isCopy: true, startLsn: parseLsn(start) }
+  try {
+    if (start !== undefined) return parseLsn(start)
+  } catch (error) {
+    throw new EngineRefused(`${path} says that the backup began at ${start}: ${(error as Error).message}`)
+  }
+  throw new EngineRefused(`${path} does not say where the backup began`)
 }

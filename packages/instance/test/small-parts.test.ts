@@ -1,9 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { realDisk } from '@mirabelle/runtime'
-import { decodeAnswer, DurableState, queryMessage } from '../src/index.ts'
+import { begunCopy, decodeAnswer, DurableState, queryMessage } from '../src/index.ts'
 import { slotTarget } from '../src/maintenance/slot.ts'
 import { vacuumStatements } from '../src/maintenance/vacuum.ts'
 import { laterEnd } from '../src/wal-parts.ts'
@@ -88,8 +88,22 @@ t.test(
     await t.rejects(DurableState.open(realDisk, dir), { code: 'datadir.broken', message: /epoch/ })
     await writeFile(join(dir, 'state', 'epoch.json'), '{"val')
     await t.rejects(DurableState.open(realDisk, dir), { code: 'datadir.broken' })
+    await rm(join(dir, 'state', 'epoch.json'))
+    await writeFile(join(dir, 'state', 'assignment.json'), '{"dbid": 2}')
+    await t.rejects(DurableState.open(realDisk, dir), { code: 'datadir.broken', message: /assignment\.json/ })
   },
 )
+
+t.test('the mark of a copy that does not say which is refused by name', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'mirabelle-state-'))
+  t.teardown(() => rm(dir, { recursive: true, force: true }))
+  t.equal(await begunCopy(realDisk, dir), undefined)
+  await mkdir(join(dir, 'state'))
+  for (const text of ['{"mode":23}', '{}', 'null', '7']) {
+    await writeFile(join(dir, 'state', 'copy-begun.json'), text)
+    await t.rejects(begunCopy(realDisk, dir), { code: 'datadir.broken', message: /copy-begun\.json/ }, text)
+  }
+})
 
 t.test('a value that could not be written does not show', async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'mirabelle-state-'))

@@ -32,6 +32,13 @@ export function isMessageType(type: unknown): type is MessageType {
   return typeof type === 'string' && Object.hasOwn(messageCatalog, type)
 }
 
+const assignmentField = messageCatalog['agent.start'].fields.assignment
+
+/** True when a value that came from outside, a file for example, is an assignment. */
+export function isAssignment(value: unknown): value is Assignment {
+  return assignmentField.check(value)
+}
+
 /**
  * Checks a decoded value from outside. Returns undefined when it is a message, else a sentence that says what is wrong with it
  * (never the content of the value).
@@ -41,7 +48,10 @@ export function whatIsWrong(value: unknown): string | undefined {
     return 'a message must be an object'
   const message = value as Record<string, unknown>
   if (!isMessageType(message['type'])) {
-    return `unknown message type ${JSON.stringify(String(message['type']).slice(0, 40))}`
+    const { type } = message
+    return typeof type === 'string'
+      ? `unknown message type ${JSON.stringify(type.slice(0, 40))}`
+      : `the type of a message must be text, not ${typeof type}`
   }
   const fields = messageCatalog[message['type']].fields as Record<string, Field<unknown>>
   for (const name in fields) {

@@ -52,7 +52,16 @@ t.test('a history file is read as PostgreSQL writes it, and bad ones are named',
   ])
   t.same(parseHistory(formatHistory(entries), 4), entries)
   t.same(parseHistory('', 1), [])
-  for (const bad of ['x', '1', '1 17', '2\t0/1\n1\t0/2', '4\t0/1', '0\t0/1'])
+  for (const bad of [
+    'x',
+    '1',
+    '1 17',
+    '2\t0/1\n1\t0/2',
+    '4\t0/1',
+    '0\t0/1',
+    '1\tFFFFFFFF/0',
+    '1\t0/9\n2\t0/8',
+  ])
     t.throws(() => parseHistory(bad, 4), { code: 'datadir.broken' }, bad)
   t.equal(forkPoint(entries, 3), 0x200000040)
   t.equal(forkPoint(entries, 2), undefined)

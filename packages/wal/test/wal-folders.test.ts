@@ -50,6 +50,29 @@ t.test('recycled segments, partial files and strange files do not count', async 
   t.match(await findWalEnd(realDisk, dir), { endLsn: wal.next.lsn, problem: undefined, segmentsBeyond: 0 })
 })
 
+t.test('a file that lies about the size of its segment does not count', async (t) => {
+  const { dir, wal } = filled(t)
+  const good = readFileSync(join(dir, walFileName(1, SEGMENT, SEGMENT)))
+  for (const size of [1, 3, 24, 4096, 24_627, SEGMENT / 2, 0x80000000, 0xffffffff]) {
+    const lying = Buffer.from(good.subarray(0, 8192))
+    lying.writeUInt32LE(size, 32)
+    for (const [name, address] of [
+      ['000000010000000300000000', 3 * 2 ** 32],
+      ['0000000900000000FFFFFFFF', 0xffffffff],
+      ['000000090000000000000000', 0],
+    ] as const) {
+      lying.writeBigUInt64LE(BigInt(address), 8)
+      writeFileSync(join(dir, name), lying)
+      t.match(
+        await findWalEnd(realDisk, dir),
+        { timeline: 1, startLsn: SEGMENT, endLsn: wal.next.lsn },
+        `${name} ${size}`,
+      )
+      rmSync(join(dir, name))
+    }
+  }
+})
+
 t.test('old pages behind the last record, as a recycled segment has them, are the end of WAL', async (t) => {
   const { dir, wal } = filled(t, 2500)
   const path = join(dir, walFileName(1, wal.next.lsn, SEGMENT))

@@ -46,6 +46,31 @@ t.test('records of every length come back with their content, across pages and s
   t.end()
 })
 
+t.test('collected records are copies: a buffer that is used again does not change them', (t) => {
+  const wal = encode([100, 200])
+  for (const size of [wal.bytes.length, 50]) {
+    const records: Uint8Array[] = []
+    const validator = new WalValidator({
+      start: MB,
+      atRecord: false,
+      collect: true,
+      onRecord: (record) => void records.push(record.bytes as Uint8Array),
+    })
+    const chunk = Buffer.alloc(size)
+    for (let at = 0; at < wal.bytes.length; at += size) {
+      const part = wal.bytes.subarray(at, at + size)
+      chunk.set(part)
+      validator.push(chunk.subarray(0, part.length))
+    }
+    chunk.fill(0)
+    t.same(
+      records.map((one) => Buffer.from(one.subarray(26)).toString('hex')),
+      [100, 200].map((length, i) => Buffer.from(bytesOf(length, i)).toString('hex')),
+    )
+  }
+  t.end()
+})
+
 t.test('a record that fills its page to the last byte ends at the page boundary', (t) => {
   const room = PAGE_SIZE - 40
   const wal = encode([room - 24 - 5, 10])

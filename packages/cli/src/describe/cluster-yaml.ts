@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { CliError } from '../errors.ts'
 import type { ClusterDescription, Mirroring } from '../placement/placement.ts'
 
+const MOST_ALIASES = 100
 const port = z.number().int().min(1).max(65_535)
 const hostShape = z.strictObject({
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'must be a host name'),
@@ -50,13 +51,13 @@ interface Complaint {
 /** Reads the text of the file. Throws CliError with a line for every mistake: `cluster.yaml:12: hosts.1.dir: …`. */
 export function parseClusterYaml(fileName: string, text: string): DescribedCluster {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines })
+  const document = parseDocument(text, { lineCounter: lines, logLevel: 'error' })
   const broken = document.errors[0]
   if (broken !== undefined)
     throw new CliError(
       `${fileName}:${lines.linePos(broken.pos[0]).line}: ${broken.message.split('\n')[0] ?? ''}`,
     )
-  const parsed = fileShape.safeParse(document.toJS())
+  const parsed = fileShape.safeParse(valueOf(fileName, document))
   const complain = (complaints: readonly Complaint[]): never => {
     throw new CliError(
       complaints
@@ -98,6 +99,15 @@ export function parseClusterYaml(fileName: string, text: string): DescribedClust
       ...(cluster.standby === false ? {} : { standbyHost: cluster.standby }),
       ...(cluster.standby_port === undefined ? {} : { standbyPort: cluster.standby_port }),
     },
+  }
+}
+
+/** Aliases that refer to each other could unfold to more than there is memory for: the library counts them, and refuses. */
+function valueOf(fileName: string, document: Document): unknown {
+  try {
+    return document.toJS({ maxAliasCount: MOST_ALIASES }) as unknown
+  } catch (error) {
+    throw new CliError(`${fileName}:1: ${(error as Error).message}`, { cause: error })
   }
 }
 

@@ -5,7 +5,7 @@
  * Opened by the instance actor at its start. Promise: a setter resolves after the new value is durable, and only then does the
  * getter show it; whoever acts on a value or tells it to a peer awaits the setter first. Writes run one after the other.
  */
-import { MirabelleError, type Assignment, type Epoch, type Role } from '@mirabelle/messages'
+import { isAssignment, MirabelleError, type Assignment, type Epoch, type Role } from '@mirabelle/messages'
 import { faults, type Disk } from '@mirabelle/runtime'
 import { readJson } from './json-file.ts'
 import { assignmentFile, stateDir } from './layout.ts'
@@ -65,7 +65,10 @@ export class DurableState {
       }
       ;(state.#values as unknown as Record<string, unknown>)[key] = value
     }
-    state.#assignment = (await readJson(disk, assignmentFile(datadir))) as Assignment | undefined
+    const held = await readJson(disk, assignmentFile(datadir))
+    if (held !== undefined && !isAssignment(held))
+      throw new MirabelleError('datadir.broken', `${assignmentFile(datadir)} does not hold an assignment.`)
+    state.#assignment = held
     return state
   }
 

@@ -6,7 +6,7 @@
  */
 import type { HistoryEntry, Lsn, Timeline } from '@mirabelle/messages'
 import type { Disk } from '@mirabelle/runtime'
-import { LONG_HEADER, PAGE_SIZE, segmentStart } from '../format/constants.ts'
+import { LONG_HEADER, MAX_SEGMENT_SIZE, PAGE_MAGIC, PAGE_SIZE, segmentStart } from '../format/constants.ts'
 import { parseWalFileName, walFileName } from '../format/file-names.ts'
 import { fileTimeline, parseHistory, timelineSpans } from '../format/history.ts'
 import { readPageHeader } from '../format/page-header.ts'
@@ -124,18 +124,35 @@ async function segmentsIn(
   disk: Disk,
   dir: string,
 ): Promise<{ segmentSize: number; segments: Segment[] } | undefined> {
-  const segments: Segment[] = []
-  let segmentSize = 0
+  const bySize = new Map<number, Segment[]>()
   for (const name of await namesIn(disk, dir)) {
     if (!/^[0-9A-F]{24}$/.test(name)) continue
     const header = await firstHeader(disk, `${dir}/${name}`)
-    if (header?.segmentSize === undefined || header.segmentSize === 0) continue
+    if (header?.segmentSize === undefined || !isSegmentSize(header)) continue
     const parsed = parseWalFileName(name, header.segmentSize)
     if (parsed === undefined || parsed.start !== header.address) continue
-    segmentSize = header.segmentSize
-    segments.push(parsed)
+    const others = bySize.get(header.segmentSize)
+    if (others === undefined) bySize.set(header.segmentSize, [parsed])
+    else others.push(parsed)
   }
-  return segments.length === 0 ? undefined : { segmentSize, segments }
+  // One cluster has one size: a file of another one is not part of its WAL, whatever its name.
+  const [most] = [...bySize].sort(([, a], [, b]) => b.length - a.length)
+  return most === undefined ? undefined : { segmentSize: most[0], segments: most[1] }
+}
+
+/**
+ * A size that a segment can have (PostgreSQL's own are 1 MiB to 1 GiB, the simulation's smaller). Whatever a file says, nobody makes room for more, and
+ * its name is only read with a size that divides 4 GiB.
+ */
+function isSegmentSize({ magic, segmentSize = 0, pageSize }: PageHeader): boolean {
+  const isPowerOfTwo = (segmentSize & (segmentSize - 1)) === 0
+  return (
+    magic === PAGE_MAGIC &&
+    pageSize === PAGE_SIZE &&
+    isPowerOfTwo &&
+    segmentSize >= PAGE_SIZE &&
+    segmentSize <= MAX_SEGMENT_SIZE
+  )
 }
 
 async function firstHeader(disk: Disk, path: string): Promise<PageHeader | undefined> {

@@ -4,6 +4,8 @@
 export const PAGE_SIZE = 8192
 /** Size of a WAL segment when nothing else is said: Mirabelle makes its clusters with 1 MiB. */
 export const DEFAULT_SEGMENT_SIZE = 1024 * 1024
+/** Largest size of a WAL segment. */
+export const MAX_SEGMENT_SIZE = 1024 * 1024 * 1024
 /** xlp_magic of PostgreSQL 18. */
 export const PAGE_MAGIC = 0xd118
 /** Page header of every page but the first of a segment. */

@@ -2,7 +2,7 @@
  * Timeline histories. A history lists the ancestors of a timeline, oldest first, each with the LSN where its successor forked off:
  * WAL of timeline t counts from the end of its parent up to its own end.
  */
-import { formatLsn, MirabelleError, parseLsn } from '@mirabelle/messages'
+import { formatLsn, isLsn, MirabelleError, parseLsn } from '@mirabelle/messages'
 import type { HistoryEntry, Lsn, Timeline } from '@mirabelle/messages'
 
 const MAX_HISTORY_TEXT = 1024 * 1024
@@ -21,16 +21,28 @@ export function parseHistory(text: string, timeline: Timeline): HistoryEntry[] {
     if (trimmed === '' || trimmed.startsWith('#')) continue
     const match = /^(\d{1,10})\s+([0-9A-Fa-f]{1,8}\/[0-9A-Fa-f]{1,8})(\s|$)/.exec(trimmed)
     if (match === null) throw bad(line, 'expected a timeline and an LSN')
-    const entry = { timeline: Number(match[1]), end: parseLsn(match[2] as string) }
+    const entry = { timeline: Number(match[1]), end: lsnIn(match[2] as string) }
+    if (!isLsn(entry.end)) throw bad(line, 'the LSN is beyond what is supported')
     const last = entries.at(-1)
     if (entry.timeline < 1 || (last !== undefined && entry.timeline <= last.timeline))
       throw bad(line, 'timelines must grow')
+    if (last !== undefined && entry.end < last.end) throw bad(line, 'a timeline cannot end before it began')
     entries.push(entry)
   }
   const last = entries.at(-1)
   if (last !== undefined && last.timeline >= timeline)
     throw bad(String(last.timeline), 'an ancestor must be older than the timeline itself')
   return entries
+}
+
+/** The LSN in a text of the right form; NaN beyond the largest one that is supported. */
+function lsnIn(text: string): Lsn {
+  try {
+    return parseLsn(text)
+  } catch (error) {
+    if (error instanceof RangeError) return Number.NaN
+    throw error
+  }
 }
 
 /** The text of a history file. */

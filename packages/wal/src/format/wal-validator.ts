@@ -144,7 +144,7 @@ export class WalValidator {
       const ok = crc === readU32(bytes, at + c.RECORD_CRC_OFFSET)
       const end = this.#endOf(bytes, at, base + at + length)
       if (onRecord !== undefined) {
-        const copy = collect === true ? bytes.slice(at, at + length) : undefined
+        const copy = collect === true ? copyOf(bytes, at, at + length) : undefined
         onRecord(this.#record(bytes, at, end, ok, copy))
       }
       if (!ok) {
@@ -197,7 +197,7 @@ export class WalValidator {
       return to
     }
     this.#crc = crc32c(bytes, from, to, this.#crc)
-    if (this.#options.collect === true) this.#pieces.push(bytes.slice(from, to))
+    if (this.#options.collect === true) this.#pieces.push(copyOf(bytes, from, to))
     if (this.#remaining === 0) this.#finishBody()
     return to
   }
@@ -337,6 +337,13 @@ export class WalValidator {
 
 function crcDetail(stored: number, computed: number): string {
   return `stored CRC ${stored.toString(16)}, computed ${computed.toString(16)}`
+}
+
+/** A copy of its own: `slice` of a Buffer would be a view of bytes that are not ours. */
+function copyOf(bytes: Uint8Array, from: number, to: number): Uint8Array {
+  const copy = new Uint8Array(to - from)
+  copy.set(bytes.subarray(from, to))
+  return copy
 }
 
 function join(pieces: readonly Uint8Array[]): Uint8Array {
