@@ -1,6 +1,7 @@
 export { InstanceActor } from './instance.actor.ts'
 export * from './instance-options.ts'
 export * from './copy/copy-from-peer.ts'
+export { begunCopy } from './copy/copy-mark.ts'
 export { copyFromPeer } from './copy/block-copy.ts'
 export { CopySender } from './copy/copy-sender.actor.ts'
 export type { CopySenderOptions } from './copy/copy-host.ts'

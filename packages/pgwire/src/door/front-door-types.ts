@@ -1,4 +1,5 @@
 /** What the front door needs from the one who opens it, and what it gives to the sessions behind it. */
+import type { Socket } from 'node:net'
 import type { SecureContextOptions } from 'node:tls'
 import type { FrontendMessage } from '../codec/frontend-parser.ts'
 import type { ErrorFields, PgError } from '../errors.ts'
@@ -174,6 +175,8 @@ export type ShutdownMode = 'smart' | 'fast' | 'immediate'
 
 export interface FrontDoor {
   readonly address: { readonly host: string; readonly port: number }
+  /** Takes over a connection that did not come through the listening socket. */
+  serve(socket: Socket): void
   /** Numbers for metrics. */
   stats(): { readonly sessions: number; readonly unauthenticated: number }
   /** Every startup is refused with this error from now on; `undefined` opens the door. Open sessions are not touched. */

@@ -78,7 +78,7 @@ class Door implements FrontDoor {
     }
     this.#server = createServer(
       { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
-      (socket) => this.#accept(socket),
+      (socket) => this.serve(socket),
     )
   }
 
@@ -141,13 +141,7 @@ class Door implements FrontDoor {
     return this.shutdown('fast')
   }
 
-  /** Resolves when the condition holds; it is looked at whenever a connection has closed. */
-  #until(holds: () => boolean): Promise<void> {
-    if (holds()) return Promise.resolve()
-    return new Promise((resolve) => this.#waiters.push({ holds, resolve }))
-  }
-
-  #accept(socket: Socket): void {
+  serve(socket: Socket): void {
     const { logger } = this.#options
     if (this.#unauthenticated >= this.#limits.maxUnauthenticated) {
       const fields = { address: socket.remoteAddress, unauthenticated: this.#unauthenticated }
@@ -172,6 +166,12 @@ class Door implements FrontDoor {
     })
     this.#connections.add(connection)
     void this.#serve(connection, leave)
+  }
+
+  /** Resolves when the condition holds; it is looked at whenever a connection has closed. */
+  #until(holds: () => boolean): Promise<void> {
+    if (holds()) return Promise.resolve()
+    return new Promise((resolve) => this.#waiters.push({ holds, resolve }))
   }
 
   /** Logs a client in and opens its session; `leave` collects what has to be undone when the connection is closed. */
