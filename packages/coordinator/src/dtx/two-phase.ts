@@ -98,13 +98,12 @@ async function prepare(transaction: TwoPhase, gid: Gid, content: Content): Promi
   if (faults !== undefined) await faults.at('two-phase.prepare', { content })
   try {
     const result = await lane.send({
-      bytes: Buffer.concat([
-        queryMessage(
-          `SET LOCAL SESSION AUTHORIZATION ${SUPERUSER}; SET LOCAL ROLE NONE; INSERT INTO pg_catalog.dtx_committed VALUES ('${gid}')${cleanup}`,
-        ),
-        queryMessage(`PREPARE TRANSACTION '${gid}'`),
-      ]),
-      syncs: 2,
+      // In front, where the cluster's own statements are: what a client may say cannot change whom a session works for.
+      lead: [
+        `SET LOCAL SESSION AUTHORIZATION ${SUPERUSER}; SET LOCAL ROLE NONE; INSERT INTO pg_catalog.dtx_committed VALUES ('${gid}')${cleanup}`,
+      ],
+      bytes: queryMessage(`PREPARE TRANSACTION '${gid}'`),
+      syncs: 1,
       settings: undefined,
       write: true,
       whenLost: 'fail',
@@ -147,7 +146,7 @@ async function endPrepared(
   // Another backend, another resolution: the resolver ends what it finds before anyone may enter.
   if (outcome.kind === 'lost' || participant.term !== participant.lane.term) return false
   if (outcome.kind === 'refused') {
-    // PREPARE in a failed transaction rolls back; ROLLBACK covers the case that it never got there.
+    // PREPARE in a failed transaction rolls back; ROLLBACK covers the cases that it failed before, or never got there.
     void sendRollback(participant)
     registry.finished(gid, content)
     transaction.leave(content, true)

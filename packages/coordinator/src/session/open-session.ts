@@ -6,12 +6,12 @@ import type { Services } from '../execute/scope.ts'
 import { SqlError } from '../errors.ts'
 import { firstErrorMessage } from '../lanes/backend-bytes.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
-import { NO_SETTINGS } from '../lanes/lane-item.ts'
+import { NO_SETTINGS, type SessionSettings } from '../lanes/lane-item.ts'
 import type { DescribeCache } from './describe.ts'
 import { refuseUnlessAllowed } from './pinned-settings.ts'
-import { AUTHORIZATION, OWN_SETTINGS, SettingsOfSession } from './session-settings.ts'
+import { AUTHORIZATION, OWN_SETTINGS, ROLE, SettingsOfSession } from './session-settings.ts'
 import { SessionState } from './session-state.ts'
-import { encoding } from './set-actions.ts'
+import { encoding, mayBecomeSql, refuseUnlessMember } from './set-actions.ts'
 
 /** They need no proof by an engine. */
 const TAKEN_AS_THEY_ARE = new Set(['application_name', ...OWN_SETTINGS])
@@ -26,11 +26,13 @@ export async function openSessionState(options: {
   const role = services.schema.snapshot.roles.get(connection.user)
   if (role === undefined) throw new SqlError('28000', `role "${connection.user}" does not exist`)
   if (!role.canLogin) throw new SqlError('28000', `role "${connection.user}" is not permitted to log in`)
-  const wanted = new Map<string, string>(role.settings)
-  for (const [name, value] of connection.settings) wanted.set(name.toLowerCase(), value)
+  const asked = new Map([...connection.settings].map(([name, value]) => [name.toLowerCase(), value]))
+  const wanted = new Map<string, string>([...role.settings, ...asked])
   const defaults = new Map<string, string>()
   if (connection.user !== superuser) defaults.set(AUTHORIZATION, connection.user)
-  const toProve: [string, string][] = []
+  const login = new SettingsOfSession(new Map(defaults)).full
+  /** Given to the role by somebody who might, and by the client, who may do less. */
+  const toProve = { ofRole: [] as Setting[], asked: [] as Setting[] }
   for (const [name, value] of wanted) {
     refuseUnlessAllowed(name, value)
     if (name === 'client_encoding') {
@@ -38,31 +40,53 @@ export async function openSessionState(options: {
     } else if (TAKEN_AS_THEY_ARE.has(name)) defaults.set(name, value)
     else if (Object.hasOwn(settingsCatalog, name) || name === 'is_superuser' || name === AUTHORIZATION) {
       throw new SqlError('55P02', `parameter "${name}" cannot be set at the start of a connection`)
-    } else toProve.push([name, value])
+    } else if (name === ROLE) {
+      if (value !== 'none') refuseUnlessMember(value, await firstValue(services, mayBecomeSql(value), login))
+      defaults.set(name, value)
+    } else toProve[asked.has(name) ? 'asked' : 'ofRole'].push([name, value])
   }
-  for (const [name, value] of await proved(services, toProve)) {
+  const values = [
+    ...(await proved(services, toProve.ofRole, NO_SETTINGS)),
+    ...(await proved(services, toProve.asked, login)),
+  ]
+  for (const [name, value] of values) {
     if (services.schema.serverSetting(name) !== value) defaults.set(name, value)
   }
   return new SessionState({ ...options, settings: new SettingsOfSession(defaults) })
 }
 
-/** The values as PostgreSQL spells them. */
+type Setting = readonly [name: string, value: string]
+
+/** The values as PostgreSQL spells them, when `as` may set them. */
 async function proved(
   services: Services,
-  settings: readonly (readonly [string, string])[],
-): Promise<(readonly [string, string])[]> {
+  settings: readonly Setting[],
+  as: SessionSettings,
+): Promise<Setting[]> {
   if (settings.length === 0) return []
   const calls = settings.map(
     ([name, value]) => `pg_catalog.set_config(${literal(name)}, ${literal(value)}, true)`,
   )
+  const row = await firstRow(services, `SELECT ${calls.join(', ')}`, as)
+  return settings.map(([name, value], i) => [name, row[i] ?? value] as const)
+}
+
+async function firstRow(
+  services: Services,
+  sql: string,
+  as: SessionSettings,
+): Promise<readonly (string | null)[]> {
   const result = await services.dispatcher.runOne(-1, {
-    bytes: queryMessage(`SELECT ${calls.join(', ')}`),
+    bytes: queryMessage(sql),
     syncs: 1,
-    settings: NO_SETTINGS,
+    settings: as,
     write: false,
   }).promise
   const error = firstErrorMessage(result.output)
   if (error !== undefined) throw SqlError.fromBytes(error)
-  const row = rowsOf(result.output)[0] ?? []
-  return settings.map(([name, value], i) => [name, row[i] ?? value] as const)
+  return rowsOf(result.output)[0] ?? []
+}
+
+async function firstValue(services: Services, sql: string, as: SessionSettings): Promise<string | undefined> {
+  return (await firstRow(services, sql, as))[0] ?? undefined
 }

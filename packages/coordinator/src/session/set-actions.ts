@@ -9,7 +9,6 @@ import { asBuffer } from '../execute/answer-stream.ts'
 import { AnswerRelay } from '../execute/answer-relay.ts'
 import { runLocal, runOn } from '../execute/run-on.ts'
 import type { Scope } from '../execute/scope.ts'
-import { quoteName } from './quote.ts'
 import { AUTHORIZATION, OWN_SETTINGS, ROLE } from './session-settings.ts'
 import { refuseUnlessAllowed } from './pinned-settings.ts'
 import type { SessionState } from './session-state.ts'
@@ -86,7 +85,7 @@ async function validate(
   if (OWN_SETTINGS.has(name)) return ownValue(name as SettingName, value)
   refuseIfOfCluster(name)
   if (name === 'client_encoding') return encoding(value)
-  if (name === ROLE || name === AUTHORIZATION) return role(state, scope, sql, name, value)
+  if (name === ROLE || name === AUTHORIZATION) return role(state, scope, name, value)
   const [answer] = await bracketed(scope, [sql, `SELECT pg_catalog.current_setting(${literal(name)})`])
   return answer ?? value
 }
@@ -123,22 +122,33 @@ export function encoding(value: string): string {
   })
 }
 
-async function role(
-  state: SessionState,
-  scope: Scope,
-  sql: string,
-  name: string,
-  value: string,
-): Promise<string> {
+async function role(state: SessionState, scope: Scope, name: string, value: string): Promise<string> {
   const login = state.services.schema.snapshot.roles.get(state.connection.user)
   if (name === AUTHORIZATION) {
     if (value !== state.connection.user && login?.superuser !== true) {
       throw new SqlError('42501', `permission denied to set session authorization "${value}"`)
     }
   } else if (value === 'none') return 'none'
-  const target = name === ROLE ? `SET ROLE ${quoteName(value)}` : sql
-  await bracketed(scope, [target, 'SELECT 1'])
+  const question = mayBecomeSql(value)
+  const [answer] = await bracketed(scope, ['SET LOCAL search_path = pg_catalog', question])
+  if (name === ROLE) refuseUnlessMember(value, answer)
+  else if (answer === undefined) throw roleMissing(value)
   return value
+}
+
+/** Asks PostgreSQL whether the user of the session may be this role: no row when there is none. (SET ROLE itself is not a client's to run.) */
+export function mayBecomeSql(name: string): string {
+  return `SELECT pg_catalog.pg_has_role(session_user, oid, 'SET') FROM pg_catalog.pg_roles WHERE rolname = ${literal(name)}`
+}
+
+/** Throws what PostgreSQL says to SET ROLE; `answer` is that of `mayBecomeSql`. */
+export function refuseUnlessMember(name: string, answer: string | undefined): void {
+  if (answer === undefined) throw roleMissing(name)
+  if (answer !== 't') throw new SqlError('42501', `permission denied to set role "${name}"`)
+}
+
+function roleMissing(name: string): SqlError {
+  return new SqlError('22023', `role "${name}" does not exist`)
 }
 
 /** Runs statements on the coordinator's engine and undoes them; answers the first column of the last one. */

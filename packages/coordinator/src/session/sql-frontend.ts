@@ -2,7 +2,13 @@
  * The SQL side of the coordinator: schema, planner, sessions. Started with the coordinator role (`start` loads the schema); it ends when the
  * front door has closed its sessions.
  */
-import { PgError, type ClientConnection, type OpenedSession, type SessionFactory } from '@mirabelle/pgwire'
+import {
+  PgError,
+  readErrorFields,
+  type ClientConnection,
+  type OpenedSession,
+  type SessionFactory,
+} from '@mirabelle/pgwire'
 import { MirabelleError } from '@mirabelle/messages'
 import { Planner } from '@mirabelle/sql'
 import { LocalUsers } from '../execute/local-users.ts'
@@ -91,6 +97,10 @@ export function createSqlFrontend(options: FrontendOptions): SqlFrontend {
 }
 
 function fatal(error: SqlError): PgError {
+  if (error.wire !== undefined) {
+    const said = Buffer.from(error.wire.buffer, error.wire.byteOffset, error.wire.byteLength)
+    return new PgError({ ...readErrorFields(said, 0, said.length), severity: 'FATAL' }, { cause: error })
+  }
   return new PgError(
     {
       severity: 'FATAL',

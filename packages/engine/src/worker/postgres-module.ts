@@ -35,6 +35,9 @@ export interface PostgresModule {
   _PostgresMainLongJmp(): void
   _PostgresSendReadyForQueryIfNecessary(): void
   _pq_buffer_remaining_data(): number
+  _GetSessionUserId(): number
+  _GetUserId(): number
+  _SetUserIdAndSecContext(user: number, context: number): void
   _GetFlushRecPtr(timeline: number): bigint
   _GetXLogReplayRecPtr(timeline: number): bigint
   /** Addresses of PostgreSQL's flags. */

@@ -4,12 +4,13 @@
  *
  * Promises that a request cannot disturb the next one: PostgreSQL is never given bytes of a request before it has answered
  * the one before, and when it waits for bytes that a request does not have (COPY without data, no Sync) it gets the message
- * that ends the wait.
+ * that ends the wait. What a client may say runs under the identity lock, the preamble before it without.
  */
 import { Field, type SharedState } from '../shared/shared-state.ts'
 import type { WireRequest } from '../shared/worker-protocol.ts'
 import { BackendScanner } from './backend-scanner.ts'
 import { syncEnds } from './frontend-cuts.ts'
+import { IdentityLock } from './identity-lock.ts'
 import type { OutputStream } from './output-stream.ts'
 import type { PostgresModule } from './postgres-module.ts'
 import type { Reporter } from './reporter.ts'
@@ -47,6 +48,7 @@ export class ProtocolRunner {
   readonly #reporter: Reporter
   readonly #stream: OutputStream
   readonly #scanner: BackendScanner
+  readonly #identity: IdentityLock
 
   #requests: readonly WireRequest[] = []
   #bytes = new Uint8Array(0)
@@ -77,6 +79,7 @@ export class ProtocolRunner {
     this.#state = state
     this.#reporter = reporter
     this.#stream = stream
+    this.#identity = new IdentityLock(module)
     let chunkStart = 0
     let chunk = new Uint8Array(0)
     this.#scanner = new BackendScanner({
@@ -249,6 +252,9 @@ export class ProtocolRunner {
 
   #read(pointer: number, max: number): number {
     let source = this.#source.subarray(this.#input, this.#inputEnd)
+    // Here rather than once a request: a transaction that ends goes back to the state in which it began.
+    if (this.#inPreamble) this.#identity.open()
+    else this.#identity.close()
     if (source.length > 0) this.#input += Math.min(source.length, max)
     else {
       // Nothing left, yet PostgreSQL reads: the request is short of something.

@@ -43,7 +43,7 @@ const PARTS = [
   ' IN (',
   "E'",
   '\\',
-  '\u0000',
+
   '0x',
   '1e9',
   'DISTRIBUTED BY (',
@@ -63,7 +63,8 @@ export const sql: FuzzTarget = {
   draw: (random) => [Buffer.from(statement(random))],
   run(input) {
     if (planner === undefined || uncached === undefined) throw new Error('not open')
-    const query = Buffer.concat(input).toString('utf8')
+    // The protocol ends a text at a NUL.
+    const query = Buffer.concat(input).toString('utf8').replaceAll('\0', ' ')
     const plans = planner.plan(query, sqlCatalog)
     planner.planOne(query, sqlCatalog, ['integer'])
     // Literals are read off by the lexer in one and are part of the plan in the other: what is compared is the kind of plan.
