@@ -258,16 +258,18 @@ t.test('a deadlock ends with 40P01 for one of two', async (t) => {
   }
   const k0 = await on(0)
   const k1 = await on(1)
-  await a.query('BEGIN')
-  await b.query('BEGIN')
-  await a.query(`UPDATE kv SET v = 'a' WHERE k = ${k0}`)
-  await b.query(`UPDATE kv SET v = 'b' WHERE k = ${k1}`)
+  // New sessions: one that has met both segments before enters their lanes together, and meets nobody there.
+  const [c, d] = [await cluster.client(), await cluster.client()]
+  await c.query('BEGIN')
+  await d.query('BEGIN')
+  await c.query(`UPDATE kv SET v = 'a' WHERE k = ${k0}`)
+  await d.query(`UPDATE kv SET v = 'b' WHERE k = ${k1}`)
   const codes = await Promise.all([
-    code(a.query(`UPDATE kv SET v = 'a' WHERE k = ${k1}`)),
-    code(b.query(`UPDATE kv SET v = 'b' WHERE k = ${k0}`)),
+    code(c.query(`UPDATE kv SET v = 'a' WHERE k = ${k1}`)),
+    code(d.query(`UPDATE kv SET v = 'b' WHERE k = ${k0}`)),
   ])
   t.strictSame([...codes].sort(), ['40P01', 'none'])
-  await Promise.all([a.query('COMMIT'), b.query('COMMIT')])
+  await Promise.all([c.query('COMMIT'), d.query('COMMIT')])
 })
 
 t.test('lock_timeout, statement_timeout and cancel requests end a wait', async (t) => {
