@@ -23,7 +23,21 @@ t.test('a hung instance is adopted by who holds its folder, and can be fenced', 
   const ended = once(child, 'exit')
 
   const listen = { addresses: ['127.0.0.1'], port: 0 }
-  const assignment = { dbid: 7, content: 0, role: 'm', datadir, listen } as unknown as Assignment
+  const assignment: Assignment = {
+    dbid: 7,
+    content: 0,
+    role: 'm',
+    epoch: 1,
+    hostname: 'host',
+    datadir,
+    listen,
+    sqlPort: 0,
+    peer: null,
+    syncRep: null,
+    recovery: 'auto',
+    copyMaxRate: null,
+    settings: {},
+  }
   writeFileSync(`${dir}/instances.json`, JSON.stringify([{ assignment, wanted: true }]))
   mkdirSync(`${dir}/log`)
   const ports = createRealPorts({

@@ -1,5 +1,5 @@
 /** Who may do what: the same on the coordinator and on segments, whatever way a statement goes. Real engines; `alice` is nobody special. */
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type pg from 'pg'
 import { startLocalCluster, type LocalCluster } from './support/local-cluster.ts'
 
@@ -42,7 +42,7 @@ const code = (promise: Promise<unknown>): Promise<string> =>
 const rows = async (client: pg.Client, sql: string, values?: unknown[]): Promise<unknown[]> =>
   (await client.query({ text: sql, values: values ?? [], rowMode: 'array' })).rows
 /** Simple and extended protocol: they take different ways. */
-async function refused(test: typeof t, client: pg.Client, sql: string, expected = '42501'): Promise<void> {
+async function refused(test: Test, client: pg.Client, sql: string, expected = '42501'): Promise<void> {
   test.equal(await code(client.query(sql)), expected, sql)
   test.equal(await code(client.query({ text: sql, values: [], name: '' })), expected, `${sql} (extended)`)
 }
