@@ -1,7 +1,8 @@
 // The life cycle of an administrator, under load: fail over, recover, rebalance without a failing statement; lose the coordinator, activate the standby,
 // make a new one on the old host, lose the new coordinator too, activate again: everything acknowledged is there.
 import t from 'tap'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describeVerdict, inSync, isFaultless, Load, TestCluster, waitFor } from '@mirabelle/testkit/cluster'
 
 t.setTimeout(400_000)
@@ -11,7 +12,10 @@ const kill = async (cluster: TestCluster, dbid: number): Promise<void> => {
 }
 
 t.test('roles go back and forth and coordinators come and go; nothing acknowledged is lost', async (t) => {
-  const cluster = await TestCluster.start({ segments: 2 })
+  // It never ends by itself: nothing may wait for it.
+  const told = join(t.testdir(), 'roles')
+  const settings = { role_change_command: `log() { echo "$@" >> ${told}; sleep 60; }; log` }
+  const cluster = await TestCluster.start({ segments: 2, settings })
   t.teardown(() => cluster.close())
   const load = await Load.start(cluster, { count: 8, apart: true })
   t.teardown(() => load.stop())
@@ -60,6 +64,18 @@ t.test('roles go back and forth and coordinators come and go; nothing acknowledg
     await t.rejects(admin.initStandby(), /standby coordinator already configured/)
     await kill(cluster, first.dbid)
     const activated = await admin.activateStandby()
+    const [from, to] = [cluster.instance(first.dbid), cluster.instance(activated.dbid)]
+    const wanted = [
+      `coordinator ${from.hostname} ${from.port}`,
+      `standby ${to.hostname} ${to.port}`,
+      `coordinator ${to.hostname} ${to.port}`,
+    ]
+    const heard = await waitFor('the role changes in what the command wrote', () => {
+      const lines = readFileSync(told, 'utf8').trim().split('\n')
+      return lines.length >= 3 && lines
+    })
+    t.same([...heard].sort(), [...wanted].sort(), 'role_change_command was told, and nothing waited for it')
+    t.equal(heard.at(-1), wanted.at(-1))
     t.equal((await admin.state()).cluster.standby, 'none')
     const begunAt = performance.now()
     const [made] = await admin.initStandby()

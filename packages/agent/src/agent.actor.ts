@@ -28,7 +28,7 @@ import {
 import { instancesFile, readKnownInstances, type AgentConfig, type KnownInstance } from './agent-config.ts'
 import { createInstanceFolder } from './create-instance-folder.ts'
 import { inspectFolder } from './inspect-folder.ts'
-import { freeFolder, freePorts } from './offer-place.ts'
+import { emptyFolder, freeFolder, freePorts } from './offer-place.ts'
 import { readPromises } from './read-promises.ts'
 import { InstanceKeeper, type KeeperOptions, type StopMode } from './instance-keeper.ts'
 import type { Processes, ProcessExit } from './process-port.ts'
@@ -307,7 +307,10 @@ export class Agent {
     const known = [...this.#keepers.values()].map(({ assignment }) => assignment)
     return {
       type: 'agent.placeOffered',
-      datadir: await freeFolder(ports.disk, message.folder, { agentDir: dir, known }),
+      datadir:
+        message.datadir === null
+          ? await freeFolder(ports.disk, message.folder, { agentDir: dir, known })
+          : await emptyFolder(ports.disk, message.datadir),
       ports: await freePorts(message.ports, { addresses: config.listen.addresses, known }),
     }
   }

@@ -10,6 +10,7 @@ import { COORDINATOR_CONTENT, type Assignment, type MirabelleError } from '@mira
 import { allowFaults, createRealPorts, parseLogLevel, realDisk, type RealPorts } from '@mirabelle/runtime'
 import { createSegment } from '@mirabelle/segment'
 import { readAgentConfig, readAssignment, type AgentConfig } from './agent-config.ts'
+import { runRoleChangeCommand } from './role-change-command.ts'
 import { VERSION } from './version.ts'
 
 interface Startable {
@@ -27,7 +28,7 @@ function host(ports: RealPorts, config: AgentConfig, assignment: Assignment): St
       logger: ports.log.child({ actor: 'engine', dbid: assignment.dbid }),
       setTimer: (ms, fn) => ports.clock.setTimer(ms, fn),
     }),
-    processInfo: () => ({ pid: process.pid, rssBytes: process.memoryUsage.rss() }),
+    processInfo: () => ({ pid: process.pid, rssBytes: process.memoryUsage.rss(), version: VERSION }),
     onEnd: (error: MirabelleError | undefined) => {
       if (error !== undefined) process.stderr.write(`${error.message}\n`)
       ports.flush()
@@ -35,7 +36,16 @@ function host(ports: RealPorts, config: AgentConfig, assignment: Assignment): St
     },
   }
   if (assignment.content !== COORDINATOR_CONTENT) return createSegment(common)
-  return new Coordinator({ ...common, version: VERSION, sqlHost: sqlHost(assignment) })
+  return new Coordinator({
+    ...common,
+    version: VERSION,
+    sqlHost: sqlHost(assignment),
+    runRoleChangeCommand: (command, facts) =>
+      runRoleChangeCommand(command, facts, {
+        clock: ports.clock,
+        outputFile: `${assignment.datadir}/log/role-change.log`,
+      }),
+  })
 }
 
 /** Clients come to the host's own loopback address when it has no other, to all addresses of a host otherwise. */

@@ -1,6 +1,6 @@
 /** Where a new instance can live on this host: a folder beside the others, and ports that nobody has. Nothing is reserved. */
 import { createServer } from 'node:net'
-import { dirname, join } from 'node:path'
+import { dirname, isAbsolute, join } from 'node:path'
 import { MirabelleError, type Assignment } from '@mirabelle/messages'
 import type { Disk } from '@mirabelle/runtime'
 
@@ -21,6 +21,15 @@ export async function freeFolder(
     const path = join(root, turn === 1 ? name : `${name}-${turn}`)
     if (!taken.has(path) && !(await disk.exists(path))) return path
   }
+}
+
+/** The folder, when nothing is in it yet. Rejects with `datadir.foreign` when something is. */
+export async function emptyFolder(disk: Disk, path: string): Promise<string> {
+  if (!isAbsolute(path))
+    throw new MirabelleError('message.bad', `the folder of an instance needs an absolute path, not "${path}"`)
+  if ((await disk.exists(path)) && (await disk.list(path)).length > 0)
+    throw new MirabelleError('datadir.foreign', `Segment directory '${path}' exists but is not empty!`)
+  return path
 }
 
 /** A free port for each entry: the wanted one when nobody listens there, else the next above all that this host's instances have. */

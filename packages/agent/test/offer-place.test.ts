@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Assignment } from '@mirabelle/messages'
 import { realDisk } from '@mirabelle/runtime'
-import { freeFolder, freePorts } from '../src/offer-place.ts'
+import { emptyFolder, freeFolder, freePorts } from '../src/offer-place.ts'
 
 const known = (datadir: string, port: number, sqlPort = 0) =>
   ({ datadir, sqlPort, listen: { addresses: ['127.0.0.1'], port } }) as unknown as Assignment
@@ -22,6 +22,19 @@ t.test('a folder beside the others that is not there, whatever is left of earlie
   t.equal(await freeFolder(realDisk, 'a', { agentDir: dir, known: [] }), join(dir, 'a'))
   await t.rejects(at('../outside'), { code: 'message.bad' })
   await t.rejects(at('a/b'), { code: 'message.bad' })
+})
+
+t.test('a folder that is asked for may be there, but nothing in it', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'mirabelle-place-'))
+  t.teardown(() => realDisk.remove(dir))
+  t.equal(await emptyFolder(realDisk, join(dir, 'new')), join(dir, 'new'))
+  mkdirSync(join(dir, 'empty'))
+  t.equal(await emptyFolder(realDisk, join(dir, 'empty')), join(dir, 'empty'))
+  await t.rejects(emptyFolder(realDisk, dir), {
+    code: 'datadir.foreign',
+    message: `Segment directory '${dir}' exists but is not empty!`,
+  })
+  await t.rejects(emptyFolder(realDisk, 'relative'), { code: 'message.bad' })
 })
 
 t.test('a wanted port is given when nobody listens there, else one above all that are known', async (t) => {

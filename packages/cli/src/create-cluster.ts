@@ -18,7 +18,13 @@ import {
   removeMirrors,
   type MirrorLimits,
 } from './cluster/mirror-admin.ts'
-import { initStandby, removeStandby, resyncStandby, type ResyncMode } from './cluster/standby-admin.ts'
+import {
+  initStandby,
+  removeStandby,
+  resyncStandby,
+  type ResyncMode,
+  type StandbyPlace,
+} from './cluster/standby-admin.ts'
 import { startCluster, type StartReport } from './cluster/start-cluster.ts'
 import { startOne } from './cluster/start-instance.ts'
 import { headlessState, stateFromCoordinator, type HeadlessState } from './cluster/state-of.ts'
@@ -185,7 +191,7 @@ export class Cluster {
   }
   /** Stops the instances of a host. Rejects when a content would be left without a copy in sync. */
   stopHost(host: string, mode: StopMode = 'fast'): Promise<readonly ActionResult[]> {
-    return stopHost(this.#operated, host, mode)
+    return stopHost(this.#operated, host, { mode, drain: null })
   }
   /** Starts the instances of a host and brings back what was down. */
   startHost(host: string, timeoutMs = DEFAULT_REBALANCE_MS): Promise<readonly ActionResult[]> {
@@ -202,8 +208,8 @@ export class Cluster {
     return activateStandby(this.#operated, options.force === true)
   }
   /** Makes a standby coordinator, or completes what an interrupted call began. */
-  initStandby(options: { readonly host?: string } = {}): Promise<readonly ActionResult[]> {
-    return initStandby(this.#operated, options.host ?? null)
+  initStandby(options: Partial<StandbyPlace> = {}): Promise<readonly ActionResult[]> {
+    return initStandby(this.#operated, { host: null, port: null, datadir: null, ...options })
   }
   /** Does away with the standby coordinator and its folder. */
   removeStandby(): Promise<readonly ActionResult[]> {

@@ -121,6 +121,60 @@ t.test('-s shows every segment; what cannot be known is Unknown, what does not r
   test.end()
 })
 
+t.test('what is kept of WAL is shown: by pair with -s, the most of it in the summary', (test) => {
+  const more: ClusterState = {
+    ...states.healthy,
+    instances: states.healthy.instances.map((row) => {
+      if (row.dbid === 2) return { ...row, wal_kept: 3.5 * 2 ** 30 }
+      return row.dbid === 4 ? { ...row, wal_since_base: 5 * 2 ** 20, base_refreshed_at: 0 } : row
+    }),
+  }
+  const summary = render(more, {}).lines
+  test.equal(valueOf(summary, 'Most WAL kept for a mirror'), '3.5 GB')
+  test.equal(valueOf(summary, 'Most WAL of a mirror since its base'), '5.0 MB')
+  const rows = render(more, { segments: true }).lines
+  test.equal(valueOf(rows, 'WAL kept for the mirror (slot)'), '3.5 GB')
+  test.equal(valueOf(rows, 'WAL since its base'), '5.0 MB')
+  test.equal(valueOf(rows, 'Base last refreshed'), '1970-01-01T00:00:00.000Z')
+  test.end()
+})
+
+t.test('-e shows what is being copied, with its bytes', (test) => {
+  const copy = {
+    mode: 'full',
+    step: 'files',
+    bytesDone: 8005 * 1024,
+    bytesTotal: 402607 * 1024,
+    startedAt: 0,
+  } as const
+  const copying: ClusterState = {
+    ...states.mirrorDown,
+    instances: states.mirrorDown.instances.map((row) =>
+      row.status === 'd' ? { ...row, pid: 7, state: 'copying', copy } : row,
+    ),
+  }
+  test.match(
+    render(copying, { errors: true }).lines.join('\n'),
+    /Segments in recovery\n +Segment +Port +Recovery type +Completed bytes \(kB\) +Total bytes \(kB\) +Percentage completed\n +host\d +\d+ +full +8005 +402607 +1%/,
+  )
+  test.end()
+})
+
+t.test('-i tells of every instance what it runs, and whether that is the same', (test) => {
+  const fine = render(states.healthy, { versions: true })
+  test.equal(fine.lines.filter((line) => line.endsWith('Mirabelle 0.1.0')).length, 6)
+  test.equal(fine.lines.at(-1), 'All segments are running the same software version')
+  test.equal(fine.exitStatus, 0)
+  const mixed: ClusterState = {
+    ...states.healthy,
+    instances: states.healthy.instances.map((row) => (row.dbid === 3 ? { ...row, version: '0.0.9' } : row)),
+  }
+  test.match(render(mixed, { versions: true }).lines.at(-1), 'Not all segments are running the same software')
+  test.equal(render(mixed, { versions: true }).exitStatus, 1)
+  test.equal(render(states.mirrorDown, { versions: true }).exitStatus, 1, 'one cannot be asked')
+  test.end()
+})
+
 t.test('-f shows the stream to the standby, and its absence', (test) => {
   const fine = render(states.healthy, { standby: true })
   test.match(fine.lines.join('\n'), /WAL Sender State: streaming\nSync state: sync/)

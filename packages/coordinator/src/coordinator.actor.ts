@@ -27,6 +27,12 @@ import { openLocalBackend } from './lanes/local-backend.ts'
 import type { LaneResult } from './lanes/lane-item.ts'
 import type { LaneUser } from './lanes/lane-queue.ts'
 import { createSqlFrontend, type SqlFrontend } from './session/sql-frontend.ts'
+import {
+  roleHookOf,
+  takenRole,
+  type RoleChangeHook,
+  type RoleChangeHookOptions,
+} from './front/role-change-hook.ts'
 import { showSetting } from './front/show-setting.ts'
 import { tlsFiles } from './front/tls-files.ts'
 import { claimEpoch, refuseWhenStale, refuseWhileCoordinatorLives } from './standby/activation-checks.ts'
@@ -51,6 +57,8 @@ export interface CoordinatorOptions {
   readonly copyFromPeer?: CopyFromPeer
   readonly onCopy?: InstanceHooks['onCopy']
   readonly processInfo?: InstanceOptions['processInfo']
+  /** Runs `role_change_command`. Without it nobody is told of roles. */
+  readonly runRoleChangeCommand?: RoleChangeHookOptions['run']
 }
 
 export class Coordinator {
@@ -62,6 +70,7 @@ export class Coordinator {
   #activating: Promise<Message> | undefined
   #serving: Promise<void> | undefined
   #stopping = false
+  readonly #roleHook: RoleChangeHook | undefined
 
   constructor(options: CoordinatorOptions) {
     this.#options = options
@@ -73,6 +82,8 @@ export class Coordinator {
       hooks: this.#hooks(),
       ...(options.processInfo === undefined ? {} : { processInfo: options.processInfo }),
     })
+    const run = options.runRoleChangeCommand
+    if (run !== undefined) this.#roleHook = roleHookOf(this.instance, run)
   }
 
   /** Resolves when clients are let in (coordinator) or WAL is replayed (standby). */
@@ -100,6 +111,8 @@ export class Coordinator {
         onEnd(error)
       },
       onRole: (change) => {
+        const taken = takenRole(change.to)
+        if (taken !== undefined) this.#roleHook?.took(taken)
         if (change.to === 'primary' && !this.#stopping) {
           this.#serving = this.#serve()
           this.#serving.catch((error: unknown) => this.instance.fail(error))
@@ -112,6 +125,7 @@ export class Coordinator {
         }
       },
       onControl: (_connection, message, respond) => this.#control(message, respond),
+      onStream: (dbid, state) => this.#service?.streamIs(dbid, state),
       markStandby: (stale) =>
         this.#service === undefined
           ? Promise.reject(new MirabelleError('not.ready', 'the coordinator is starting'))
@@ -225,6 +239,7 @@ export class Coordinator {
       { epoch: service.topology.epoch, incarnation: service.incarnation },
       'the coordinator accepts clients',
     )
+    this.#roleHook?.took('coordinator')
   }
 
   async #startInstances(service: CoordinatorService): Promise<void> {

@@ -1,5 +1,6 @@
 export { Coordinator, INITIAL_CLUSTER_SETTING, type CoordinatorOptions } from './coordinator.actor.ts'
 export { CoordinatorService, type ServiceOptions } from './ha/coordinator-service.ts'
+export type { RoleChangeFacts, RoleChangeRun, TakenRole } from './front/role-change-hook.ts'
 export { Topology } from './ha/topology.ts'
 export { SegmentLinks } from './ha/segment-links.ts'
 export { assignmentFor } from './ha/assignments.ts'

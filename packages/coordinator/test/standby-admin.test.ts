@@ -85,8 +85,8 @@ function setUp(rows: readonly SegmentRow[], known: number[] = []) {
       case 'agent.offerPlace':
         return {
           type: 'agent.placeOffered',
-          datadir: `/data/${message.folder}`,
-          ports: message.ports.map((port, i) => port ?? 6000 + i),
+          datadir: message.datadir ?? `/data/${message.folder}`,
+          ports: message.ports.map((port, i) => (port === null || port === 6666 ? 6000 + i : port)),
         }
       case 'agent.start':
         return { type: 'agent.started', dbid: message.assignment.dbid, pid: 5 }
@@ -135,6 +135,8 @@ function setUp(rows: readonly SegmentRow[], known: number[] = []) {
 const ask = (over: Partial<MessageOf<'standby.plan'>> = {}): MessageOf<'standby.plan'> => ({
   type: 'standby.plan',
   host: null,
+  port: null,
+  datadir: null,
   aboveDbid: 7,
   before: [{ hostname: 'far', sqlPort: 5432, port: 5433 }],
   ...over,
@@ -173,6 +175,7 @@ t.test('a plan refuses what cannot be, with what to do instead', async (t) => {
     planStandby(ask({ host: 'third' }), sources),
     /no host .* answers \(third: nobody at 9003\)/,
   )
+  await t.rejects(planStandby(ask({ port: 6666 }), sources), /port 6666 on host far is in use/)
   const complete = setUp([coordinator, { ...standby, status: 'u' }])
   await t.rejects(
     planStandby(ask(), complete.sources),
@@ -180,7 +183,14 @@ t.test('a plan refuses what cannot be, with what to do instead', async (t) => {
   )
   const begun = setUp([coordinator, standby])
   t.match(await planStandby(ask(), begun.sources), { begun: true, row: { dbid: 9 } })
-  await t.rejects(planStandby(ask({ host: 'third' }), begun.sources), /on far has begun/)
+  for (const other of [{ host: 'third' }, { port: 1 }, { datadir: '/x' }])
+    await t.rejects(planStandby(ask(other), begun.sources), /on far:7009, folder .*, has begun/)
+})
+
+t.test('a plan takes the port and the folder that were asked for', async (t) => {
+  const { sources } = setUp([coordinator])
+  const { row: planned } = await planStandby(ask({ port: 7777, datadir: '/srv/standby' }), sources)
+  t.match(planned, { hostname: 'far', port: 7777, endpoint: { port: 5433 }, datadir: '/srv/standby' })
 })
 
 t.test(

@@ -2,6 +2,7 @@
 import type { EnginePort, WalChunk } from '@mirabelle/engine'
 import type {
   Assignment,
+  Dbid,
   Epoch,
   HistoryEntry,
   Message,
@@ -16,6 +17,7 @@ import type {
   WalReceiverOptions,
   WalSenderHub,
   WalSenderHubOptions,
+  WalSenderState,
 } from '@mirabelle/wal'
 import type { CopyFromPeer } from './copy/copy-from-peer.ts'
 import type { WalEnd } from './mirror/wal-end.ts'
@@ -58,6 +60,8 @@ export interface InstanceHooks {
   readonly onReleased?: () => void
   /** Stops taking new statements and resolves when none runs or waits (stop mode smart). */
   readonly quiesce?: () => Promise<void>
+  /** The stream to the mirror has begun, caught up or ended; also that of a mirror which was replaced. Must not throw. */
+  readonly onStream?: (dbid: Dbid, state: WalSenderState) => void
   /** Content -1: record with the segments whether the standby lacks WAL, before commits stop waiting for it. Tried again when it rejects. */
   readonly markStandby?: (stale: boolean) => Promise<void>
   /** Where the instance's own SQL runs. Default: straight into the engine, right only when nobody else uses it. */
@@ -87,8 +91,8 @@ export interface InstanceOptions {
   readonly hooks: InstanceHooks
   /** Default: the wal package itself. */
   readonly wal?: WalParts
-  /** Process id and resident memory, for `instance.statusIs`. */
-  readonly processInfo?: () => { readonly pid: number; readonly rssBytes: number }
+  /** Process id, resident memory and software, for `instance.statusIs`. */
+  readonly processInfo?: () => { readonly pid: number; readonly rssBytes: number; readonly version: string }
   /** Checkpoints, slot, vacuum and block-wise copies. Off where the engine is no PostgreSQL. Default on. */
   readonly maintenance?: boolean
 }

@@ -57,16 +57,34 @@ export function settingRange(name: SettingName): string {
   const { kind, min, max, values = [] }: SettingEntry = settingsCatalog[name]
   if (kind === 'bool') return 'on or off'
   if (kind === 'enum') return `one of ${values.join(', ')}`
+  if (kind === 'text') return `one line of at most ${max ?? 0} characters`
   return `from ${formatSetting(name, min ?? 0)} to ${formatSetting(name, max ?? Number.MAX_SAFE_INTEGER)}`
 }
 
 /** Parses the text of a setting (`5s`, `1GB`, `on`); a number without unit is in the setting's own. Throws a RangeError that names the setting and its range. */
 export function parseSetting(name: SettingName, text: string): SettingValue {
   const entry: SettingEntry = settingsCatalog[name]
-  const value =
-    entry.kind === 'enum' ? choice(entry, text) : entry.kind === 'bool' ? truth(text) : quantity(entry, text)
+  const value = valueOf(entry, text)
   if (value !== undefined) return value
   throw new RangeError(`invalid value for "${name}": "${text}" (${settingRange(name)})`)
+}
+
+function valueOf(entry: SettingEntry, text: string): SettingValue | undefined {
+  switch (entry.kind) {
+    case 'enum':
+      return choice(entry, text)
+    case 'bool':
+      return truth(text)
+    case 'text':
+      return line(entry, text)
+    default:
+      return quantity(entry, text)
+  }
+}
+
+function line({ max = 0 }: SettingEntry, text: string): string | undefined {
+  const isOneLine = [...text].every((character) => character >= ' ' && character !== '\u007f')
+  return isOneLine && text.length <= max ? text.trim() : undefined
 }
 
 function choice({ values }: SettingEntry, text: string): string | undefined {

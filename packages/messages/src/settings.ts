@@ -1,7 +1,7 @@
 /** All settings (architecture §7): the table from which docs/settings.md is generated. Their texts are read and written in setting-values.ts. */
 
 export interface SettingEntry {
-  readonly kind: 'ms' | 'int' | 'bool' | 'bytes' | 'enum'
+  readonly kind: 'ms' | 'int' | 'bool' | 'bytes' | 'enum' | 'text'
   readonly default: number | boolean | string
   readonly min?: number
   readonly max?: number
@@ -171,6 +171,13 @@ export const settingsCatalog = {
     max: 10_000,
     reload: true,
     doc: 'Client connections of the coordinator. Those that are open when it is lowered stay.',
+  },
+  role_change_command: {
+    kind: 'text',
+    default: '',
+    max: 1_024,
+    reload: true,
+    doc: 'Run by the shell on the host of an instance of content -1 that takes up a role, with three arguments: `coordinator`, `standby` or `none`, its host, its port for clients. For moving a virtual address. Nothing waits for it; killed after 30 s. Empty = none.',
   },
   gather_limit: {
     kind: 'bytes',

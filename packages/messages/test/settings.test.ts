@@ -52,6 +52,7 @@ t.test('times and sizes are read with their units', async (t) => {
     ['autovacuum', 'off', false],
     ['autovacuum', 'ON', true],
     ['mirrorless_policy', 'refuse', 'refuse'],
+    ['role_change_command', ' /usr/local/bin/vip --mode=Bond ', '/usr/local/bin/vip --mode=Bond'],
     ['gp_fts_probe_retries', '0', 0],
   ]
   for (const [name, text, value] of read) t.equal(parseSetting(name, text), value, `${name} = ${text}`)
@@ -71,6 +72,8 @@ t.test('what is out of range or has a wrong unit is refused with name, value and
     ['max_wal_size', '1min'],
     ['autovacuum', 'maybe'],
     ['mirrorless_policy', 'panic'],
+    ['role_change_command', 'two\nlines'],
+    ['role_change_command', 'x'.repeat(1_025)],
   ]
   for (const [name, text] of bad)
     t.throws(

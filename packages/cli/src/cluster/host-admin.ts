@@ -1,6 +1,7 @@
 /** Whole hosts from the command line: the coordinator decides what is safe. */
-import type { ActionResult } from '@mirabelle/messages'
+import type { ActionResult, Endpoint } from '@mirabelle/messages'
 import { planRecovery, recoverSteps } from '../commands/recover.ts'
+import { CliError } from '../errors.ts'
 import { ensureAgents } from './agents.ts'
 import type { Cluster } from './cluster.ts'
 import { requireCoordinator } from './coordinators.ts'
@@ -12,11 +13,17 @@ const STOP_MS = 300_000
 const ANSWER_MARGIN_MS = 120_000
 const START_MS = 60_000
 
+/** How long a transaction may keep a switchover waiting, and how long the pairs may take to be in sync, ms. */
+export interface DrainLimits {
+  readonly laneTimeoutMs: number
+  readonly timeoutMs: number
+}
+
 /** Lets other hosts act as primary for the segments of this one. A result per segment that acted as primary here. */
 export async function drainHost(
   cluster: Cluster,
   hostname: string,
-  limits: { readonly laneTimeoutMs: number; readonly timeoutMs: number },
+  limits: DrainLimits,
 ): Promise<readonly ActionResult[]> {
   cluster.folder.host(hostname)
   await ensureAgents(cluster)
@@ -31,16 +38,44 @@ export async function drainHost(
   return results
 }
 
-/** Stops the instances of a host. Throws CliError when that would leave a content without a copy in sync. */
+export interface StopHostOptions {
+  readonly mode: StopMode
+  /** Let other hosts act as primary first; null = those segments fail over. */
+  readonly drain: DrainLimits | null
+}
+
+/**
+ * Stops the instances of a host. Throws CliError when that would leave a content without a copy in sync, and, nothing being stopped then, when a
+ * segment could not be drained.
+ */
 export async function stopHost(
   cluster: Cluster,
   hostname: string,
-  mode: StopMode,
+  { mode, drain }: StopHostOptions,
 ): Promise<readonly ActionResult[]> {
   cluster.folder.host(hostname)
   const { row } = await requireCoordinator(cluster)
+  if (drain === null) await warnOfFailovers(cluster, hostname, row.endpoint)
+  else await drainAll(cluster, hostname, drain)
   const { results } = await cluster.control.ask(row.endpoint, { type: 'host.stop', hostname, mode }, STOP_MS)
   return results
+}
+
+async function drainAll(cluster: Cluster, hostname: string, limits: DrainLimits): Promise<void> {
+  const left = (await drainHost(cluster, hostname, limits)).filter(({ outcome }) => outcome !== 'done')
+  if (left.length === 0) return
+  throw new CliError(
+    `Host ${hostname} was not stopped: ${left.length} segment(s) still act as primary there (${left.map(({ message }) => message).join('; ')})`,
+  )
+}
+
+async function warnOfFailovers(cluster: Cluster, hostname: string, coordinator: Endpoint): Promise<void> {
+  const { rows } = await cluster.control.ask(coordinator, { type: 'cluster.catalog' }, START_MS)
+  const acting = rows.filter((one) => one.hostname === hostname && one.content >= 0 && one.role === 'p')
+  if (acting.length > 0)
+    cluster.reporter.say(
+      `Warning: ${acting.length} segment(s) act as primary on ${hostname} and fail over now: open transactions on them end with an error; --drain moves them away first`,
+    )
 }
 
 /** Starts what should run there, and recovers what is down in place. */

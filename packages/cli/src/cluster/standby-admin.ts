@@ -16,8 +16,20 @@ const PROGRESS_EVERY_MS = 500
 
 export type ResyncMode = MessageOf<'standby.resync'>['mode']
 
+/** Where a standby is to be; null = as the coordinator finds best. */
+export interface StandbyPlace {
+  readonly host: string | null
+  /** For clients. */
+  readonly port: number | null
+  /** An absolute path. */
+  readonly datadir: string | null
+}
+
 /** Makes a standby, or completes what an interrupted init began. Throws CliError when it is refused. */
-export async function initStandby(cluster: Cluster, host: string | null): Promise<readonly ActionResult[]> {
+export async function initStandby(
+  cluster: Cluster,
+  { host, port, datadir }: StandbyPlace,
+): Promise<readonly ActionResult[]> {
   const { folder, control, reporter } = cluster
   await ensureAgents(cluster)
   const acting = await requireCoordinator(cluster)
@@ -28,6 +40,8 @@ export async function initStandby(cluster: Cluster, host: string | null): Promis
     {
       type: 'standby.plan',
       host,
+      port,
+      datadir,
       aboveDbid: Math.max(...folder.file.rows.map(({ dbid }) => dbid)),
       before: folder.coordinators
         .filter(({ dbid }) => dbid !== acting.row.dbid)

@@ -1,6 +1,13 @@
 /** The state of a cluster: from its coordinator, or, when that is dead, what agents and instances say of themselves. */
 import { VERSION } from '@mirabelle/agent'
-import { formatLsn, type ClusterState, type InstanceStateRow, type SegmentRow } from '@mirabelle/messages'
+import {
+  formatLsn,
+  walKept,
+  walSinceBase,
+  type ClusterState,
+  type InstanceStateRow,
+  type SegmentRow,
+} from '@mirabelle/messages'
 import { agentAnswers, type AgentAnswer } from './agents.ts'
 import type { Cluster } from './cluster.ts'
 import { askInstance, findCoordinator, noCoordinator, type InstanceAnswer } from './coordinators.ts'
@@ -86,9 +93,14 @@ function instanceRow(answer: InstanceAnswer, agents: readonly AgentAnswer[], now
     timeline: status?.timeline ?? null,
     lsn: status === undefined ? null : formatLsn(status.flushLsn),
     replay_lsn: status === undefined || status.role !== 'm' ? null : formatLsn(status.replayLsn),
+    wal_since_base: status === undefined ? null : walSinceBase(status),
+    base_refreshed_at: status?.baseRefreshedAt ?? null,
+    wal_kept: status === undefined ? null : walKept(status),
     sync_rep: status?.syncRep ?? null,
     rss_bytes: status?.rssBytes ?? null,
     uptime_s: status === undefined ? null : Math.max(0, Math.round((now - status.startedAt) / 1000)),
+    version: status?.version ?? null,
+    copy: status?.copy ?? null,
     detail: status?.detail ?? (seen?.state === 'running' ? 'its process exists but does not answer' : ''),
     replication: null,
   }

@@ -10,7 +10,7 @@ import { terminalReporter } from '../terminal/reporter.ts'
 import { dirOf, dirOption, jsonOption, secondsOption, type DirOption, type JsonOption } from './options.ts'
 import { DEFAULT_REBALANCE_MS, inSyncOption, laneWaitOption } from './rebalance.ts'
 
-type Common = DirOption & JsonOption
+interface Common extends DirOption, JsonOption {}
 
 export function addHost(program: Command): void {
   const host = program.command('host').description('stop, start or empty one host of the cluster')
@@ -33,8 +33,10 @@ export function addHost(program: Command): void {
     .description('stop the instances of a host; refused unless each has a copy in sync elsewhere')
     .addOption(dirOption())
     .addOption(stopModeOption())
+    .addOption(drainOption())
+    .addOption(laneWaitOption())
     .addOption(jsonOption())
-    .action((name: string, options: Common & { readonly mode: StopMode }) => stopOneHost(name, options))
+    .action((name: string, options: StopHostCommand) => stopOneHost(name, options))
   host
     .command('start')
     .argument('<host>')
@@ -58,9 +60,23 @@ export const stopModeOption = (): Option =>
     .choices(['smart', 'fast', 'immediate'])
     .default('fast')
 
+export const drainOption = (): Option =>
+  new Option(
+    '--drain',
+    'of a host: let others act as primary for its segments first; nothing is stopped when one cannot',
+  )
+
+export interface StopHostCommand extends Common {
+  readonly mode: StopMode
+  readonly drain?: boolean
+  readonly wait: number
+}
+
 /** For `host stop H` and `stop --host H`. */
-export function stopOneHost(name: string, options: Common & { readonly mode: StopMode }): Promise<void> {
-  return act(options, `Nothing runs on ${name}`, (cluster) => stopHost(cluster, name, options.mode))
+export function stopOneHost(name: string, options: StopHostCommand): Promise<void> {
+  const { mode, wait } = options
+  const drain = options.drain === true ? { laneTimeoutMs: wait, timeoutMs: DEFAULT_REBALANCE_MS } : null
+  return act(options, `Nothing runs on ${name}`, (cluster) => stopHost(cluster, name, { mode, drain }))
 }
 
 async function act(

@@ -10,9 +10,9 @@ import { stateFromCoordinator } from '../cluster/state-of.ts'
 import { CliError } from '../errors.ts'
 import { renderStandby } from '../render/standby.ts'
 import { terminalReporter, type Reporter } from '../terminal/reporter.ts'
-import { dirOf, dirOption, jsonOption, type DirOption, type JsonOption } from './options.ts'
+import { dirOf, dirOption, jsonOption, wholeNumber, type DirOption, type JsonOption } from './options.ts'
 
-type Common = DirOption & JsonOption
+interface Common extends DirOption, JsonOption {}
 
 export function addStandby(program: Command): void {
   const standby = program.command('standby').description('the standby coordinator')
@@ -21,6 +21,12 @@ export function addStandby(program: Command): void {
   addResync(standby)
   addActivate(standby)
   addStandbyState(standby)
+}
+
+interface InitCommand extends Common {
+  readonly host?: string
+  readonly port?: number
+  readonly datadir?: string
 }
 
 function addInit(standby: Command): void {
@@ -34,9 +40,17 @@ function addInit(standby: Command): void {
       '--host <host>',
       "its host; default: where the last one was, else any host that is not the coordinator's",
     )
+    .option('--port <port>', "its port for clients; default: the last one's", wholeNumber(1, 65_535))
+    .option('--datadir <folder>', 'its folder, absolute and empty; default: a new one beside the others')
     .addOption(jsonOption())
-    .action((options: Common & { readonly host?: string }) =>
-      act(options, (cluster) => initStandby(cluster, options.host ?? null)),
+    .action((options: InitCommand) =>
+      act(options, (cluster) =>
+        initStandby(cluster, {
+          host: options.host ?? null,
+          port: options.port ?? null,
+          datadir: options.datadir ?? null,
+        }),
+      ),
     )
 }
 

@@ -10,6 +10,7 @@ import { renderMirrors, renderPairs } from '../render/mirrors.ts'
 import { renderSegments } from '../render/segments.ts'
 import { renderStandby } from '../render/standby.ts'
 import { renderPorts } from '../render/ports.ts'
+import { renderVersions } from '../render/versions.ts'
 import { renderQuick, renderSummary } from '../render/summary.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
 import { watch, watchHead } from '../terminal/watch.ts'
@@ -34,6 +35,8 @@ interface StateCommand extends DirOption, JsonOption {
   readonly standby?: boolean
   readonly quick?: boolean
   readonly ports?: boolean
+  readonly brief?: boolean
+  readonly versions?: boolean
   readonly watch?: boolean
   readonly interval: number
   readonly count?: number
@@ -44,6 +47,7 @@ export function addState(program: Command): void {
     .command('state')
     .description('show how the cluster is')
     .addOption(dirOption())
+    .option('-b, --brief', 'the summary (default)')
     .option('-e, --errors', 'only what is not as it should be')
     .option('-s, --segments', 'everything about every instance')
     .option('-m, --mirrors', 'the mirrors')
@@ -51,13 +55,14 @@ export function addState(program: Command): void {
     .option('-f, --standby', 'the standby coordinator')
     .option('-Q, --quick', 'from the catalog alone')
     .option('-p, --ports', 'the ports')
+    .option('-i, --versions', 'the software that each instance runs')
     .option('-w, --watch', 'show it again and again, until Ctrl-C')
     .addOption(secondsOption('--interval <seconds>', 'with --watch: time between two looks', WATCH_EVERY_MS))
     .option('--count <n>', 'with --watch: end after so many looks', wholeNumber(1, 1_000_000))
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      '\nExit status: 0 shown, 1 something is wrong (-e -s -m -c -f), 2 no coordinator answers. --watch --json prints an object a line.',
+      '\nExit status: 0 shown, 1 something is wrong (-e -s -m -c -f -i), 2 no coordinator answers. --watch --json prints an object a line.',
     )
     .action(async (options: StateCommand) => {
       const reporter = terminalReporter()
@@ -95,6 +100,7 @@ export function render(
   options: Omit<StateCommand, 'dir' | 'json' | 'watch' | 'interval' | 'count'>,
 ): Report {
   const reports = [
+    ...(options.brief === true ? [renderSummary(state)] : []),
     ...(options.errors === true ? [renderErrors(state)] : []),
     ...(options.segments === true ? [renderSegments(state)] : []),
     ...(options.mirrors === true ? [renderMirrors(state)] : []),
@@ -102,6 +108,7 @@ export function render(
     ...(options.standby === true ? [renderStandby(state)] : []),
     ...(options.quick === true ? [renderQuick(state)] : []),
     ...(options.ports === true ? [renderPorts(state)] : []),
+    ...(options.versions === true ? [renderVersions(state)] : []),
   ]
   if (reports.length === 0) return renderSummary(state)
   return {

@@ -1,13 +1,13 @@
 /** `mirabelle stop`: an orderly end, also when the coordinator is dead. */
 import type { Command } from 'commander'
 import { openCluster } from '../cluster/cluster.ts'
-import { stopCluster, type StopMode } from '../cluster/stop-cluster.ts'
+import { stopCluster } from '../cluster/stop-cluster.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
-import { stopModeOption, stopOneHost } from './host.ts'
-import { dirOf, dirOption, jsonOption, secondsOption, type DirOption, type JsonOption } from './options.ts'
+import { drainOption, stopModeOption, stopOneHost, type StopHostCommand } from './host.ts'
+import { dirOf, dirOption, jsonOption, secondsOption } from './options.ts'
+import { laneWaitOption } from './rebalance.ts'
 
-interface StopCommand extends DirOption, JsonOption {
-  readonly mode: StopMode
+interface StopCommand extends StopHostCommand {
   readonly timeout: number
   readonly host?: string
 }
@@ -24,6 +24,8 @@ export function addStop(program: Command): void {
       'only the instances of this host; refused unless each has a copy in sync elsewhere',
     )
     .addOption(stopModeOption())
+    .addOption(drainOption())
+    .addOption(laneWaitOption())
     .addOption(
       secondsOption(
         '--timeout <seconds>',

@@ -39,6 +39,22 @@ export function renderErrors(state: ClusterState): Report {
         ]),
       ),
     ])
+  const copied = state.instances.filter((row) => row.copy !== null && row.copy !== undefined)
+  if (copied.length > 0)
+    sections.push([
+      'Segments in recovery',
+      ...columns(
+        [
+          'Segment',
+          'Port',
+          'Recovery type',
+          'Completed bytes (kB)',
+          'Total bytes (kB)',
+          'Percentage completed',
+        ],
+        copied.map(recoveryColumns),
+      ),
+    ])
   const standby = standbySection(state)
   if (standby.length > 0) sections.push(standby)
   if (state.cluster.inDoubt > 0)
@@ -66,6 +82,13 @@ const UNAVAILABLE = [
 function mirrorColumns(state: ClusterState, row: InstanceStateRow): [string, string] {
   const mirror = peerOf(state, row)
   return [mirror?.host ?? '', String(mirror?.port ?? '')]
+}
+
+function recoveryColumns({ host, port, copy }: InstanceStateRow): string[] {
+  const kB = (bytes: number): string => String(Math.round(bytes / 1024))
+  const { mode, bytesDone, bytesTotal } = copy ?? { mode: 'full', bytesDone: 0, bytesTotal: 0 }
+  const share = bytesTotal === 0 ? 'Unknown' : `${Math.floor((bytesDone / bytesTotal) * 100)}%`
+  return [host, String(port), mode, kB(bytesDone), bytesTotal === 0 ? 'Unknown' : kB(bytesTotal), share]
 }
 
 /** Some content has no acting primary that answers. */

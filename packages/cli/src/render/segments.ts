@@ -3,6 +3,7 @@ import type { ClusterState, InstanceStateRow } from '@mirabelle/messages'
 import { entry, RULER, type Report } from './lines.ts'
 import {
   bytesBehind,
+  bytesOr,
   coordinatorOf,
   found,
   lsnOr,
@@ -119,6 +120,7 @@ function replicationLines(state: ClusterState, row: InstanceStateRow): string[] 
         row.sync_rep === null ? 'Unknown' : row.sync_rep ? 'Yes' : 'No',
         SIDE,
       ),
+      ...(mirrored ? [entry('WAL kept for the mirror (slot)', bytesOr(row.wal_kept), SIDE)] : []),
     ]
   }
   const stream = peerOf(state, row)?.replication ?? undefined
@@ -137,5 +139,9 @@ function replicationLines(state: ClusterState, row: InstanceStateRow): string[] 
       stream === undefined ? 'Unknown' : Math.max(0, stream.flushLsn - stream.replayLsn),
       { ...SIDE, bad },
     ),
+    entry('WAL since its base', bytesOr(row.wal_since_base), SIDE),
+    ...(row.base_refreshed_at === null
+      ? []
+      : [entry('Base last refreshed', new Date(row.base_refreshed_at).toISOString(), SIDE)]),
   ]
 }

@@ -2,7 +2,7 @@
 import type { ClusterState } from '@mirabelle/messages'
 import type { Report } from './lines.ts'
 import { entry } from './lines.ts'
-import { coordinatorOf, lsnOr, standbyOf, standbyWords } from './words.ts'
+import { bytesOr, coordinatorOf, lsnOr, standbyOf, standbyWords } from './words.ts'
 
 const RULER = '-'.repeat(62)
 const WIDTH = { width: 27 } as const
@@ -21,6 +21,7 @@ export function renderStandby(state: ClusterState): Report {
           entry('Standby port', standby.port, WIDTH),
           entry('Standby PID', standby.pid ?? 'Not found', { ...WIDTH, bad: standby.pid === null }),
           entry('Standby status', standbyWords(state), { ...WIDTH, bad: state.cluster.standby === 'down' }),
+          entry('WAL since its base', bytesOr(standby.wal_since_base), WIDTH),
         ]
   const replication =
     stream === undefined

@@ -1,7 +1,7 @@
 /** `mirabelle state`: the summary, and in plain sentences what is wrong. */
 import type { ClusterState, InstanceStateRow } from '@mirabelle/messages'
 import { entry, RULER, type Report } from './lines.ts'
-import { found, segmentsOf, standbyOf, standbyWords } from './words.ts'
+import { bytesOr, found, segmentsOf, standbyOf, standbyWords } from './words.ts'
 
 export function renderSummary(state: ClusterState): Report {
   const { cluster } = state
@@ -29,7 +29,9 @@ export function renderSummary(state: ClusterState): Report {
     RULER,
     '   Mirror Segment Status',
     RULER,
-    ...(mirrors.length === 0 ? ['   Mirrors not configured on this cluster'] : mirrorCounts(mirrors)),
+    ...(mirrors.length === 0
+      ? ['   Mirrors not configured on this cluster']
+      : [...mirrorCounts(mirrors), ...walBounds(segments)]),
     RULER,
     ...problemLines(state),
   ]
@@ -54,6 +56,18 @@ function mirrorCounts(mirrors: readonly InstanceStateRow[]): string[] {
     ...counts('mirror', mirrors),
     entry('Total number mirror segments acting as primary segments', acting, { bad: acting > 0 }),
     entry('Total number mirror segments acting as mirror segments', mirrors.length - acting),
+  ]
+}
+
+/** The pair that has most of each: what is kept is bounded by `max_slot_wal_keep_size` and `mirror_base_refresh_size`. */
+function walBounds(segments: readonly InstanceStateRow[]): string[] {
+  const most = (what: 'wal_kept' | 'wal_since_base'): number | null => {
+    const known = segments.flatMap((row) => row[what] ?? [])
+    return known.length === 0 ? null : Math.max(...known)
+  }
+  return [
+    entry('Most WAL kept for a mirror (replication slot)', bytesOr(most('wal_kept'))),
+    entry('Most WAL of a mirror since its base', bytesOr(most('wal_since_base'))),
   ]
 }
 

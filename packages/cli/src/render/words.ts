@@ -22,6 +22,19 @@ export function bytesBehind(primary: InstanceStateRow): string {
   return stream === null ? 'Unknown' : String(Math.max(0, stream.sentLsn - stream.flushLsn))
 }
 
+/** A size for people: `23 kB`, `1.4 GB`; `Unknown` when it could not be asked. */
+export function bytesOr(bytes: number | null): string {
+  if (bytes === null) return 'Unknown'
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const
+  let size = bytes
+  let unit = 0
+  while (size >= 1024 && unit < units.length - 1) {
+    size /= 1024
+    unit += 1
+  }
+  return `${unit === 0 || size >= 100 ? Math.round(size) : size.toFixed(1)} ${units[unit]}`
+}
+
 export function standbyWords(state: ClusterState): string {
   switch (state.cluster.standby) {
     case 'none':

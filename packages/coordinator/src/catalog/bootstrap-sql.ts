@@ -28,7 +28,8 @@ CREATE UNLOGGED TABLE pg_catalog.gp_master_mirroring (
   summary_state text, detail_state text, log_time timestamptz, error_message text);
 CREATE UNLOGGED TABLE pg_catalog.gp_segment_status (
   dbid smallint, content smallint, role "char", state text, pid integer, timeline integer, flush_lsn pg_lsn, replay_lsn pg_lsn,
-  lag_bytes bigint, lag_seconds double precision, lane_depth integer, rss_bytes bigint, uptime_seconds double precision);
+  lag_bytes bigint, lag_seconds double precision, lane_depth integer, rss_bytes bigint, uptime_seconds double precision,
+  wal_since_base bigint, base_refreshed_at timestamptz, wal_kept bigint, version text, detail text);
 CREATE FUNCTION pg_catalog.gp_request_fts_probe_scan() RETURNS boolean LANGUAGE sql VOLATILE AS 'SELECT true';
 GRANT SELECT ON pg_catalog.gp_segment_configuration, pg_catalog.gp_configuration_history, pg_catalog.gp_distribution_policy,
   pg_catalog.mirabelle_endpoint, pg_catalog.mirabelle_host, pg_catalog.mirabelle_setting, pg_catalog.mirabelle_cluster,

@@ -1,6 +1,8 @@
 /** Asks every instance how it is (`mirabelle state`, live views); what is wrong is put into words by problems.ts. */
 import {
   formatLsn,
+  walKept,
+  walSinceBase,
   type ClusterState,
   type InstanceStateRow,
   type MessageOf,
@@ -83,10 +85,15 @@ function stateRow(
     timeline: status?.timeline ?? null,
     lsn: status === null ? null : formatLsn(status.flushLsn),
     replay_lsn: status === null || status.role !== 'm' ? null : formatLsn(status.replayLsn),
+    wal_since_base: status === null ? null : walSinceBase(status),
+    base_refreshed_at: status?.baseRefreshedAt ?? null,
+    wal_kept: status === null ? null : walKept(status),
     sync_rep: status?.syncRep ?? null,
     rss_bytes: status?.rssBytes ?? null,
     uptime_s: status === null ? null : Math.max(0, Math.round((now - status.startedAt) / 1000)),
+    version: status?.version ?? null,
     detail: status?.detail ?? lastWord,
+    copy: status?.copy ?? null,
     replication,
   }
 }

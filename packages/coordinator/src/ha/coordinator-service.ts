@@ -17,6 +17,7 @@ import {
   type Peer,
 } from '@mirabelle/messages'
 import type { Hello, Ports, Responder } from '@mirabelle/runtime'
+import type { WalSenderState } from '@mirabelle/wal'
 import type { CatalogStore, ClusterSnapshot } from '../catalog/cluster-catalog.ts'
 import { Dispatcher } from '../dispatcher.ts'
 import type { OpenBackend } from '../lanes/lane-backend.ts'
@@ -351,6 +352,12 @@ export class CoordinatorService {
       (error: unknown) => respond?.fail(error),
     )
     return true
+  }
+
+  /** A walsender of the coordinator has changed its state. */
+  streamIs(dbid: Dbid, state: WalSenderState): void {
+    if (this.topology.mirror(-1)?.dbid !== dbid) return
+    this.#live.standbyIs(state === 'ended' ? 'down' : state === 'streaming' ? 'streaming' : 'catchup')
   }
 
   /** What the live views are filled from. */

@@ -16,9 +16,13 @@ export async function planStandby(
   const configured = topology.mirror(COORDINATOR_CONTENT)
   if (configured !== undefined) {
     refuseComplete(configured)
-    if (request.host !== null && request.host !== configured.hostname)
+    const other =
+      (request.host !== null && request.host !== configured.hostname) ||
+      (request.port !== null && request.port !== configured.port) ||
+      (request.datadir !== null && request.datadir !== configured.datadir)
+    if (other)
       throw refusal(
-        `the making of a standby coordinator on ${configured.hostname} has begun: run "mirabelle standby init" without --host to complete it, or "mirabelle standby remove" first`,
+        `the making of a standby coordinator on ${place(configured)}, folder ${configured.datadir}, has begun: run "mirabelle standby init" without options to complete it, or "mirabelle standby remove" first`,
       )
     return { type: 'standby.planned', row: configured, begun: true }
   }
@@ -38,12 +42,15 @@ export async function planStandby(
     {
       type: 'agent.offerPlace',
       folder: `coordinator${dbid}`,
-      ports: [before?.sqlPort ?? null, before?.port ?? null],
+      datadir: request.datadir,
+      ports: [request.port ?? before?.sqlPort ?? null, before?.port ?? null],
     },
     AGENT_TIMEOUT_MS,
   )
   const [port, clusterPort] = offer.ports
   const addresses = topology.host(hostname)?.agent.addresses ?? []
+  if (request.port !== null && port !== request.port)
+    throw refusal(`port ${request.port} on host ${hostname} is in use: choose another one`)
   if (port === undefined || clusterPort === undefined || addresses[0] === undefined)
     throw refusal(`the agent of ${hostname} offers no ports for a standby coordinator`)
   const row: SegmentRow = {

@@ -1,5 +1,5 @@
 /** Collects what the live views are filled from. One per coordinator: it remembers since when the standby is as it is. */
-import type { ClusterState, ReplicationRow } from '@mirabelle/messages'
+import type { ClusterState, InstanceStateRow, ReplicationRow } from '@mirabelle/messages'
 import type { Clock } from '@mirabelle/runtime'
 import type { Dispatcher } from '../dispatcher.ts'
 import { collectInstances, standbyState, type StateSources } from '../ha/cluster-state.ts'
@@ -12,6 +12,9 @@ const SUMMARY = {
   down: 'Not Synchronized',
 } as const satisfies Record<ClusterState['cluster']['standby'], StandbySummary['summary']>
 
+/** As long as HAWQ's column. */
+const ERROR_MESSAGE_LENGTH = 200
+
 export class LiveStateCollector {
   readonly #clock: Clock
   #summary = ''
@@ -19,6 +22,14 @@ export class LiveStateCollector {
 
   constructor(clock: Clock) {
     this.#clock = clock
+  }
+
+  /** The standby's stream has begun, caught up or ended, or there is no standby any more. */
+  standbyIs(state: ClusterState['cluster']['standby']): void {
+    const summary = SUMMARY[state]
+    if (summary === this.#summary) return
+    this.#summary = summary
+    this.#changedAt = this.#clock.now()
   }
 
   async collect(sources: StateSources, dispatcher: Dispatcher): Promise<LiveState> {
@@ -30,7 +41,7 @@ export class LiveStateCollector {
     return {
       replication,
       instances,
-      standby: this.#standby(standbyState(instances)),
+      standby: this.#standby(standbyState(instances), instances),
       laneDepth: (content) => {
         const lane = dispatcher.lanes.get(content)
         return lane === undefined ? 0 : lane.inFlight + lane.queue.waiting.length
@@ -38,17 +49,27 @@ export class LiveStateCollector {
     }
   }
 
-  #standby(state: ClusterState['cluster']['standby']): StandbySummary {
-    const summary = SUMMARY[state]
-    if (summary !== this.#summary) {
-      this.#summary = summary
-      this.#changedAt = this.#clock.now()
-    }
+  #standby(
+    state: ClusterState['cluster']['standby'],
+    instances: readonly InstanceStateRow[],
+  ): StandbySummary {
+    this.standbyIs(state)
+    const row = instances.find(({ content, role }) => content === -1 && role === 'm')
+    const why = state === 'down' ? (row?.detail ?? '') : ''
     return {
-      summary,
-      detail: state === 'down' ? 'Connection error' : null,
+      summary: SUMMARY[state],
+      detail: state === 'down' ? downBecause(row) : null,
       changedAt: state === 'none' ? null : this.#changedAt,
-      error: null,
+      error: why === '' ? null : why.slice(0, ERROR_MESSAGE_LENGTH),
     }
   }
+}
+
+/** HAWQ's words for why the standby is not in sync. */
+function downBecause(row: InstanceStateRow | undefined): string {
+  if (row === undefined) return 'Unexpected error'
+  if (row.state === 'unfit') return 'Standby master too far behind'
+  if (row.state === 'failed' || row.state === 'fenced') return 'Unexpected error'
+  if (row.pid === null && row.detail === '') return 'Standby master was not started by the administrator'
+  return 'Connection error'
 }

@@ -123,5 +123,10 @@ function statusValues(row: InstanceStateRow, state: LiveState): string {
     row.role === 'p' ? state.laneDepth(row.content) : 'NULL',
     row.rss_bytes ?? 'NULL',
     row.uptime_s ?? 'NULL',
+    row.wal_since_base ?? 'NULL',
+    time(row.base_refreshed_at),
+    row.wal_kept ?? 'NULL',
+    text(row.version),
+    text(row.detail === '' ? null : row.detail),
   ].join(',')
 }

@@ -26,7 +26,7 @@ export function probedAs(core: InstanceCore, mirror: Dbid | null): MessageOf<'ft
 
 export function statusOf(core: InstanceCore): MessageOf<'instance.statusIs'> {
   const { mirror, primary, durableIfOpen } = core
-  const info = core.options.processInfo?.() ?? { pid: 0, rssBytes: 0 }
+  const info = core.options.processInfo?.() ?? { pid: 0, rssBytes: 0, version: '' }
   const details = [core.role.reason, core.detail, mirror?.refresh?.doing, core.hooks.detail?.()]
   return {
     type: 'instance.statusIs',
@@ -41,9 +41,11 @@ export function statusOf(core: InstanceCore): MessageOf<'instance.statusIs'> {
     replayLsn: core.replayLsn,
     baseLsn: mirror?.baseLsn ?? 0,
     baseRefreshedAt: mirror?.refresh?.refreshedAt ?? null,
+    slotLsn: primary?.slotLsn ?? 0,
     syncRep: isSyncRep(core),
     startedAt: core.startedAt,
     rssBytes: info.rssBytes,
+    version: info.version,
     detail: details.filter((one) => one !== undefined && one !== '').join('; '),
     copy: core.copyState,
     replication: primary?.hub.replicationRows() ?? [],

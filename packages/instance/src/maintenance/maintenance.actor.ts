@@ -39,6 +39,7 @@ export class Maintenance {
   #timer: Timer | undefined
   #stopped = false
   #slotMade = false
+  #slotLsn: Lsn = 0
   #ownTag = -1
   #checkpointLsn: Lsn
   #checkpointAt: number
@@ -55,6 +56,11 @@ export class Maintenance {
     this.#vacuumLsn = this.#checkpointLsn
     // Not at once: whoever waited for this primary comes first. No WAL goes before the first checkpoint, which makes the slot if need be.
     this.#schedule(LOOK_INTERVAL_MS)
+  }
+
+  /** Where the slot keeps WAL from; 0 before it was looked at. */
+  get slotLsn(): Lsn {
+    return this.#slotLsn
   }
 
   stop(): void {
@@ -91,7 +97,7 @@ export class Maintenance {
   }
 
   async #makeSlot(run: RunSql): Promise<void> {
-    await ensureSlot(run)
+    this.#slotLsn = (await ensureSlot(run)) ?? 0
     this.#slotMade = true
   }
 
@@ -118,7 +124,9 @@ export class Maintenance {
     const mirrorFlushLsn = this.#options.mirrorFlushLsn()
     const keepBytes = this.#options.settings().max_slot_wal_keep_size
     const pinnedLsn = this.#options.pinnedLsn()
-    const target = slotTarget({ restartLsn: parseLsn(at), mirrorFlushLsn, pinnedLsn, endLsn, keepBytes })
+    const restartLsn = parseLsn(at)
+    this.#slotLsn = restartLsn
+    const target = slotTarget({ restartLsn, mirrorFlushLsn, pinnedLsn, endLsn, keepBytes })
     if (target === undefined) return
     if (target.mirrorLoses) {
       this.#options.log.warn(
@@ -127,6 +135,7 @@ export class Maintenance {
       )
     }
     await run(advanceSlotSql(target.lsn))
+    this.#slotLsn = target.lsn
   }
 
   /** One table at a time, each in its own quiet moment. */

@@ -1,5 +1,5 @@
 /** The physical replication slot that keeps WAL for a mirror that is away or a copy that is under way, under Greenplum's name. */
-import { formatLsn, type Lsn } from '@mirabelle/messages'
+import { formatLsn, parseLsn, type Lsn } from '@mirabelle/messages'
 import type { RunSql } from '../instance-options.ts'
 
 /** Name of the slot on every primary. */
@@ -13,11 +13,13 @@ export const dropSlotSql = `SELECT pg_drop_replication_slot('${SLOT_NAME}')`
 export const advanceSlotSql = (lsn: Lsn): string =>
   `SELECT pg_replication_slot_advance('${SLOT_NAME}', '${formatLsn(lsn)}')`
 
-/** Makes the slot, or makes it anew when its WAL was removed. */
-export async function ensureSlot(run: RunSql): Promise<void> {
+/** Makes the slot, or makes it anew when its WAL was removed. Resolves with where it stands. */
+export async function ensureSlot(run: RunSql): Promise<Lsn | undefined> {
   const row = (await run(slotPositionSql))[0]
   if (row?.[0] === null) await run(dropSlotSql)
   if (row === undefined || row[0] === null) await run(createSlotSql)
+  const at = row?.[0] ?? (await run(slotPositionSql))[0]?.[0]
+  return at === undefined || at === null ? undefined : parseLsn(at)
 }
 
 export interface SlotSituation {

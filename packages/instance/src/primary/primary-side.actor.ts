@@ -125,6 +125,11 @@ export class PrimarySide {
     return this.#timeline
   }
 
+  /** Where the slot keeps WAL from, for the mirror; 0 while that is not known. */
+  get slotLsn(): Lsn {
+    return this.#maintenance?.slotLsn ?? 0
+  }
+
   /** A coordinator opens the lane: statements from `nextSeq` on are told to the mirror. Returns what is known of earlier ones. */
   openLane(incarnation: string, nextSeq: number): SettledKnown {
     this.#incarnation = incarnation
@@ -246,6 +251,7 @@ export class PrimarySide {
         onState: (dbid, state, reason) => {
           options.log.debug({ mirror: dbid, to: state, reason: reason?.message ?? '' }, 'walsender')
           this.#standby?.evaluate()
+          options.hooks.onStream?.(dbid, state)
           // The coordinator goes on without its standby by a rule of its own.
           if (!isCoordinator) this.gate.setMirrorAway(this.#mirrorIsAway())
         },

@@ -62,9 +62,11 @@ export const instanceMessages = {
     baseRefreshedAt: f.nullable(
       f.num('mirror: when its base was last refreshed, wall clock, ms; null = not since the process started'),
     ),
+    slotLsn: f.lsn('primary: where its slot keeps WAL from, for its mirror; 0 = not known, or a mirror'),
     syncRep: f.bool('commits wait for the mirror'),
     startedAt: f.num('wall clock, ms'),
     rssBytes: f.uint('memory of the process'),
+    version: f.text('of the software that it runs'),
     detail: f.text('what it is doing, e.g. progress of a copy; empty when nothing special'),
     copy: f.json<CopyState | null>('the copy of a base that is under way, or null'),
     replication: f.json<readonly ReplicationRow[]>('a row per walsender, as pg_stat_replication has it'),
@@ -125,6 +127,7 @@ export const instanceMessages = {
     'agent.placeOffered',
     {
       folder: f.text('wanted name of its folder'),
+      datadir: f.nullable(f.text('the folder that it must be, refused when it holds anything; null = any')),
       ports: f.list(f.nullable(f.uint('a port that would be best, or null')), 'one entry per port', 16),
     },
   ),
@@ -194,6 +197,8 @@ export const instanceMessages = {
   }),
   'standby.plan': define('Where would a new standby coordinator be?', 'standby.planned', {
     host: f.nullable(f.text('the host that it is to be on, or null')),
+    port: f.nullable(f.uint('the port for clients that it must have, or null')),
+    datadir: f.nullable(f.text('the folder that it must have, or null')),
     aboveDbid: f.dbid('the highest dbid that was ever given away, as far as the asker knows'),
     before: f.list(
       f.record(
@@ -302,10 +307,19 @@ export interface InstanceStateRow {
   readonly timeline: number | null
   readonly lsn: string | null
   readonly replay_lsn: string | null
+  /** WAL that a restart of a mirror replays, bytes: from its base to the end of what it has. */
+  readonly wal_since_base: number | null
+  /** When a mirror last refreshed its base, wall clock, ms; null = not since its process started. */
+  readonly base_refreshed_at: number | null
+  /** WAL that a primary keeps for its mirror (replication slot), bytes. */
+  readonly wal_kept: number | null
   readonly sync_rep: boolean | null
   readonly rss_bytes: number | null
   readonly uptime_s: number | null
+  readonly version: string | null
   readonly detail: string
+  /** The copy of its base that is under way. */
+  readonly copy: CopyState | null
   readonly replication: ReplicationRow | null
 }
 

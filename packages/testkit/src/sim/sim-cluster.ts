@@ -208,7 +208,7 @@ export class SimCluster {
       engine,
       wal,
       copyFromPeer: simCopyFromPeer(process, this.running) as CopyFromPeer,
-      processInfo: () => ({ pid: process.pid, rssBytes: 0 }),
+      processInfo: () => ({ pid: process.pid, rssBytes: 0, version: 'sim' }),
       onEnd: (error: Error | undefined) => process.exit({ code: error === undefined ? 0 : 1, signal: null }),
     }
     let startable: { start(): Promise<void> }

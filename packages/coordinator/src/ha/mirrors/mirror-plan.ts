@@ -227,7 +227,9 @@ class HostBook {
       to.address === null
         ? host.agent.addresses
         : [to.address, ...host.agent.addresses.filter((one) => one !== to.address)]
-    const spot = { ...(await this.#freeSpot(move, to, addresses)), addresses }
+    // One that is down and gets another folder may keep its port.
+    const leaves = old?.status === 'd' ? old.dbid : null
+    const spot = { ...(await this.#freeSpot(move, to, addresses, leaves)), addresses }
     this.#take(to.hostname, spot)
     this.#dbid += 1
     if (this.#dbid > MAX_DBID)
@@ -240,18 +242,22 @@ class HostBook {
     { content }: MirrorMove,
     { hostname, datadir, port }: MirrorPlace,
     addresses: readonly string[],
+    leaves: Dbid | null,
   ): Promise<{ datadir: string; port: number }> {
-    const used = this.#usedPorts(addresses)
+    const used = this.#usedPorts(addresses, leaves)
     for (let turn = 0; turn < OFFERS; turn += 1) {
       const offer = await this.#sources.links.agent(hostname).request(
         {
           type: 'agent.offerPlace',
           folder: turn === 0 ? `mirror${content}` : `mirror${content}-${this.#dbid + turn}`,
+          datadir,
           ports: [port ?? nextPort(used, turn)],
         },
         AGENT_TIMEOUT_MS,
       )
-      const offered = { datadir: datadir ?? offer.datadir, port: port ?? offer.ports[0] ?? 0 }
+      const offered = { datadir: offer.datadir, port: offer.ports[0] ?? 0 }
+      if (port !== null && (offered.port !== port || used.has(port)))
+        throw new MirabelleError('not.ready', `port ${port} on host ${hostname} is in use`)
       if (port === null && used.has(offered.port)) continue
       if (datadir === null && this.#isTaken(hostname, offered.datadir)) continue
       return offered
@@ -263,9 +269,10 @@ class HostBook {
   }
 
   /** On localhost several hosts share an address. */
-  #usedPorts(addresses: readonly string[]): Set<number> {
+  #usedPorts(addresses: readonly string[], leaves: Dbid | null): Set<number> {
     const rows = this.#sources.topology
       .rows()
+      .filter(({ dbid }) => dbid !== leaves)
       .map((row) => [row.endpoint.addresses, [row.port, row.endpoint.port]] as const)
     const spots = [...this.#taken.values()].flat().map((spot) => [spot.addresses, [spot.port]] as const)
     const hosts = this.#sources.topology.hosts.map(({ agent }) => [agent.addresses, [agent.port]] as const)
