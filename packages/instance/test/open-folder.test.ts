@@ -13,15 +13,21 @@ async function opening(test: Test, epoch: number, content: number, role: 'p' | '
   test.teardown(() => rm(base, { recursive: true }))
   const datadir = join(base, 'd')
   await writeIdentity(realDisk, datadir, { clusterId: 'c', content, dbid: 2, createdAt: 1 })
-  const assignment = {
+  const assignment: Assignment = {
     dbid: 2,
     content,
     role,
-    datadir,
     epoch: 2,
+    hostname: 'h',
+    datadir,
+    listen: { addresses: ['127.0.0.1'], port: 0 },
+    sqlPort: 0,
+    peer: null,
     syncRep: null,
+    recovery: 'auto',
+    copyMaxRate: null,
     settings: {},
-  } as unknown as Assignment
+  }
   await openFolder(realDisk, 'c', assignment)
   return openFolder(realDisk, 'c', { ...assignment, epoch })
 }
