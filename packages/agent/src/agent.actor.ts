@@ -5,11 +5,12 @@
  * Promise: an `agent.exited` is sent only when the process is gone for certain. Instances outlive the agent; a restarted agent finds them.
  */
 import { cloneTemplate, createTemplate } from '@mirabelle/engine'
-import { bootstrapSql, PROVE_EPOCH_SETTING } from '@mirabelle/coordinator/ha'
+import { bootstrapSql } from '@mirabelle/coordinator/ha'
 import { divergedDir } from '@mirabelle/instance'
 import {
   COORDINATOR_CONTENT,
   MirabelleError,
+  PROVE_EPOCH_SETTING,
   type Assignment,
   type Dbid,
   type Message,

@@ -11,7 +11,7 @@ const COULD_NOT = 2
 /** Resolves when the command has ended; its exit status is in `process.exitCode`. What `prepare` throws is told as an error of the command is. */
 export async function run(args: readonly string[], prepare: () => void = () => undefined): Promise<void> {
   process.exitCode = 0
-  const program = createProgram()
+  const program = await createProgram(args)
   const commands = [program, ...program.commands, ...program.commands.flatMap((one) => one.commands)]
   for (const command of commands) command.exitOverride()
   try {

@@ -11,7 +11,13 @@ import {
   type InstanceOptions,
 } from '@mirabelle/instance'
 import type { EnginePort } from '@mirabelle/engine'
-import { MirabelleError, type Assignment, type Message } from '@mirabelle/messages'
+import {
+  INITIAL_CLUSTER_SETTING,
+  MirabelleError,
+  PROVE_EPOCH_SETTING,
+  type Assignment,
+  type Message,
+} from '@mirabelle/messages'
 import { createFrontDoor, PgError, type FrontDoor, type ShutdownMode } from '@mirabelle/pgwire'
 import { faults, type Ports, type Responder } from '@mirabelle/runtime'
 import { createSqlCatalogStore } from './catalog/sql-catalog-store.ts'
@@ -19,7 +25,6 @@ import type { ClusterSnapshot } from './catalog/cluster-catalog.ts'
 import { ownItem } from './dtx/resolver.ts'
 import { SqlError } from './errors.ts'
 import { clientAuthentication } from './front/client-authentication.ts'
-import { PROVE_EPOCH_SETTING } from './ha/assignments.ts'
 import { CoordinatorService } from './ha/coordinator-service.ts'
 import { quietLocalLane } from './ha/quiet-local.ts'
 import { queryMessage } from './lanes/frontend-bytes.ts'
@@ -37,9 +42,6 @@ import { showSetting } from './front/show-setting.ts'
 import { tlsFiles } from './front/tls-files.ts'
 import { claimEpoch, refuseWhenStale, refuseWhileCoordinatorLives } from './standby/activation-checks.ts'
 import { refreshSql } from './views/live-views.ts'
-
-/** Key under which the first assignment of a new coordinator holds its initial catalog. */
-export const INITIAL_CLUSTER_SETTING = 'mirabelle.initial-cluster'
 
 const LANES_OPEN_MS = 3_000
 const CANCEL_GRACE_MS = 200

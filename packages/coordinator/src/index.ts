@@ -1,4 +1,4 @@
-export { Coordinator, INITIAL_CLUSTER_SETTING, type CoordinatorOptions } from './coordinator.actor.ts'
+export { Coordinator, type CoordinatorOptions } from './coordinator.actor.ts'
 export { CoordinatorService, type ServiceOptions } from './ha/coordinator-service.ts'
 export type { RoleChangeFacts, RoleChangeRun, TakenRole } from './front/role-change-hook.ts'
 export { Topology } from './ha/topology.ts'

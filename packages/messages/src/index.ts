@@ -23,3 +23,4 @@ export { isThreadFaultPoint, ThreadFaults, type ThreadFaultPoint } from './fault
 export * from './settings.ts'
 export * from './setting-values.ts'
 export * from './settings-stamp.ts'
+export * from './assignment-entries.ts'

@@ -1,11 +1,14 @@
 /** How the instances of content -1 are to run when the command line starts them: before a coordinator stands, nobody else can say it. */
-import { INITIAL_CLUSTER_SETTING, type ClusterSnapshot } from '@mirabelle/coordinator'
-import type { Assignment, Role, SegmentRow } from '@mirabelle/messages'
+import type { ClusterSnapshot } from '@mirabelle/coordinator'
+import {
+  INITIAL_CLUSTER_SETTING,
+  TOPOLOGY_SETTING,
+  type Assignment,
+  type Role,
+  type SegmentRow,
+} from '@mirabelle/messages'
 import type { ClusterFolder } from '../folder/cluster-folder.ts'
 import { agentEndpoint } from '../folder/cluster-file.ts'
-
-/** Key under which a standby finds the whole cluster when it is activated. */
-const TOPOLOGY_SETTING = 'mirabelle.topology'
 
 /** The first catalog of the cluster. */
 export function initialSnapshot(folder: ClusterFolder): ClusterSnapshot {

@@ -1,5 +1,5 @@
 /** Starts one instance through the agent of its host, and says why it ended when it did. */
-import { instanceLogFile } from '@mirabelle/agent'
+import { instanceLogFile } from '@mirabelle/agent/facts'
 import type { AgentInstanceRow, Role, SegmentRow } from '@mirabelle/messages'
 import { askAgent, ensureAgents, requireAgents, type AgentAnswer } from './agents.ts'
 import { assignmentOf } from './assignments.ts'

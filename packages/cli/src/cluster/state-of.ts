@@ -1,5 +1,5 @@
 /** The state of a cluster: from its coordinator, or, when that is dead, what agents and instances say of themselves. */
-import { VERSION } from '@mirabelle/agent'
+import { VERSION } from '@mirabelle/agent/facts'
 import {
   formatLsn,
   walKept,

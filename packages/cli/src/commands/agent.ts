@@ -2,7 +2,7 @@
 import { cp, mkdir } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import type { Command } from 'commander'
-import { agentScript, configFile } from '@mirabelle/agent'
+import { agentScript, configFile } from '@mirabelle/agent/facts'
 import { bootstrapSql } from '@mirabelle/coordinator'
 import { createTemplate } from '@mirabelle/engine'
 import { realDisk } from '@mirabelle/runtime'

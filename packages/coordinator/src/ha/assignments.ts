@@ -1,12 +1,6 @@
 /** How instances are to run, as the catalog says. */
-import type { Assignment, Role, SegmentRow } from '@mirabelle/messages'
+import { TOPOLOGY_SETTING, type Assignment, type Role, type SegmentRow } from '@mirabelle/messages'
 import type { Topology } from './topology.ts'
-
-/** Key of the standby's assignment under which it finds the whole cluster, for an activation without the old coordinator. */
-export const TOPOLOGY_SETTING = 'mirabelle.topology'
-
-/** Key under which an agent tells a coordinator that nobody asked for its start: it has to prove to itself that it still rules. */
-export const PROVE_EPOCH_SETTING = 'mirabelle.prove-epoch'
 
 export function assignmentFor(
   topology: Topology,

@@ -2,7 +2,7 @@
 export { CoordinatorService, type ServiceOptions } from './coordinator-service.ts'
 export { Topology } from './topology.ts'
 export { SegmentLinks } from './segment-links.ts'
-export { assignmentFor, PROVE_EPOCH_SETTING, TOPOLOGY_SETTING } from './assignments.ts'
+export { assignmentFor } from './assignments.ts'
 export { quietLocalLane } from './quiet-local.ts'
 export { openLocalBackend } from '../lanes/local-backend.ts'
 export { NO_SETTINGS, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'

@@ -2,6 +2,7 @@
 import {
   isMirabelleError,
   MirabelleError,
+  TOPOLOGY_SETTING,
   type Assignment,
   type Endpoint,
   type MessageOf,
@@ -9,7 +10,6 @@ import {
   type RequestType,
 } from '@mirabelle/messages'
 import type { Hello, Ports } from '@mirabelle/runtime'
-import { TOPOLOGY_SETTING } from '../ha/assignments.ts'
 import { promiseQuorum } from './quorum.ts'
 
 const ASK_TIMEOUT_MS = 700

@@ -4,9 +4,15 @@
  * Made for one seed by a simulation; ends with its world. `boot` starts the agents and the coordinator, which starts the rest.
  */
 import { Agent, configFile, type AgentConfig } from '@mirabelle/agent'
-import { TOPOLOGY_SETTING, type CatalogStore, type ClusterSnapshot } from '@mirabelle/coordinator/ha'
+import type { CatalogStore, ClusterSnapshot } from '@mirabelle/coordinator/ha'
 import { realWalParts, type CopyFromPeer, type InstanceActor, type WalParts } from '@mirabelle/instance'
-import type { Assignment, Dbid, Message, SegmentRow } from '@mirabelle/messages'
+import {
+  TOPOLOGY_SETTING,
+  type Assignment,
+  type Dbid,
+  type Message,
+  type SegmentRow,
+} from '@mirabelle/messages'
 import type { Ports } from '@mirabelle/runtime'
 import { createSegment, type Segment } from '@mirabelle/segment'
 import { createWalFiles, createWalReceiver, createWalSenderHub } from '@mirabelle/wal'
