@@ -261,11 +261,10 @@ export class Agent {
   async #status(): Promise<MessageOf<'agent.statusIs'>> {
     const { disk } = this.#options.ports
     const instances = await Promise.all(
-      [...this.#keepers.values()].map(async (keeper) => {
-        const promises = await readPromises(disk, keeper.assignment.datadir)
-        await keeper.lastWords
-        return { ...keeper.row(), ...promises }
-      }),
+      [...this.#keepers.values()].map(async (keeper) => ({
+        ...keeper.row(),
+        ...(await readPromises(disk, keeper.assignment.datadir)),
+      })),
     )
     return { type: 'agent.statusIs', hostname: this.#options.config.hostname, pid: process.pid, instances }
   }

@@ -103,7 +103,9 @@ export class SegmentLinks implements FtsTransport {
       return
     }
     const again = () => void this.#options.ports.clock.setTimer(AGENT_CONNECT_MS, () => this.#look(dbid))
-    this.instance(current).connect(AGENT_CONNECT_MS).then(again, again)
+    const link = this.instance(current)
+    if (link.connected) again()
+    else link.connect(AGENT_CONNECT_MS).then(again, again)
   }
 
   /** Keeps a connection to every agent, so that death certificates arrive by themselves. */

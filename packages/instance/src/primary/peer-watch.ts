@@ -41,13 +41,13 @@ export class PeerWatch {
   #schedule(): void {
     if (this.#stopped) return
     this.#timer = this.#options.clock.setTimer(INTERVAL_MS, () => {
-      void this.#look().finally(() => this.#schedule())
+      const peer = this.#options.peer()
+      if (peer === null || this.#options.mirrorConnected()) this.#schedule()
+      else void this.#look(peer).finally(() => this.#schedule())
     })
   }
 
-  async #look(): Promise<void> {
-    const peer = this.#options.peer()
-    if (peer === null || this.#options.mirrorConnected()) return
+  async #look(peer: Peer): Promise<void> {
     const hello = this.#options.hello()
     try {
       const connection = await this.#options.network.connect(peer.endpoint, hello, {

@@ -50,7 +50,7 @@ export class DiskCheck {
         await file.write(0, block)
         await file.sync()
         const back = await file.read(0, BLOCK_BYTES)
-        if (back.length !== BLOCK_BYTES || back.some((byte, i) => byte !== block[i])) {
+        if (Buffer.compare(back, block) !== 0) {
           throw new MirabelleError(
             'disk.failed',
             `disk IO check during FTS probe failed: ${this.#path} reads back differently`,

@@ -1,6 +1,6 @@
 /** Runs the role machine purely: one event in, the new state out. Owned by the instance actor. */
-import { initialTransition, transition, type SnapshotFrom } from 'xstate'
 import type { Role, Timeline } from '@mirabelle/messages'
+import { MachineSteps } from '@mirabelle/runtime'
 import { instanceRoleMachine, type RoleEvent, type RoleState } from './instance-role.machine.ts'
 
 export interface Decision {
@@ -12,27 +12,27 @@ export interface Decision {
 }
 
 export class RoleDecider {
-  #snapshot: SnapshotFrom<typeof instanceRoleMachine>
+  readonly #steps: MachineSteps<typeof instanceRoleMachine>
 
   constructor(role: Role) {
-    this.#snapshot = initialTransition(instanceRoleMachine, { role })[0]
+    this.#steps = new MachineSteps(instanceRoleMachine, { role })
   }
 
   get state(): RoleState {
-    return this.#snapshot.value as RoleState
+    return this.#steps.snapshot.value as RoleState
   }
   get reason(): string {
-    return this.#snapshot.context.reason
+    return this.#steps.snapshot.context.reason
   }
   get timeline(): Timeline {
-    return this.#snapshot.context.timeline
+    return this.#steps.snapshot.context.timeline
   }
 
   /** Returns the change of state, or undefined when the event changed none. */
   decide(event: RoleEvent): Decision | undefined {
     const from = this.state
-    if (this.#snapshot.status !== 'active') return undefined
-    this.#snapshot = transition(instanceRoleMachine, this.#snapshot, event)[0]
+    if (this.#steps.snapshot.status !== 'active') return undefined
+    this.#steps.next(event)
     const to = this.state
     if (to === from) return undefined
     const sentence = instanceRoleMachine.states[to]?.description ?? to

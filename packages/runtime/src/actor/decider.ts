@@ -4,7 +4,7 @@
  * state does not know is an error, never silence.
  */
 import { MirabelleError } from '@mirabelle/messages'
-import { getNextTransitions, initialTransition, transition } from 'xstate'
+import { getNextTransitions } from 'xstate'
 import type {
   AnyMachineSnapshot,
   AnyStateMachine,
@@ -15,6 +15,7 @@ import type {
   SnapshotFrom,
 } from 'xstate'
 import type { Logger } from '../log/logger.ts'
+import { MachineSteps } from './machine-steps.ts'
 
 /** One step of a machine, as observers see it. */
 export interface Step<M extends AnyStateMachine> {
@@ -49,7 +50,7 @@ export class Decider<M extends AnyStateMachine> {
   readonly #options: DeciderOptions<M>
   readonly #ignorable: ReadonlySet<string>
   readonly #observers = new Set<(step: Step<M>) => void>()
-  #snapshot: SnapshotFrom<M>
+  readonly #steps: MachineSteps<M>
   #dispatching = false
   /** What the initial state asks for; perform it first. */
   readonly initialActions: readonly ExecutableActionsFrom<M>[]
@@ -58,36 +59,32 @@ export class Decider<M extends AnyStateMachine> {
     this.#machine = machine
     this.#options = options
     this.#ignorable = new Set(options.ignorable ?? [])
-    // The input is optional or not by the machine; the compiler cannot follow that through a type parameter.
-    const start = initialTransition as unknown as (
-      machine: M,
-      input: InputFrom<M> | undefined,
-    ) => [SnapshotFrom<M>, ExecutableActionsFrom<M>[]]
-    ;[this.#snapshot, this.initialActions] = start(machine, options.input)
+    this.#steps = new MachineSteps(machine, options.input)
+    this.initialActions = this.#steps.initialActions
     options.log.debug({ ...options.subject, to: this.state }, 'begins')
   }
 
   get snapshot(): SnapshotFrom<M> {
-    return this.#snapshot
+    return this.#steps.snapshot
   }
 
   get context(): ContextFrom<M> {
-    return (this.#snapshot as AnyMachineSnapshot).context as ContextFrom<M>
+    return (this.snapshot as AnyMachineSnapshot).context as ContextFrom<M>
   }
 
   /** The state as text: `primary.streaming`, or `a, b` for parallel states. */
   get state(): string {
-    return stateText((this.#snapshot as AnyMachineSnapshot).value)
+    return stateText((this.snapshot as AnyMachineSnapshot).value)
   }
 
   /** True when the machine is in this state. */
   matches(state: StateFrom<M>): boolean {
-    return (this.#snapshot as AnyMachineSnapshot).matches(state as never)
+    return (this.snapshot as AnyMachineSnapshot).matches(state as never)
   }
 
   /** Whether the event is handled in the current state, by any transition, guards aside. */
   handles(type: EventFromLogic<M>['type']): boolean {
-    return getNextTransitions(this.#snapshot).some(({ eventType }) => covers(eventType, type))
+    return getNextTransitions(this.snapshot).some(({ eventType }) => covers(eventType, type))
   }
 
   /**
@@ -102,7 +99,9 @@ export class Decider<M extends AnyStateMachine> {
         'internal',
         `${this.#name()} got ${event.type} while it decides on another event`,
       )
-    if (!this.handles(event.type)) {
+    const before = this.snapshot
+    const taken = this.#machine.getTransitionData(before, event)
+    if (taken.length === 0 && !this.handles(event.type)) {
       if (this.#ignorable.has(event.type)) {
         log.debug({ ...subject, from, event: event.type }, 'ignored here')
         return []
@@ -118,10 +117,8 @@ export class Decider<M extends AnyStateMachine> {
     }
     this.#dispatching = true
     try {
-      const before = this.#snapshot
-      const taken = this.#machine.getTransitionData(before, event)
-      const [after, actions] = transition(this.#machine, before, event)
-      this.#snapshot = after
+      const actions = this.#steps.next(event)
+      const after = this.snapshot
       const to = this.state
       const reason = reasonOf(taken, after)
       const fields = { ...subject, ...facts?.(after), from, event: event.type, to }

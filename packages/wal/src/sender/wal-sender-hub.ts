@@ -103,11 +103,11 @@ class Hub implements WalSenderHub, HubInside {
 
   mirrorStatus(): MirrorStatus {
     const sender = this.#newest()
-    const base = { attempts: this.#attempts }
     if (sender === undefined)
       return {
-        ...base,
-        ...this.#last,
+        attempts: this.#attempts,
+        dbid: this.#last.dbid,
+        flushLsn: this.#last.flushLsn,
         state: 'none',
         caughtUp: false,
         connectedSince: null,
@@ -115,7 +115,7 @@ class Hub implements WalSenderHub, HubInside {
       }
     const { state } = sender
     return {
-      ...base,
+      attempts: this.#attempts,
       dbid: sender.hello.dbid,
       state: state === 'catchup' || state === 'streaming' ? state : 'startup',
       flushLsn: sender.flushLsn === 0 ? this.#last.flushLsn : sender.flushLsn,

@@ -1,0 +1,76 @@
+/**
+ * An xstate machine as a pure function of state and event, without xstate's actors: event in, new state and actions to perform out. Made by a
+ * `Decider` and by whoever else runs a machine by hand; has no end of its own. Promises what xstate's own `transition` promises, which makes an
+ * actor with its initial state for every single event: that costs more than the event. Here the actor that never runs is made once a machine.
+ */
+import { createActor } from 'xstate'
+import type {
+  AnyActorScope,
+  AnyStateMachine,
+  EventFromLogic,
+  ExecutableActionsFrom,
+  SnapshotFrom,
+} from 'xstate'
+
+export class MachineSteps<M extends AnyStateMachine> {
+  readonly #machine: M
+  readonly #scope: AnyActorScope
+  #snapshot: SnapshotFrom<M>
+  /** What the step under way asks for. */
+  #actions: ExecutableActionsFrom<M>[] = []
+  /** What the initial state asks for. */
+  readonly initialActions: readonly ExecutableActionsFrom<M>[]
+
+  /** `input` as the machine wants it; undefined for one that wants none. */
+  constructor(machine: M, input: unknown) {
+    this.#machine = machine
+    this.#scope = {
+      ...inertScopeOf(machine, input),
+      actionExecutor: (action) => void this.#actions.push(action as ExecutableActionsFrom<M>),
+    }
+    this.#snapshot = machine.getInitialSnapshot(this.#scope, input as never) as SnapshotFrom<M>
+    this.initialActions = this.#taken()
+  }
+
+  get snapshot(): SnapshotFrom<M> {
+    return this.#snapshot
+  }
+
+  /** Takes an event. Returns the actions to perform, in order. Throws what guards, assigners and parameters throw; the state is unchanged then. */
+  next(event: EventFromLogic<M>): readonly ExecutableActionsFrom<M>[] {
+    this.#actions = []
+    this.#snapshot = this.#machine.transition(this.#snapshot, event, this.#scope) as SnapshotFrom<M>
+    return this.#taken()
+  }
+
+  #taken(): readonly ExecutableActionsFrom<M>[] {
+    const actions = this.#actions
+    this.#actions = []
+    return actions
+  }
+}
+
+type InertScope = Omit<AnyActorScope, 'actionExecutor'>
+
+const inertScopes = new WeakMap<AnyStateMachine, InertScope>()
+
+/** What a transition may ask its actor for, of an actor that never runs. */
+function inertScopeOf(machine: AnyStateMachine, input: unknown): InertScope {
+  let scope = inertScopes.get(machine)
+  if (scope === undefined) {
+    const self = createActor(machine, { input })
+    const nothing = (): void => undefined
+    scope = {
+      self,
+      system: self.system,
+      id: '',
+      sessionId: '',
+      logger: nothing,
+      defer: nothing,
+      emit: nothing,
+      stopChild: nothing,
+    }
+    inertScopes.set(machine, scope)
+  }
+  return scope
+}
