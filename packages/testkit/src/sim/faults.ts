@@ -65,6 +65,8 @@ export class Faults {
   readonly #cluster: SimCluster
   readonly #operator: SimOperator
   readonly #random: SimRandom
+  /** Faults that have begun so far. */
+  begun = 0
   /** Frames of WAL whose bytes are changed on their way. */
   #corrupt = 0
   /** The next COMMIT PREPARED that leaves finds nobody, and nobody is left who sent it. */
@@ -120,6 +122,7 @@ export class Faults {
   }
 
   #begin({ kind, forMs }: PlannedFault): void {
+    this.begun++
     const cluster = this.#cluster
     const random = this.#random
     const { world, fabric } = cluster

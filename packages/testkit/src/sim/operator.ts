@@ -13,6 +13,7 @@ export class SimOperator {
   readonly #random: SimRandom
   readonly #rows: readonly SegmentRow[]
   #nextMs = 0
+  #attends = false
   /**
    * The standby has refused to take over because it lacks something. When the old coordinator is not obeyed any more either (its segments have promised an
    * epoch that nobody took up), only a human can decide: whether what is lacking may be lost (`--force`).
@@ -29,11 +30,18 @@ export class SimOperator {
 
   /** Looks after the cluster every now and then, from now on. */
   attend(everyMs: () => number): void {
+    this.#attends = true
     const look = (): void => {
+      if (!this.#attends) return
       this.tend()
       this.#cluster.world.schedule(everyMs(), undefined, look)
     }
     this.#cluster.world.schedule(everyMs(), undefined, look)
+  }
+
+  /** Looks no more. */
+  rest(): void {
+    this.#attends = false
   }
 
   /** Does what is to be done now. */

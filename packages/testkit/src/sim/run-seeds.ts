@@ -27,11 +27,16 @@ export interface SeedsResult {
   /** Time of processors that it took: what counts on a machine that others use too. */
   readonly cpuMs: number
   readonly simulatedMs: number
+  /** How much of it was quiet. */
+  readonly quietMs: number
+  readonly faults: number
+  readonly events: number
   readonly counts: SimulationResult['counts']
   readonly summary: string
 }
 
 const PROGRESS_EVERY = 100
+const HOUR_MS = 3_600_000
 
 export async function runSeeds(options: RunSeedsOptions): Promise<SeedsResult> {
   const begunAt = performance.now()
@@ -39,6 +44,8 @@ export async function runSeeds(options: RunSeedsOptions): Promise<SeedsResult> {
   const failures: SimulationResult[] = []
   const counts = { acknowledged: 0, refused: 0, unknown: 0, reads: 0 }
   let simulatedMs = 0
+  let quietMs = 0
+  let faults = 0
   let seeds = 0
   let undecided = 0
   let steps = 0
@@ -48,10 +55,13 @@ export async function runSeeds(options: RunSeedsOptions): Promise<SeedsResult> {
   }
   const sum = (): string => {
     const realMs = performance.now() - begunAt
+    const cpuMinutes = cpuMs() / 60_000
+    const hours = simulatedMs / HOUR_MS
     return (
-      `${seeds} seeds, ${failures.length} failed, ${undecided} left to a human; ${((seeds / realMs) * 1000).toFixed(1)} seeds/s ` +
-      `(${((seeds / cpuMs()) * 1000).toFixed(1)} per second of CPU), ` +
-      `${((simulatedMs / 3_600_000 / realMs) * 60_000).toFixed(1)} simulated hours per minute, ${(steps / seeds).toFixed(0)} events a seed; ` +
+      `${seeds} seeds, ${failures.length} failed, ${undecided} left to a human, ${((seeds / realMs) * 1000).toFixed(1)} seeds/s; ` +
+      `${hours.toFixed(1)} simulated hours, ${((100 * quietMs) / simulatedMs).toFixed(0)} % of them quiet; ` +
+      `per minute of CPU: ${(hours / cpuMinutes).toFixed(1)} simulated hours, ${(seeds / cpuMinutes).toFixed(0)} seeds, ` +
+      `${(faults / cpuMinutes).toFixed(0)} faults, ${(steps / cpuMinutes / 1e6).toFixed(2)} million events; ` +
       `${counts.acknowledged} writes acknowledged, ${counts.refused} refused, ${counts.unknown} unknown, ${counts.reads} reads`
     )
   }
@@ -63,6 +73,8 @@ export async function runSeeds(options: RunSeedsOptions): Promise<SeedsResult> {
     if (result.undecided) undecided++
     steps += result.steps
     simulatedMs += result.simulatedMs
+    quietMs += result.quietMs
+    faults += result.faults
     for (const name of Object.keys(counts) as (keyof typeof counts)[]) counts[name] += result.counts[name]
     options.onStory?.(result.story)
     if (result.failure !== undefined) {
@@ -79,6 +91,9 @@ export async function runSeeds(options: RunSeedsOptions): Promise<SeedsResult> {
     realMs: performance.now() - begunAt,
     cpuMs: cpuMs(),
     simulatedMs,
+    quietMs,
+    faults,
+    events: steps,
     counts,
     summary: sum(),
   }
@@ -106,6 +121,6 @@ export async function tellFailure(
   return [
     `seed ${failed.seed} fails at event ${failed.steps}, ${(failed.simulatedMs / 1000).toFixed(3)} s: ${failed.failure?.message ?? ''}`,
     ...short.map((line) => `  ${line.slice(0, 240)}`),
-    `  again: npm run simulate -- --seeds 1 --seed ${failed.seed} --trace`,
+    `  again: npm run simulate -- --seeds 1 --seed ${failed.seed} --quiet ${simulation.quietMinutes ?? 60} --trace`,
   ].join('\n')
 }

@@ -5,6 +5,7 @@
 import { NO_SETTINGS, SqlError, type LaneItem } from '@mirabelle/coordinator/ha'
 import { isMirabelleError } from '@mirabelle/messages'
 import { queryBytes, readAnswer } from './pg-bytes.ts'
+import type { SimEvent } from './event-heap.ts'
 import type { HistoryChecker, ReadStart } from './history-checker.ts'
 import type { SimCluster } from './sim-cluster.ts'
 import type { SimCoordinator } from './sim-coordinator.ts'
@@ -23,7 +24,7 @@ export interface ClientOptions {
   readonly history: HistoryChecker
   readonly random: SimRandom
   readonly contents: readonly number[]
-  /** Mean pause between two statements, ms. */
+  /** Mean pause between two statements at first, ms. */
   readonly pauseMs: number
 }
 
@@ -31,6 +32,8 @@ type Answered = 'acknowledged' | 'refused' | 'unknown'
 
 export class SimClient {
   readonly #options: ClientOptions
+  #pauseMs: number
+  #next: SimEvent | undefined
   #count = 0
   #stopped = false
   /** What it waits for, for the story of a run that does not end. */
@@ -38,6 +41,7 @@ export class SimClient {
 
   constructor(options: ClientOptions) {
     this.#options = options
+    this.#pauseMs = options.pauseMs
     this.#later()
   }
 
@@ -46,16 +50,26 @@ export class SimClient {
     this.#stopped = true
   }
 
+  /** Another mean pause between two statements, ms, from now on. */
+  pace(pauseMs: number): void {
+    if (this.#pauseMs === pauseMs) return
+    this.#pauseMs = pauseMs
+    if (!this.idle || this.#next === undefined) return
+    this.#next.cancelled = true
+    this.#later()
+  }
+
   get idle(): boolean {
     return this.busyWith === undefined
   }
 
   #later(): void {
-    const { world, random, pauseMs } = this.#options
-    world.schedule(random.between(0, 2 * pauseMs), undefined, () => this.#next())
+    const { world, random } = this.#options
+    this.#next = world.schedule(random.between(0, 2 * this.#pauseMs), undefined, () => this.#begin())
   }
 
-  #next(): void {
+  #begin(): void {
+    this.#next = undefined
     if (this.#stopped) return
     const { cluster, random } = this.#options
     const newest = cluster.coordinator()

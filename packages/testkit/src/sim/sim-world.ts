@@ -14,6 +14,8 @@ interface WorldEvent extends SimEvent {
   readonly owner: SimProcess | undefined
 }
 
+const settled = Promise.resolve()
+
 /** Something that the simulation found out to be wrong. */
 export class SimFailure extends Error {
   override readonly name = 'SimFailure'
@@ -102,7 +104,7 @@ export class SimWorld {
    * microtasks is empty, and a tick that is asked for by a microtask is therefore behind all of them.
    */
   #turn(next: () => void): void {
-    queueMicrotask(() => process.nextTick(next))
+    void settled.then(() => process.nextTick(next))
   }
 
   #next(untilMs: number): WorldEvent | undefined {

@@ -1,29 +1,44 @@
 /**
- * One run of one seed: a cluster, clients, faults, an administrator, and at the end a cluster that must be whole again and a history that must be possible.
+ * One run of one seed: a cluster, clients, a burst of faults, an administrator, a cluster that must be whole again, a long quiet stretch in which nothing may
+ * go wrong, and at the end a history that must be possible.
  */
 import { faultKinds, Faults, planFaults, type FaultKind } from './faults.ts'
+import { ailmentOf, compareCopies, NO_COORDINATOR, readAll, topologyText } from './final-checks.ts'
 import { HistoryChecker } from './history-checker.ts'
 import { SimOperator } from './operator.ts'
-import { pgWalDir, receivedWalDir } from '@mirabelle/instance'
 import { PromiseWatch } from './promise-watch.ts'
-import { contentOf, dispatcherOf, idsIn, item, SimClient } from './sim-client.ts'
+import { SimClient } from './sim-client.ts'
 import { SimCluster, type SimOverrides } from './sim-cluster.ts'
-import { KvStore } from './kv-store.ts'
 import { defaultLayout, type SimLayout } from './sim-layout.ts'
-import { recoverWal } from './sim-wal.ts'
+import type { SimRandom } from './sim-random.ts'
 import { SimFailure, SimWorld } from './sim-world.ts'
 
 /** After the last fault the cluster must be whole within this simulated time. */
 const HEAL_MS = 60_000
-const NO_COORDINATOR = 'there is no coordinator'
 const MAX_STEPS = 100_000
-/** The cluster counts as whole when it has been so for this time. */
-const STAYS_GOOD_MS = 1_000
+/** More than any run needs in a second of simulated time, for the limit of long stretches. */
+const STEPS_PER_S = 500
+/** The cluster counts as whole when it has been so for this time: what a disk had held up when its fault ended has come through by then. */
+const STAYS_GOOD_MS = 12_000
+/** Clients go on as in the burst until it has been whole for this time. */
+const CALM_AFTER_MS = 1_000
+/** What is under way at the end of a quiet stretch has ended after this time. */
+const IN_FLIGHT_MS = 1_000
+/** The shortest quiet stretch. */
+const LEAST_QUIET_MS = 1_000
+/** Mean pause of a client between two statements in a quiet stretch, ms. */
+const QUIET_PAUSES_MS = [20_000, 60_000] as const
+const DEFAULT_QUIET_MINUTES = 60
 
 export interface SimulationOptions {
   readonly seed: number
   readonly trace?: boolean
   readonly layout?: SimLayout
+  /**
+   * The longest quiet stretch, minutes of simulated time: each seed draws how much of it is taken. Default 60. The story up to that stretch does not depend on
+   * it.
+   */
+  readonly quietMinutes?: number
   /** Only these faults. */
   readonly faults?: readonly FaultKind[]
   /** Something is broken on purpose; made anew for each run. */
@@ -33,6 +48,10 @@ export interface SimulationOptions {
 export interface SimulationResult {
   readonly seed: number
   readonly simulatedMs: number
+  /** How much of it was the quiet stretch. */
+  readonly quietMs: number
+  /** Faults that began. */
+  readonly faults: number
   readonly steps: number
   readonly failure: SimFailure | undefined
   /** It ended where only a human may go on: the standby lacks something and the old coordinator is not obeyed any more. */
@@ -49,17 +68,20 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const onRejection = (error: unknown): void => void rejections.push(error)
   process.on('unhandledRejection', onRejection)
   let failure: SimFailure | undefined
-  let undecided = false
+  let simulation: Simulation | undefined
+  // Most errors of a run are faults that were planned; where they were made is told when the seed is run again with its story.
+  const { stackTraceLimit } = Error
+  if (options.trace !== true) Error.stackTraceLimit = 0
   try {
-    const simulation = new Simulation(world, history, options)
+    simulation = new Simulation(world, history, options)
     await simulation.run()
-    undecided = simulation.undecided
   } catch (error) {
     failure = error instanceof SimFailure ? error : new SimFailure('uncaught', String(error), error)
   }
   // Node tells of rejections once the queue of ticks is empty.
   await new Promise((resolve) => setImmediate(resolve))
   process.off('unhandledRejection', onRejection)
+  Error.stackTraceLimit = stackTraceLimit
   if (failure === undefined && rejections.length > 0)
     failure = new SimFailure(
       'uncaught',
@@ -70,9 +92,11 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   return {
     seed: options.seed,
     simulatedMs: world.nowMs,
+    quietMs: simulation?.quietMs ?? 0,
+    faults: simulation?.faultsBegun ?? 0,
     steps: world.steps,
     failure,
-    undecided,
+    undecided: simulation?.undecided ?? false,
     story: world.trace.lines,
     counts: history.counts,
   }
@@ -86,7 +110,9 @@ class Simulation {
   readonly #operator: SimOperator
   readonly #options: SimulationOptions
   #clients: SimClient[] = []
+  #quietPauseMs: number = QUIET_PAUSES_MS[0]
   undecided = false
+  quietMs = 0
 
   constructor(world: SimWorld, history: HistoryChecker, options: SimulationOptions) {
     this.#world = world
@@ -107,12 +133,18 @@ class Simulation {
     this.#faults = new Faults(this.#cluster, this.#operator, random.fork())
   }
 
+  get faultsBegun(): number {
+    return this.#faults.begun
+  }
+
   async run(): Promise<void> {
     const world = this.#world
     const { random } = world
     await this.#cluster.boot()
     if (!this.#cluster.allOpen()) throw new SimFailure('liveness', 'the cluster does not start')
     this.#beginClients()
+    const quiet = random.fork()
+    this.#quietPauseMs = quiet.pick(QUIET_PAUSES_MS)
     await this.#for(random.between(100, 900))
     const withinMs = random.between(1_000, 7_000)
     const plan = planFaults(random.fork(), 1 + random.below(4), withinMs, this.#options.faults ?? faultKinds)
@@ -124,6 +156,7 @@ class Simulation {
     this.#faults.mendAll()
     world.trace.add('world', 'all faults are over')
     if (!(await this.#heal())) return
+    await this.#quiet(quiet)
     for (const client of this.#clients) client.stop()
     await this.#until(
       () => this.#clients.every((client) => client.idle),
@@ -133,14 +166,15 @@ class Simulation {
         return `clients wait for ever: ${busy.join('; ')}`
       },
     )
-    await this.#readAll()
-    await this.#compareCopies()
+    await readAll(this.#cluster, this.#history)
+    await this.#for(200)
+    compareCopies(this.#cluster)
   }
 
   #beginClients(): void {
     const { random } = this.#world
     const contents = [-1, ...Array.from({ length: this.#cluster.layout.contents }, (_, i) => i)]
-    const pauseMs = random.pick([90, 200, 500])
+    const pauseMs = random.pick([120, 300, 1_000])
     for (let i = 0; i < 3; i++) {
       this.#clients.push(
         new SimClient({
@@ -158,7 +192,7 @@ class Simulation {
 
   async #for(ms: number): Promise<void> {
     const until = this.#world.nowMs + ms
-    await this.#world.run(() => false, until, MAX_STEPS)
+    await this.#world.run(() => false, until, MAX_STEPS + (ms / 1_000) * STEPS_PER_S)
   }
 
   async #until(done: () => boolean, ms: number, sentence: () => string): Promise<void> {
@@ -171,11 +205,13 @@ class Simulation {
     const from = this.#world.nowMs
     let goodSince = this.#world.nowMs
     for (;;) {
-      if (!this.#healthy()) goodSince = Number.POSITIVE_INFINITY
+      if (ailmentOf(this.#cluster) !== '') goodSince = Number.POSITIVE_INFINITY
       else if (goodSince === Number.POSITIVE_INFINITY) goodSince = this.#world.nowMs
-      if (this.#world.nowMs - goodSince >= STAYS_GOOD_MS) return true
-      if (this.#world.nowMs - from > HEAL_MS) {
-        const ailment = this.#ailment()
+      const goodForMs = this.#world.nowMs - goodSince
+      if (goodForMs >= STAYS_GOOD_MS) return true
+      if (goodForMs >= CALM_AFTER_MS) this.#slowDown()
+      if (goodForMs < 0 && this.#world.nowMs - from > HEAL_MS) {
+        const ailment = ailmentOf(this.#cluster)
         if (ailment === NO_COORDINATOR && this.#operator.standbyIsStale) {
           this.undecided = true
           return false
@@ -187,69 +223,30 @@ class Simulation {
     }
   }
 
-  #healthy(): boolean {
-    return this.#ailment() === ''
+  /** The burst is over: little is asked of the cluster from now on. */
+  #slowDown(): void {
+    for (const client of this.#clients) client.pace(this.#quietPauseMs)
   }
 
-  #ailment(): string {
-    const service = this.#cluster.coordinator()?.service
-    if (service === undefined) return NO_COORDINATOR
-    for (const row of service.topology.rows()) {
-      if (row.content >= 0 && (row.status !== 'u' || row.mode !== 's'))
-        return `dbid ${row.dbid} is ${row.role} ${row.mode} ${row.status}`
-      const state = this.#cluster.running.get(row.dbid)?.instance.roleState
-      if (state !== (row.role === 'p' ? 'primary' : 'mirror'))
-        return `dbid ${row.dbid} is ${state ?? 'not running'}`
-    }
-    const closed = [...service.dispatcher.lanes.values()].find((lane) => !lane.isOpen)
-    if (closed !== undefined) return `the lane of content ${closed.content} is closed`
-    const inDoubt = service.dispatcher.registry.inDoubt()
-    return inDoubt.length === 0 ? '' : `in doubt: ${inDoubt.join(', ')}`
-  }
-
-  async #readAll(): Promise<void> {
-    const coordinator = this.#cluster.coordinator()
-    if (coordinator === undefined) throw new SimFailure('liveness', 'the coordinator is gone at the end')
-    const dispatcher = dispatcherOf(coordinator)
-    const reads = new Map<string, readonly string[]>()
-    for (const list of this.#history.lists()) {
-      const start = this.#history.beginRead(list)
-      const run = dispatcher.runOne(contentOf(list), item(`list ${list}`, false))
-      const ids = idsIn((await this.#world.until(run.promise)).output)
-      this.#history.endRead(start, ids, 'the last read')
-      reads.set(list, ids)
-    }
-    this.#history.checkAtomic(reads, 'the last read')
-  }
-
-  /** What a mirror has is what its primary has. */
-  async #compareCopies(): Promise<void> {
-    const { running } = this.#cluster
-    const topology = this.#cluster.coordinator()?.service?.topology
-    await this.#for(200)
-    for (const row of topology?.rows() ?? []) {
-      const mirror = topology?.mirror(row.content)
-      const primary = running.get(row.dbid)
-      if (row.role !== 'p' || row.mode !== 's' || mirror === undefined || primary === undefined) continue
-      const position = primary.engine.position
-      if (position === undefined) continue
-      const there = recoverWal(
-        this.#cluster.host(mirror.hostname).files,
-        [receivedWalDir(mirror.datadir), pgWalDir(mirror.datadir)],
-        position.timeline,
-        position.lsn,
-        true,
-      )
-      const copy = new KvStore()
-      for (const record of there.records) copy.apply(record)
-      for (const [list, ids] of primary.engine.store.lists) {
-        const copied = copy.lists.get(list) ?? []
-        if (ids.join(' ') !== copied.join(' '))
-          throw new SimFailure(
-            'I1',
-            `list ${list} has ${ids.length} ids at dbid ${row.dbid} and ${copied.length} at its mirror, dbid ${mirror.dbid}`,
-          )
-      }
-    }
+  /**
+   * A long time of little work and no faults, without an administrator: the timers of all actors run as ever, and nothing may happen. Short stretches are as
+   * likely as long ones, by the length's order of magnitude.
+   */
+  async #quiet(random: SimRandom): Promise<void> {
+    const longestMs = Math.max(LEAST_QUIET_MS, (this.#options.quietMinutes ?? DEFAULT_QUIET_MINUTES) * 60_000)
+    const ms = LEAST_QUIET_MS * (longestMs / LEAST_QUIET_MS) ** random.next()
+    this.#world.trace.add('world', `quiet for ${(ms / 1_000).toFixed(0)} s`)
+    this.#operator.rest()
+    const before = topologyText(this.#cluster)
+    await this.#for(ms)
+    this.quietMs = ms
+    const after = topologyText(this.#cluster)
+    await this.#until(
+      () => ailmentOf(this.#cluster) === '',
+      IN_FLIGHT_MS,
+      () => `after ${ms.toFixed(0)} quiet ms: ${ailmentOf(this.#cluster)}`,
+    )
+    if (after !== before)
+      throw new SimFailure('quiet', `the catalog has changed in a quiet stretch, from ${before} to ${after}`)
   }
 }

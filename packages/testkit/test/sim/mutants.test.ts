@@ -14,7 +14,7 @@ for (const mutant of mutants) {
       // What a planted bug leads to may show as something else first.
       maxFailures: 5,
       until: ({ promise }) => mutant.found.includes(promise),
-      simulation: { overrides: mutant.plant },
+      simulation: { overrides: mutant.plant, quietMinutes: 0.1 },
     })
     const found = result.failures.find(
       ({ failure }) => failure !== undefined && mutant.found.includes(failure.promise),
