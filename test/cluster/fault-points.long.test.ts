@@ -26,7 +26,7 @@ function mirabelle(dir: string, faults: string, ...args: string[]) {
 
 t.test('real processes stop, die and go on at their fault points', async (t) => {
   FaultPoints.allow()
-  const cluster = await TestCluster.start({ hosts: 2, segments: 1, standby: false })
+  const cluster = await TestCluster.start({ segments: 1 })
   t.teardown(() => cluster.close())
   const faults = new FaultPoints(cluster)
   await cluster.query('CREATE TABLE rows (id int) DISTRIBUTED BY (id)')
@@ -59,6 +59,14 @@ t.test('real processes stop, die and go on at their fault points', async (t) => 
   t.match(killed.stderr, /fault point receive\.cluster\.done: crash/)
   await cluster.cluster.recover()
   await cluster.waitForCatalog('the pair in sync', inSync)
+
+  // A command that is killed while the coordinator does its work is run again, and told how that ended.
+  const lost = await mirabelle(cluster.dir, 'receive.cluster.done=crash,in=cli', 'standby', 'remove')
+  t.equal(lost.signal, 'SIGKILL')
+  const removed = await mirabelle(cluster.dir, 'allow', 'standby', 'remove')
+  t.equal(removed.status, 0, removed.stderr)
+  t.match(removed.stdout, /was removed, as an interrupted remove had begun to/)
+  t.equal((await mirabelle(cluster.dir, 'allow', 'standby', 'remove')).status, 2, 'now there is none')
 
   // PROMOTE is lost, and sent again.
   await faults.inject(mirror.dbid, 'receive.segment.promote', 'skip')

@@ -14,6 +14,7 @@ import {
   type CatalogRow,
 } from '@mirabelle/testkit/cluster'
 
+/** The coordinator, until a standby is activated. */
 export const COORDINATOR = 1
 
 /** A statement under way. */
@@ -161,6 +162,7 @@ export class Script {
     const running = await this.cluster.pids()
     await Promise.all([...running.keys()].map((dbid) => this.faults.reset(dbid).catch(() => undefined))) // it may be about to end
     await this.cluster.cluster.start()
+    await this.cluster.lookAgain()
     await waitFor(
       'the cluster to be as it was',
       async () => {

@@ -261,10 +261,11 @@ export class Agent {
   async #status(): Promise<MessageOf<'agent.statusIs'>> {
     const { disk } = this.#options.ports
     const instances = await Promise.all(
-      [...this.#keepers.values()].map(async (keeper) => ({
-        ...keeper.row(),
-        ...(await readPromises(disk, keeper.assignment.datadir)),
-      })),
+      [...this.#keepers.values()].map(async (keeper) => {
+        const promises = await readPromises(disk, keeper.assignment.datadir)
+        await keeper.lastWords
+        return { ...keeper.row(), ...promises }
+      }),
     )
     return { type: 'agent.statusIs', hostname: this.#options.config.hostname, pid: process.pid, instances }
   }

@@ -38,6 +38,8 @@ export class InstanceKeeper {
   /** How often it was fenced: a start that was asked for before does not come after. */
   #fences = 0
   #lastError: string | null = null
+  /** Resolves when the last words of the process that ended last are known. */
+  #lastWords: Promise<void> = Promise.resolve()
   /** It ran when the agent before this one ended, and was not started since. */
   #waiting = false
 
@@ -62,6 +64,10 @@ export class InstanceKeeper {
   }
   get pid(): number | null {
     return this.#process?.pid ?? null
+  }
+  /** Resolves when it is known why the last process ended: who sees that it is gone is to be told that, too. */
+  get lastWords(): Promise<void> {
+    return this.#lastWords
   }
   /** What is known without its folder. */
   row(): Omit<AgentInstanceRow, 'promisedEpoch' | 'dataRole'> {
@@ -211,7 +217,7 @@ export class InstanceKeeper {
       this.#process = undefined
       this.#decider.dispatch({ type: 'EXITED' })
       this.#options.onExit(this, process.pid, exit)
-      if (exit.code !== null && exit.code !== 0) void this.#readLastError(exit.code)
+      if (exit.code !== null && exit.code !== 0) this.#lastWords = this.#readLastError(exit.code)
     })
   }
 

@@ -176,6 +176,17 @@ t.test('the last words of an instance that failed are kept until it is started a
   t.equal(keeper.row().lastError, null)
 })
 
+t.test('whoever sees that an instance has ended can wait for its last words', async (t) => {
+  const { keeper, assignment, processes, datadir } = setUp(t)
+  await keeper.start(assignment)
+  writeFileSync(`${datadir}/instance.log`, 'the disk is full\n')
+  processes.made[0]?.end({ code: 1, signal: null })
+  await processes.made[0]?.exited
+  t.match(keeper.row(), { pid: null, lastError: null }, 'they are being read')
+  await keeper.lastWords
+  t.match(keeper.row(), { pid: null, lastError: 'the disk is full' })
+})
+
 t.test('an instance that failed without a word still says its status', async (t) => {
   const { keeper, assignment, processes, datadir, nextError } = setUp(t)
   await keeper.start(assignment)

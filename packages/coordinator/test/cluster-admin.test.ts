@@ -2,6 +2,8 @@ import t from 'tap'
 import { MirabelleError, type Message, type SegmentRow } from '@mirabelle/messages'
 import type { Hello } from '@mirabelle/runtime'
 import { startInstances, recoverInstances, markStandby, type AdminSources } from '../src/ha/cluster-admin.ts'
+import { putStrangersAway } from '../src/ha/mirrors/strangers.ts'
+import { WorkList } from '../src/ha/mirrors/work-list.ts'
 import { PeerLink } from '../src/ha/peer-links.ts'
 import { SegmentLinks } from '../src/ha/segment-links.ts'
 import { Topology } from '../src/ha/topology.ts'
@@ -198,6 +200,60 @@ t.test('a recovery that does not get in sync says how far it came', async (t) =>
   await clock.advance(1_000)
   t.match(await done, [{ outcome: 'failed', message: 'not in sync after 500 ms: copying' }])
 })
+
+t.test('a recovery whose primary is lost for good does not wait for what cannot come', async (t) => {
+  const { network, admin, clock } = setUp([
+    row(2, 0, 'p', { mode: 'n' }),
+    row(3, 0, 'm', { status: 'd', mode: 'n' }),
+  ])
+  network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)
+  network.answers.set(8003, () => ({ type: 'instance.statusIs', roleState: 'mirror', detail: '' }) as Message)
+  network.answers.set(FAR, (message) =>
+    message.type === 'agent.stop'
+      ? { type: 'agent.stopped', dbid: 3, wasRunning: false }
+      : { type: 'agent.started', dbid: 3, pid: 7 },
+  )
+  let health = 'up'
+  const fts = { requestProbe: () => Promise.resolve(), contentState: () => ({ health }) }
+  const patient = { ...(request as object), timeoutMs: 300_000 } as never
+  const done = recoverInstances(patient, { ...admin, fts: () => fts as never })
+  await clock.advance(150)
+  health = 'double-fault'
+  await clock.advance(150)
+  t.match(await done, [
+    { outcome: 'failed', message: /has lost the primary of content 0.*mirabelle recover/ },
+  ])
+})
+
+t.test(
+  'before work on a content its strangers are ended; half copies are deleted, whole ones stay',
+  async (t) => {
+    const { network, admin } = setUp([row(2, 0, 'p'), row(3, 0, 'm')])
+    const asked: string[] = []
+    const known = (dbid: number, content: number, pid: number | null) => ({
+      dbid,
+      content,
+      pid,
+      datadir: `/data/${dbid}`,
+    })
+    network.answers.set(NEAR, (message) => {
+      if ('dbid' in message) asked.push(`${message.type} ${String(message.dbid)}`)
+      if (message.type === 'agent.status')
+        return {
+          type: 'agent.statusIs',
+          instances: [known(2, 0, 12), known(7, 1, 17), known(8, 0, null), known(9, 0, 19), known(10, 0, 20)],
+        } as never
+      if (message.type === 'agent.inspect')
+        return {
+          type: 'agent.inspected',
+          folder: { hasBase: true, copying: message.dbid === 8 ? 'full' : null },
+        } as never
+      return { type: 'ok' }
+    })
+    await putStrangersAway(0, 10, { ...admin, work: new WorkList(), rowsChanged: () => undefined })
+    t.same(asked, ['agent.inspect 8', 'agent.remove 8', 'agent.stop 9', 'agent.inspect 9'])
+  },
+)
 
 t.test('the standby mark needs one instance that takes it', async (t) => {
   const { network, admin } = setUp([row(2, 0, 'p'), row(3, 0, 'm')])

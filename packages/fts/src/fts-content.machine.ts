@@ -213,7 +213,8 @@ export const ftsContentMachine = ftsContentSetup.createMachine({
       },
     },
     releasingCommits: {
-      description: 'The mirror is durably down; the primary has been sent SYNCREP_OFF.',
+      description:
+        'The mirror is durably down, or not in the catalog any more; the primary has been sent SYNCREP_OFF.',
       entry: {
         type: 'sendSyncRepOff',
         params: ({ context }) => ({
@@ -255,10 +256,10 @@ export const ftsContentMachine = ftsContentSetup.createMachine({
   },
 })
 
-/** I3: whoever is told to stop waiting has a mirror that the catalog calls down. */
+/** I3: whoever is told to stop waiting has a mirror that the catalog calls down, or none in the catalog. */
 function downMirrorsPrimary(context: FtsContext): SegmentRow {
   const { primary, mirror } = pairIn(context)
-  if (mirror === null || mirror.status !== 'd' || mirror.mode !== 'n') {
+  if (mirror !== null && (mirror.status !== 'd' || mirror.mode !== 'n')) {
     throw new Error(`content ${context.content}: SYNCREP_OFF although the mirror is not recorded down (I3)`)
   }
   return primary

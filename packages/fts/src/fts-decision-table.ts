@@ -146,7 +146,8 @@ export const onAnswered = [
     guard: { type: 'verdictIs', params: { verdict: 'syncrep-off-was-lost' } },
     target: 'releasingCommits',
     actions: ['rememberAnswer', 'beginMessage', 'mirrorDeathRefuted', up],
-    description: 'The mirror is recorded down but commits still wait for it: say SYNCREP_OFF again.',
+    description:
+      'The mirror is recorded down, or was removed, but commits still wait for it: say SYNCREP_OFF again.',
   },
   {
     guard: 'mirrorUnderWatch',

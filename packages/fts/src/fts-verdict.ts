@@ -28,7 +28,7 @@ export type Verdict =
   | 'mirror-in-grace'
   /** The mirror is gone. */
   | 'mirror-down'
-  /** The mirror is recorded down, but the primary still waits for it. */
+  /** The mirror is recorded down, or there is none in the catalog, but the primary still waits for it. */
   | 'syncrep-off-was-lost'
 
 /** How a recovery went so far; kept from cycle to cycle. */
@@ -53,7 +53,8 @@ export function judge(evidence: Evidence, reply: FtsReply, atMs: number): Verdic
   const { pair, mirrorDead } = evidence
   if (reply.isRoleMirror) return 'promote-was-lost'
   if (reply.recovering) return recoveryAdvances(evidence, reply, atMs) ? 'recovering' : 'recovery-stalled'
-  if (pair.mirror === null) return 'agrees'
+  // Its mirror was taken out of the catalog, and whoever did that did not come to tell it.
+  if (pair.mirror === null) return reply.isSyncRepEnabled ? 'syncrep-off-was-lost' : 'agrees'
   const recordedUp = pair.mirror.status === 'u'
   const recordedInSync = pair.mirror.mode === 's' || pair.primary.mode === 's'
 

@@ -51,11 +51,11 @@ for (const [mode, status, answer, verdict, whenDead = verdict] of table) {
   })
 }
 
-t.test('without mirror an answer is all that is wanted', (t) => {
+t.test('without mirror an answer is all that is wanted, unless it waits for one that was taken away', (t) => {
   const pair = { primary: row({ dbid: 2, content: 0, mode: 'n' }), mirror: null }
   const evidence = { pair, mirrorDead: false, recovery: null, recoveryStallMs: 1 }
-  for (const answer of [{}, synced, { requestRetry: true }, waits])
-    t.equal(judge(evidence, reply(answer), 0), 'agrees')
+  for (const answer of [{}, up, { requestRetry: true }]) t.equal(judge(evidence, reply(answer), 0), 'agrees')
+  for (const answer of [synced, waits]) t.equal(judge(evidence, reply(answer), 0), 'syncrep-off-was-lost')
   t.end()
 })
 

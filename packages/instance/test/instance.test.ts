@@ -49,6 +49,19 @@ t.test('a stream of another instance is not the mirror of the content', async (t
   t.match(await one.ask(probe), { isMirrorUp: false, isInSync: false, isSyncRepEnabled: false })
 })
 
+t.test('a mirror whose stream stood before it was named is waited for, and not for ever', async (t) => {
+  const one = await makeOne(t.teardown, { assignment: { peer: null } })
+  await one.instance.start()
+  one.wal.status = { ...noMirror, state: 'streaming', dbid: 3, flushLsn: 1000 }
+  one.wal.hub?.listeners.onState?.(3, 'streaming', null)
+  one.wal.hub?.listeners.onFlushed?.(3, 1000)
+  const peer = { dbid: 3, endpoint: { addresses: ['127.0.0.1'], port: 1 } }
+  await one.instance.reassign({ ...one.instance.assignment, peer })
+  t.match(await one.ask(probe), { isInSync: true, isSyncRepEnabled: true })
+  await one.instance.gate?.passed(1000)
+  t.equal(one.instance.gate?.waiting, 0, 'neither its stream nor what it has is told a second time')
+})
+
 t.test('what is known of the old mirror says nothing of the one that has taken its place (I2)', async (t) => {
   const one = await makeOne(t.teardown)
   await one.instance.start()

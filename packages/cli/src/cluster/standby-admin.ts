@@ -82,11 +82,29 @@ async function completeMeanwhile(cluster: Cluster): Promise<ActionResult | undef
 
 /** Does away with the standby and its folder. */
 export async function removeStandby(cluster: Cluster): Promise<readonly ActionResult[]> {
+  const { folder } = cluster
   await ensureAgents(cluster)
   const acting = await requireCoordinator(cluster)
-  const { results } = await cluster.control.ask(acting.row.endpoint, { type: 'standby.remove' }, WORK_MS)
+  const removed = await removedMeanwhile(cluster)
+  if (removed === undefined) await folder.update({ removingStandbyDbid: folder.file.standbyDbid })
+  const { results } =
+    removed === undefined
+      ? await cluster.control.ask(acting.row.endpoint, { type: 'standby.remove' }, WORK_MS)
+      : { results: [removed] }
   await describeWith(cluster, acting.row, null)
+  await folder.update({ removingStandbyDbid: null })
   return results
+}
+
+/** The coordinator went on alone after an earlier `remove` was interrupted, and has come to the end: that is what was asked for. */
+async function removedMeanwhile(cluster: Cluster): Promise<ActionResult | undefined> {
+  const dbid = cluster.folder.file.removingStandbyDbid ?? null
+  if (dbid === null) return undefined
+  const state = await stateFromCoordinator(cluster)
+  if (state === undefined || state.instances.some(({ content, role }) => content === -1 && role === 'm'))
+    return undefined
+  const message = 'the standby coordinator was removed, as an interrupted remove had begun to'
+  return { dbid, content: -1, outcome: 'done', message }
 }
 
 /** Brings the standby back while the coordinator serves. */

@@ -41,6 +41,8 @@ export interface ClusterFile {
   readonly activatingDbid: Dbid | null
   /** A `standby init` of this instance has begun and its end is not recorded. */
   readonly makingStandbyDbid?: Dbid | null | undefined
+  /** A `standby remove` of this instance has begun and its end is not recorded. */
+  readonly removingStandbyDbid?: Dbid | null | undefined
   /** A `mirrors add` has begun and its end is not recorded. */
   readonly addingMirrors?: boolean | undefined
   /** Highest epoch seen. */
@@ -82,6 +84,7 @@ const shape = z.object({
   standbyDbid: z.number().int().nullable(),
   activatingDbid: z.number().int().nullable(),
   makingStandbyDbid: z.number().int().nullable().optional(),
+  removingStandbyDbid: z.number().int().nullable().optional(),
   addingMirrors: z.boolean().optional(),
   epoch: z.number().int().min(0),
   initialised: z.boolean(),

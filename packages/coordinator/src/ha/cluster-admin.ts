@@ -153,7 +153,7 @@ export async function waitInSync(
     return now?.status === 'u' && now.mode === 's'
   }
   try {
-    await watchProgress({ row, stallMs, done: inSync }, sources)
+    await watchProgress({ row, stallMs, done: inSync, fromPrimary: true }, sources)
     if (faults !== undefined) await faults.at('recover.in-sync', { content: row.content })
     return { ...base, outcome: 'done', message: 'recovered and in sync' }
   } catch (error) {

@@ -175,8 +175,16 @@ export class PrimarySide {
     this.gate.setSyncRep(false)
   }
 
-  /** The assignment changed: another peer, other settings. */
+  /**
+   * The assignment changed: another peer, other settings. Its stream may have stood, and told what it has, before it was the mirror; with nothing new
+   * to flush it will not tell again, and commits would wait for ever.
+   */
   reassigned(): void {
+    const { identity, peer } = this.#options
+    const dbid = peer()?.dbid
+    const stream = this.hub.replicationRows().find((row) => row.dbid === dbid)
+    this.gate.mirrorDurable(stream?.flushLsn ?? 0)
+    if (identity.content !== COORDINATOR_CONTENT) this.gate.setMirrorAway(this.#mirrorIsAway())
     this.#standby?.evaluate()
   }
 

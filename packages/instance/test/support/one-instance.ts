@@ -3,7 +3,14 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { EnginePort, EngineStarted } from '@mirabelle/engine'
-import type { Assignment, Message, MessageOf, MirabelleError, RequestType } from '@mirabelle/messages'
+import type {
+  Assignment,
+  Message,
+  MessageOf,
+  MirabelleError,
+  ReplicationRow,
+  RequestType,
+} from '@mirabelle/messages'
 import {
   realClock,
   realDisk,
@@ -115,7 +122,8 @@ export function standInWal(journal: Journal): StandInWal {
             return options.state().flushLsn
           },
           mirrorStatus: () => wal.status,
-          replicationRows: () => [],
+          replicationRows: () =>
+            wal.status.state === 'none' ? [] : [wal.status as unknown as ReplicationRow],
           disconnect: () => undefined,
           stop: () => void journal.push('hub stopped'),
         } satisfies WalSenderHub

@@ -29,7 +29,9 @@ export function allowFaults(names: readonly string[], environment: NodeJS.Proces
 export function faultsOf(environment: NodeJS.ProcessEnv): FaultOfProcess[] | undefined {
   const text = environment[FAULTS_VARIABLE]
   if (text === undefined || text === '') return undefined
-  if (!text.startsWith('@')) return parseFaults(text)
-  const file = text.slice(1)
-  return existsSync(file) ? parseFaults(readFileSync(file, 'utf8')) : []
+  return text.split(';').flatMap((part) => {
+    const [, file] = /^\s*@(.+)$/.exec(part) ?? []
+    if (file === undefined) return parseFaults(part)
+    return existsSync(file) ? parseFaults(readFileSync(file, 'utf8')) : []
+  })
 }

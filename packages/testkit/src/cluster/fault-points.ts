@@ -3,7 +3,6 @@
  * Call `FaultPoints.allow()` before the cluster is started: agents and instances inherit it.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Endpoint, FaultAction, FaultPoint, FaultRow } from '@mirabelle/messages'
@@ -26,16 +25,6 @@ export interface FaultOptions {
 const WAIT_MS = 30_000
 /** What processes read when they start. */
 let file = ''
-
-/** What a test reads of `cluster.json`: instances come and go. */
-interface Places {
-  readonly rows: readonly { readonly dbid: number; readonly endpoint: Endpoint }[]
-  readonly hosts: readonly {
-    readonly name: string
-    readonly agentPort: number
-    readonly addresses: string[]
-  }[]
-}
 
 export class FaultPoints {
   readonly #cluster: TestCluster
@@ -100,13 +89,13 @@ export class FaultPoints {
   }
 
   async #endpoint(target: FaultTarget): Promise<Endpoint> {
-    const places = JSON.parse(await readFile(join(this.#cluster.dir, 'cluster.json'), 'utf8')) as Places
+    const places = await this.#cluster.lookAgain()
     const found =
       typeof target === 'number'
         ? places.rows.find(({ dbid }) => dbid === target)?.endpoint
         : places.hosts
             .filter(({ name }) => name === target.agent)
-            .map(({ addresses, agentPort }) => ({ addresses, port: agentPort }))[0]
+            .map(({ agentPort }) => ({ addresses: ['127.0.0.1'], port: agentPort }))[0]
     if (found === undefined)
       throw new Error(
         `there is no ${typeof target === 'number' ? `dbid ${target}` : `agent of ${target.agent}`}`,

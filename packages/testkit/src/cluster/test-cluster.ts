@@ -31,6 +31,8 @@ export interface CatalogRow {
 /** What a test reads of `cluster.json`. */
 interface ClusterFacts {
   readonly clusterId: string
+  readonly coordinatorDbid: number
+  readonly standbyDbid: number | null
   readonly hosts: readonly { readonly name: string; readonly agentPort: number; readonly dir: string }[]
   readonly rows: readonly (CatalogRow & { readonly endpoint: Endpoint })[]
 }
@@ -39,13 +41,13 @@ const HELLO_MS = 3_000
 
 export class TestCluster {
   readonly cluster: Cluster
-  readonly facts: ClusterFacts
+  #facts: ClusterFacts
   readonly #reaper: Reaper
   #client: pg.Client | undefined
 
   private constructor(cluster: Cluster, facts: ClusterFacts, reaper: Reaper) {
     this.cluster = cluster
-    this.facts = facts
+    this.#facts = facts
     this.#reaper = reaper
   }
 
@@ -55,12 +57,21 @@ export class TestCluster {
     const reaper = new Reaper(dir)
     try {
       const cluster = await createCluster({ ...options, dir })
-      const facts = JSON.parse(await readFile(join(dir, 'cluster.json'), 'utf8')) as ClusterFacts
-      return new TestCluster(cluster, facts, reaper)
+      return new TestCluster(cluster, await readFacts(dir), reaper)
     } catch (error) {
       await reaper.cleanUp()
       throw error
     }
+  }
+
+  /** What `cluster.json` said when the cluster was made, or when it was last looked at. */
+  get facts(): ClusterFacts {
+    return this.#facts
+  }
+  /** Instances have come or gone: what is asked of them from now on is as `cluster.json` says now. */
+  async lookAgain(): Promise<ClusterFacts> {
+    this.#facts = await readFacts(this.dir)
+    return this.#facts
   }
 
   get dir(): string {
@@ -220,6 +231,10 @@ export class TestCluster {
     this.#client?.end().catch(() => undefined) // it may be lost already
     await this.#reaper.cleanUp()
   }
+}
+
+async function readFacts(dir: string): Promise<ClusterFacts> {
+  return JSON.parse(await readFile(join(dir, 'cluster.json'), 'utf8')) as ClusterFacts
 }
 
 /** What matters comes back as answers and errors. */

@@ -59,7 +59,9 @@ export async function buildMirror(
     {
       row,
       stallMs: limits.stallMs,
+      fromPrimary: true,
       done: async (status) => {
+        checkOld(step, sources)
         const primary = topology.primary(content)
         if (status !== undefined && primary !== undefined && told !== primary.dbid) {
           // Also one that an interrupted run has left: it may copy from an instance that is primary no more, at another rate.
@@ -73,6 +75,7 @@ export async function buildMirror(
     },
     sources,
   ).catch((error: unknown) => {
+    checkOld(step, sources)
     throw new MirabelleError(
       'not.mirror',
       `the copy of content ${content} on ${row.hostname}:${row.port} is not complete, the catalog stays as it was: ${sentence(error)}; run it again to complete it`,
@@ -80,6 +83,15 @@ export async function buildMirror(
     )
   })
   if (faults !== undefined) await faults.at('mirrors.build.complete', { content })
+}
+
+/** Whom it is to replace must be the mirror still: after a change of roles it may act as primary. */
+function checkOld({ content, oldDbid }: MirrorStep, { topology }: MirrorSources): void {
+  if ((topology.mirror(content)?.dbid ?? null) === oldDbid) return
+  throw new MirabelleError(
+    'not.ready',
+    `the roles of content ${content} have changed meanwhile: "mirabelle recover" and "mirabelle rebalance" give it back the mirror that was to be replaced`,
+  )
 }
 
 /** The plan may be old. */

@@ -4,23 +4,32 @@
  * Promise: a row moves only when the new copy is complete; until then the old one is true. A step that runs already is followed, not begun again; one
  * that was interrupted, with the coordinator too, is completed by the next run. One that fails leaves the others alone.
  */
-import type { ActionResult, MessageOf, MirrorStep, SegmentRow } from '@mirabelle/messages'
+import {
+  MirabelleError,
+  type ActionResult,
+  type MessageOf,
+  type MirrorStep,
+  type SegmentRow,
+} from '@mirabelle/messages'
 import { faults } from '@mirabelle/runtime'
 import { sentence } from '../admin-sources.ts'
 import { recoverOne } from '../cluster-admin.ts'
 import { buildMirror } from './build-mirror.ts'
 import { switchMirror } from './switch-mirror.ts'
 import type { MirrorSources } from './mirror-sources.ts'
-import { discardLeftovers } from './remove-mirrors.ts'
+import { discard, discardLeftovers } from './remove-mirrors.ts'
+import { putStrangersAway } from './strangers.ts'
 import { inParallel } from './work-list.ts'
 
 type Request = MessageOf<'mirrors.make'>
 
-export function makeMirrors(request: Request, sources: MirrorSources): Promise<ActionResult[]> {
-  return inParallel(request.steps, Math.max(1, request.parallel), (step) => makeOne(step, request, sources))
+/** A result for each step, and one more for each that left something behind. */
+export async function makeMirrors(request: Request, sources: MirrorSources): Promise<ActionResult[]> {
+  const make = (step: MirrorStep): Promise<ActionResult[]> => makeOne(step, request, sources)
+  return (await inParallel(request.steps, Math.max(1, request.parallel), make)).flat()
 }
 
-async function makeOne(step: MirrorStep, request: Request, sources: MirrorSources): Promise<ActionResult> {
+async function makeOne(step: MirrorStep, request: Request, sources: MirrorSources): Promise<ActionResult[]> {
   const { content, row } = step
   const result = (outcome: ActionResult['outcome'], message: string): ActionResult => ({
     dbid: row.dbid,
@@ -28,14 +37,15 @@ async function makeOne(step: MirrorStep, request: Request, sources: MirrorSource
     outcome,
     message,
   })
-  if (step.obstacle !== null) return result('failed', step.obstacle)
+  if (step.obstacle !== null) return [result('failed', step.obstacle)]
   const what = `${WORDS[step.kind]} dbid ${row.dbid}`
   try {
-    return await sources.work.do(content, what, () =>
-      isInPlace(step) ? inPlace(step, request, sources) : elsewhere(step, request, sources),
-    )
+    return await sources.work.do(content, what, async () => {
+      await putStrangersAway(content, row.dbid, sources)
+      return isInPlace(step) ? [await inPlace(step, request, sources)] : elsewhere(step, request, sources)
+    })
   } catch (error) {
-    return result('failed', sentence(error))
+    return [result('failed', sentence(error))]
   }
 }
 
@@ -57,16 +67,17 @@ async function inPlace(step: MirrorStep, request: Request, sources: MirrorSource
   return recoverOne(row, { mode: step.mode, timeoutMs: request.stallMs, maxRate: request.maxRate }, sources)
 }
 
-async function elsewhere(step: MirrorStep, request: Request, sources: MirrorSources): Promise<ActionResult> {
+async function elsewhere(
+  step: MirrorStep,
+  request: Request,
+  sources: MirrorSources,
+): Promise<ActionResult[]> {
   const { topology, log, clock } = sources
   const begunAt = clock.monotonic()
   const { row } = step
   const base = { dbid: row.dbid, content: step.content }
   // Switched already by a run that was interrupted afterwards: the rest is a recovery in place.
-  if (topology.row(row.dbid) === undefined) {
-    await buildMirror(step, request, sources)
-    await switchMirror(step, request.mirroring, sources)
-  }
+  if (topology.row(row.dbid) === undefined) await buildAndSwitch(step, request, sources)
   const left = await putAway(step, sources)
   const now = topology.row(row.dbid) as SegmentRow
   const synced =
@@ -78,37 +89,59 @@ async function elsewhere(step: MirrorStep, request: Request, sources: MirrorSour
           sources,
         )
   if (synced !== undefined && synced.outcome !== 'done')
-    return {
-      ...synced,
-      message: `the row has moved to ${row.hostname}:${row.port}, but ${synced.message}; run "mirabelle recover"`,
-    }
+    return [
+      {
+        ...synced,
+        message: `the row has moved to ${row.hostname}:${row.port}, but ${synced.message}; run "mirabelle recover"`,
+      },
+      ...left,
+    ]
   log.info(
     { ...base, tookMs: Math.round(clock.monotonic() - begunAt) },
     'a mirror is complete at its new place',
   )
-  const message = `mirror on ${row.hostname}:${row.port}, in sync${left === '' ? '' : `, but ${left}`}`
-  return { ...base, outcome: 'done', message }
+  return [{ ...base, outcome: 'done', message: `mirror on ${row.hostname}:${row.port}, in sync` }, ...left]
+}
+
+/** Puts a complete copy in the place of the old one. When the roles have changed meanwhile nobody will come back to it: what was made is taken back. */
+async function buildAndSwitch(step: MirrorStep, request: Request, sources: MirrorSources): Promise<void> {
+  try {
+    await buildMirror(step, request, sources)
+    await switchMirror(step, request.mirroring, sources)
+  } catch (error) {
+    const { topology, log } = sources
+    const { row, content, oldDbid } = step
+    if (topology.row(row.dbid) !== undefined || (topology.mirror(content)?.dbid ?? null) === oldDbid)
+      throw error
+    log.warn(
+      { dbid: row.dbid, content, err: error },
+      'the roles have changed: a mirror in the making is taken back',
+    )
+    const { outcome, message } = await discard(row, row.hostname, sources)
+    const taken = outcome === 'done' ? 'what had been made was taken back' : message
+    throw new MirabelleError('not.ready', `${sentence(error)}; ${taken}`, { cause: error })
+  }
 }
 
 const STOP_TIMEOUT_MS = 15_000
 const REMOVE_TIMEOUT_MS = 600_000
 
-/** Ends the process of the instance that was replaced; deletes its folder when it was moved away. Resolves with what is left, '' when nothing. */
-async function putAway(step: MirrorStep, { links, topology, log }: MirrorSources): Promise<string> {
-  const { oldDbid } = step
-  if (oldDbid === null || step.oldHost === null || topology.row(oldDbid) !== undefined) return ''
+/** Ends the process of the instance that was replaced; deletes its folder when it was moved away. Resolves with what is left of it. */
+async function putAway(step: MirrorStep, { links, topology, log }: MirrorSources): Promise<ActionResult[]> {
+  const { oldDbid, content } = step
+  if (oldDbid === null || step.oldHost === null || topology.row(oldDbid) !== undefined) return []
   try {
     const agent = links.agent(step.oldHost)
     await agent.request({ type: 'agent.stop', dbid: oldDbid, mode: 'immediate' }, STOP_TIMEOUT_MS)
-    if (faults !== undefined) await faults.at('mirrors.put-away.stopped', { content: step.content })
+    if (faults !== undefined) await faults.at('mirrors.put-away.stopped', { content })
     // What was lost with a host may be wanted still; what was moved away is the copy of a complete one.
     if (step.kind === 'move') await agent.request({ type: 'agent.remove', dbid: oldDbid }, REMOVE_TIMEOUT_MS)
-    if (faults !== undefined) await faults.at('mirrors.put-away.removed', { content: step.content })
-    return ''
+    if (faults !== undefined) await faults.at('mirrors.put-away.removed', { content })
+    return []
   } catch (error) {
     log.warn({ dbid: oldDbid, err: error }, 'the instance that was replaced could not be put away')
-    return step.kind === 'move'
-      ? `the folder of dbid ${oldDbid} on ${step.oldHost} is left: ${sentence(error)}`
-      : ''
+    if (step.kind !== 'move') return []
+    const message = `its folder on ${step.oldHost} is left: ${sentence(error)}; run the same command again when the host is back`
+    return [{ dbid: oldDbid, content, outcome: 'failed', message }]
   }
 }

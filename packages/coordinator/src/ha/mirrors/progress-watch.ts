@@ -14,9 +14,11 @@ export interface ProgressWatch {
   readonly stallMs: number
   /** Resolves the wait when it is true. Asked with what the instance says, or undefined when it does not answer. */
   readonly done: (status: Status | undefined) => boolean | Promise<boolean>
+  /** It gets everything from the primary of its content: without one there is nothing to wait for. */
+  readonly fromPrimary?: boolean
 }
 
-/** Resolves when `done` says so; rejects when the instance ends, is unfit, or stands still for `stallMs`. */
+/** Resolves when `done` says so; rejects when the instance ends, is unfit, has lost its source, or stands still for `stallMs`. */
 export async function watchProgress(watch: ProgressWatch, sources: AdminSources): Promise<void> {
   const { clock, links } = sources
   const { row } = watch
@@ -28,6 +30,7 @@ export async function watchProgress(watch: ProgressWatch, sources: AdminSources)
       .request({ type: 'instance.status' }, STATUS_TIMEOUT_MS)
       .catch(() => undefined) // starting, or ended: the agent knows
     if (await watch.done(status)) return
+    if (watch.fromPrimary === true) requireSource(row, sources)
     if (status?.roleState === 'failed' || status?.roleState === 'unfit')
       throw new MirabelleError('not.mirror', `dbid ${row.dbid} cannot follow: ${status.detail}`)
     const seen = status === undefined ? await seenByAgent(row, sources) : picture(status)
@@ -39,6 +42,16 @@ export async function watchProgress(watch: ProgressWatch, sources: AdminSources)
       throw new MirabelleError('timeout', `not in sync after ${watch.stallMs} ms: ${told(status) || seen}`)
     await delay(clock, LOOK_EVERY_MS)
   }
+}
+
+/** FTS has found that no copy of the content serves: the source will not come back by itself. */
+function requireSource({ content, dbid }: SegmentRow, { fts }: AdminSources): void {
+  const health = fts()?.contentState(content)?.health
+  if (health !== 'double-fault' && health !== 'down') return
+  throw new MirabelleError(
+    'content.unavailable',
+    `dbid ${dbid} has lost the primary of content ${content}, which serves no more: "mirabelle recover" brings the content back first`,
+  )
 }
 
 function picture(status: Status): string {

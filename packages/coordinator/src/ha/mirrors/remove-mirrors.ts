@@ -21,7 +21,23 @@ export async function removeMirrors(sources: MirrorSources): Promise<ActionResul
   )
   const done = !topology.rows().some((row) => row.content >= 0 && row.role === 'm')
   if (done && topology.mirroring !== 'none') await topology.change({ mirroring: 'none' })
-  return done ? [...results, ...(await discardLeftovers(null, results, sources))] : results
+  if (!done) return results
+  // An earlier run may have ended between the catalog and a primary, which then waits for a mirror whose process is about to go.
+  await tellAll(mirrors, sources)
+  return [...results, ...(await discardLeftovers(null, results, sources))]
+}
+
+/** Every primary knows that it has no mirror; those whose mirror was removed just now have been told. Rejects when one cannot be told. */
+async function tellAll(removed: readonly SegmentRow[], sources: MirrorSources): Promise<void> {
+  const { topology } = sources
+  const told = new Set(removed.map(({ content }) => content))
+  const others = topology.contents.filter((content) => !told.has(content))
+  await Promise.all(
+    others.map(async (content) => {
+      const primary = topology.primary(content)
+      if (primary?.status === 'u') await tellPrimary(primary, sources)
+    }),
+  )
 }
 
 function result(
@@ -71,7 +87,8 @@ async function removeOne(mirror: SegmentRow, sources: MirrorSources): Promise<Ac
   return discard(mirror, mirror.hostname, sources)
 }
 
-async function discard(
+/** Ends the process of an instance that no row names, and deletes its folder. Resolves with what became of it; never rejects. */
+export async function discard(
   row: Pick<SegmentRow, 'dbid' | 'content'> & { readonly datadir: string },
   hostname: string,
   { links }: MirrorSources,

@@ -2,11 +2,11 @@
  * Who works on which content: recoveries, moves and switchovers of one content exclude each other (Greenplum's "recovery already running").
  * Lives as long as the coordinator role.
  */
-import { MirabelleError, type ActionResult, type Content } from '@mirabelle/messages'
+import { MirabelleError, type Content } from '@mirabelle/messages'
 
 interface Work {
   readonly what: string
-  readonly done: Promise<ActionResult>
+  readonly done: Promise<unknown>
 }
 
 export class WorkList {
@@ -21,9 +21,10 @@ export class WorkList {
    * Does the work, or follows it when the very same runs already (its asker was interrupted and asks again). Rejects with `busy` when something
    * else is done to the content.
    */
-  do(content: Content, what: string, work: () => Promise<ActionResult>): Promise<ActionResult> {
+  do<T>(content: Content, what: string, work: () => Promise<T>): Promise<T> {
     const running = this.#running.get(content)
-    if (running?.what === what) return running.done
+    // The same name is the same work, with the same kind of result.
+    if (running?.what === what) return running.done as Promise<T>
     if (running !== undefined)
       return Promise.reject(
         new MirabelleError(
