@@ -1,6 +1,6 @@
 /** The folder of a host: its configuration, the cluster key, the list of its instances. Written by `mirabelle init`, read by the agent. */
 import { isAssignment, MirabelleError, type Assignment, type Endpoint } from '@mirabelle/messages'
-import type { Disk } from '@mirabelle/runtime'
+import type { CertificateFiles, Disk } from '@mirabelle/runtime'
 
 /** `agent.json` in the folder of a host. */
 export interface AgentConfig {
@@ -15,6 +15,8 @@ export interface AgentConfig {
   readonly logLevel: string
   /** `auto`: off on loopback, on between hosts; `always`. */
   readonly encryption: 'auto' | 'always'
+  /** Certificates instead of a key that is derived from the cluster key, for encryption. */
+  readonly certificates?: CertificateFiles
 }
 
 /** One instance as the agent remembers it over restarts. */
@@ -43,11 +45,25 @@ export async function readAgentConfig(disk: Disk, dir: string): Promise<AgentCon
     value.formatVersion !== 1 ||
     texts.some((text) => typeof text !== 'string') ||
     !isEndpoint(value.listen) ||
-    (value.encryption !== 'auto' && value.encryption !== 'always')
+    (value.encryption !== 'auto' && value.encryption !== 'always') ||
+    !(value.certificates === undefined || areCertificates(value.certificates))
   ) {
     throw new MirabelleError('datadir.broken', `${path} is not the configuration of an agent of this version`)
   }
   return value as AgentConfig
+}
+
+function areCertificates(value: unknown): boolean {
+  const { certFile, keyFile, caFile } = (value ?? {}) as Partial<CertificateFiles>
+  return [certFile, keyFile, caFile].every((file) => typeof file === 'string' && file !== '')
+}
+
+/** How the processes of the host speak with others, for the network. */
+export function transportOf({
+  encryption,
+  certificates,
+}: AgentConfig): Pick<AgentConfig, 'encryption' | 'certificates'> {
+  return certificates === undefined ? { encryption } : { encryption, certificates }
 }
 
 function isEndpoint(value: unknown): value is Endpoint {

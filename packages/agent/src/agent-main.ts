@@ -2,15 +2,17 @@
  * Entry of the agent process: `node agent-main.js --dir FOLDER [--attended]`. After a reboot of its host the instances come back by themselves, unless
  * it is attended: then whoever started it starts them. Ends with status 1 when its configuration or port cannot be used.
  */
-import { readFileSync, writeFileSync, rmSync } from 'node:fs'
+import { writeFileSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { allowFaults, createRealPorts, parseLogLevel, realDisk } from '@mirabelle/runtime'
-import { agentLogFile, pidFile, readAgentConfig } from './agent-config.ts'
+import { allowFaults, createRealPorts, parseLogLevel, readPrivateFile, realDisk } from '@mirabelle/runtime'
+import { agentLogFile, pidFile, readAgentConfig, transportOf } from './agent-config.ts'
 import { Agent } from './agent.actor.ts'
 import { realProcesses } from './process-port.ts'
 
 async function main(): Promise<void> {
+  // What PostgreSQL and the libraries make is nobody else's business either.
+  process.umask(0o077)
   const { values } = parseArgs({ options: { dir: { type: 'string' }, attended: { type: 'boolean' } } })
   const dir = values.dir
   if (dir === undefined) throw new Error('usage: agent-main --dir FOLDER')
@@ -20,8 +22,8 @@ async function main(): Promise<void> {
     name: `agent-${config.hostname}`,
     level: parseLogLevel(config.logLevel),
     logFile: agentLogFile(dir),
-    clusterKey: readFileSync(config.keyFile),
-    encryption: config.encryption,
+    clusterKey: readPrivateFile(config.keyFile),
+    ...transportOf(config),
   })
   const end = () => {
     rmSync(pidFile(dir), { force: true })

@@ -2,14 +2,20 @@
  * Entry of an instance process: `node instance-main.js --host-dir FOLDER --start FILE`. Hosts a segment, or the coordinator or its standby for
  * content -1. Ends with status 0 when it was stopped, 1 when it could not start or had to end.
  */
-import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { Coordinator } from '@mirabelle/coordinator'
 import { createEngine } from '@mirabelle/engine'
 import { COORDINATOR_CONTENT, type Assignment, type MirabelleError } from '@mirabelle/messages'
-import { allowFaults, createRealPorts, parseLogLevel, realDisk, type RealPorts } from '@mirabelle/runtime'
+import {
+  allowFaults,
+  createRealPorts,
+  parseLogLevel,
+  readPrivateFile,
+  realDisk,
+  type RealPorts,
+} from '@mirabelle/runtime'
 import { createSegment } from '@mirabelle/segment'
-import { readAgentConfig, readAssignment, type AgentConfig } from './agent-config.ts'
+import { readAgentConfig, readAssignment, transportOf, type AgentConfig } from './agent-config.ts'
 import { runRoleChangeCommand } from './role-change-command.ts'
 import { VERSION } from './version.ts'
 
@@ -57,6 +63,8 @@ function sqlHost(assignment: Assignment): string {
 }
 
 async function main(): Promise<void> {
+  // What PostgreSQL and the libraries make is nobody else's business either.
+  process.umask(0o077)
   const { values } = parseArgs({ options: { 'host-dir': { type: 'string' }, start: { type: 'string' } } })
   const hostDir = values['host-dir']
   const startFile = values.start
@@ -69,8 +77,8 @@ async function main(): Promise<void> {
     name: `dbid${assignment.dbid}-content${assignment.content}`,
     level: parseLogLevel(config.logLevel),
     logFile: `${assignment.datadir}/log/mirabelle.log`,
-    clusterKey: readFileSync(config.keyFile),
-    encryption: config.encryption,
+    clusterKey: readPrivateFile(config.keyFile),
+    ...transportOf(config),
   })
   process.title = `mirabelle: dbid ${assignment.dbid}, content ${assignment.content}, ${assignment.role === 'p' ? 'primary' : 'mirror'}`
   const hosted = host(ports, config, assignment)

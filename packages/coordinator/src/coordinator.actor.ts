@@ -19,7 +19,7 @@ import {
   type Message,
 } from '@mirabelle/messages'
 import { createFrontDoor, PgError, type FrontDoor, type ShutdownMode } from '@mirabelle/pgwire'
-import { faults, type Ports, type Responder } from '@mirabelle/runtime'
+import { boundedLogger, faults, type Ports, type Responder } from '@mirabelle/runtime'
 import { createSqlCatalogStore } from './catalog/sql-catalog-store.ts'
 import type { ClusterSnapshot } from './catalog/cluster-catalog.ts'
 import { ownItem } from './dtx/resolver.ts'
@@ -345,7 +345,7 @@ export class Coordinator {
     })
   }
 
-  #openDoor(): Promise<FrontDoor> {
+  async #openDoor(): Promise<FrontDoor> {
     const { ports, assignment, sqlHost } = this.#options
     const tls = tlsFiles(assignment.datadir)
     return createFrontDoor({
@@ -358,6 +358,7 @@ export class Coordinator {
       ),
       authenticate: clientAuthentication({
         trustLoopback: () => this.#service?.topology.settings.loopback_trust ?? false,
+        requireTls: () => this.#service?.topology.settings.require_secure_transport ?? false,
         run: async (sql) => {
           const service = this.#service
           if (service === undefined) throw new SqlError('57P03', 'the database system is starting up')
@@ -368,9 +369,15 @@ export class Coordinator {
         if (this.#frontend === undefined) throw notReady('the database system is starting up')
         return this.#frontend.sessionFactory(connection)
       },
-      logger: ports.log.child({ actor: 'front-door' }),
+      // Anybody can make it warn.
+      logger: boundedLogger(ports.log.child({ actor: 'front-door' }), ports.clock),
       clock: ports.clock,
-      maxConnections: () => this.instance.settings().max_connections,
+      maxConnections: ({ user }) => {
+        const { max_connections, superuser_reserved_connections } = this.instance.settings()
+        const isSuperuser = this.#frontend?.role(user)?.superuser === true
+        return max_connections - (isSuperuser ? 0 : superuser_reserved_connections)
+      },
+      authenticationTimeoutMs: () => this.instance.settings().authentication_timeout,
     })
   }
 }

@@ -38,6 +38,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
     await writeFile(
       temporary,
       JSON.stringify({ pid: process.pid, startedAt: await startTime(process.pid) } satisfies Holder),
+      { mode: 0o600 },
     )
     await rename(temporary, lockFile)
   } catch (error) {

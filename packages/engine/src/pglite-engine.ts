@@ -84,7 +84,7 @@ export class PgliteEngine implements EnginePort {
     if (this.#phase === 'stopped') this.#received = received
     return this.#start(
       async () => {
-        await mkdir(this.#paths.receivedWal, { recursive: true })
+        await mkdir(this.#paths.receivedWal, { recursive: true, mode: 0o700 })
         const base = await readBaseStart(this.#paths.pgdata)
         await checkMayFollow(this.#paths, base, received.timeline)
         this.#baseLsn = base.startLsn

@@ -23,6 +23,10 @@ export const errorCatalog = {
       'The peer could not prove that it holds the cluster key, or speaks another protocol version. Check cluster.key on both hosts.',
     retryable: false,
   },
+  'key.unsafe': {
+    sentence: 'A file with a key is missing, or others than its owner may read it.',
+    retryable: false,
+  },
   'cluster.foreign': { sentence: 'The peer belongs to another cluster.', retryable: false },
   'connection.lost': {
     sentence: 'The connection ended before the answer came.',

@@ -99,7 +99,7 @@ export const PGWIRE_ERRORS = {
   tooManyConnections: {
     code: '53300',
     severity: 'FATAL',
-    when: 'max_connections sessions are open',
+    when: 'max_connections sessions are open (less those that are kept for superusers)',
     retryable: true,
   },
   authenticationTimeout: {

@@ -196,13 +196,46 @@ t.test('connections are bounded, before authentication and after', async (t) => 
   const waiting = [await RawClient.open(door), await RawClient.open(door), await RawClient.open(door)]
   await untilStats(door, { unauthenticated: 3 })
   const over = await RawClient.open(door)
-  t.same(await over.rest(), [], 'closed without a word')
+  t.same(await waiting[0]?.rest(), [], 'the one that has waited longest is closed without a word')
   t.match(logger.above('info').at(-1), {
     level: 'warn',
     message: /too many connections wait for authentication/,
   })
-  for (const client of [...waiting, two.client, again.client]) client.socket.destroy()
+  await untilStats(door, { unauthenticated: 3 })
+  two.client.socket.destroy()
+  await untilStats(door, { sessions: 1 })
+  over.write(startup)
+  t.equal(types(await over.until('Z')).at(-1), 'Z', 'the newest is served')
+  for (const client of [...waiting, over, again.client]) client.socket.destroy()
 })
+
+t.test(
+  'how many may come can depend on who comes, and how long a login may take on the moment',
+  async (t) => {
+    let timeoutMs = 60_000
+    const clock = new ManualClock()
+    const { door } = await toyDoor({
+      clock,
+      maxConnections: ({ user }) => (user === 'admin' ? 2 : 1),
+      authenticationTimeoutMs: () => timeoutMs,
+    })
+    t.teardown(() => door.close())
+    const one = await RawClient.login(door)
+    const other = await RawClient.open(door)
+    other.write(startup)
+    t.match(await other.goodbye(), { code: '53300' })
+    const admin = await RawClient.open(door)
+    admin.write(encodeStartup({ user: 'admin', database: 'postgres' }))
+    t.equal(types(await admin.until('Z')).at(-1), 'Z')
+    timeoutMs = 2_000
+    const slow = await RawClient.open(door)
+    slow.write(startup.subarray(0, 6))
+    await untilStats(door, { unauthenticated: 1 })
+    t.equal(clock.fire(2_000), 1)
+    t.match(await slow.goodbye(), { code: '57014' })
+    for (const client of [one.client, admin]) client.socket.destroy()
+  },
+)
 
 t.test('a cancel request with the right key cancels, any other does nothing', async (t) => {
   const { door, events } = await toyDoor()

@@ -17,5 +17,5 @@ export async function openCluster(dir: string, reporter: Reporter): Promise<Clus
 }
 
 export async function withFolder(folder: ClusterFolder, reporter: Reporter): Promise<Cluster> {
-  return { folder, control: await Control.of(folder), clock: realClock, reporter }
+  return { folder, control: Control.of(folder), clock: realClock, reporter }
 }

@@ -16,8 +16,14 @@ export class Control {
   }
 
   /** For the cluster of this folder. */
-  static async of(folder: ClusterFolder): Promise<Control> {
-    const network = realNetwork({ clusterKey: await folder.key(), log: quietLogger })
+  static of(folder: ClusterFolder): Control {
+    const { encryption, certificates } = folder.file.transport ?? { encryption: 'auto' }
+    const network = realNetwork({
+      clusterKey: folder.key(),
+      log: quietLogger,
+      encryption,
+      ...(certificates === undefined ? {} : { certificates }),
+    })
     return new Control(network, folder.file.clusterId)
   }
 

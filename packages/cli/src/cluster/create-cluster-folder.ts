@@ -11,7 +11,7 @@ import { realDisk } from '@mirabelle/runtime'
 import { configFile, type AgentConfig } from '@mirabelle/agent'
 import { CliError } from '../errors.ts'
 import { ClusterFolder } from '../folder/cluster-folder.ts'
-import type { ClusterFile, HostEntry } from '../folder/cluster-file.ts'
+import type { ClusterFile, HostEntry, Transport } from '../folder/cluster-file.ts'
 import { templateDir } from '../folder/template-cache.ts'
 import type { ClusterPlan, Mirroring } from '../placement/placement.ts'
 import { onInterrupt } from '../terminal/interrupt.ts'
@@ -30,6 +30,8 @@ export interface NewCluster {
   readonly plan: ClusterPlan
   /** The folder of each host's agent, by host name. */
   readonly hostDirs: ReadonlyMap<string, string>
+  /** `auto` by default. */
+  readonly transport?: Transport
   readonly local: boolean
   readonly mirroring: Mirroring
   readonly settings: Readonly<Record<string, string>>
@@ -42,7 +44,7 @@ export async function planFolder(wanted: NewCluster): Promise<ClusterFolder> {
   return ClusterFolder.create(wanted.dir, describe(wanted))
 }
 
-function describe({ plan, hostDirs, local, mirroring, settings }: NewCluster): ClusterFile {
+function describe({ plan, hostDirs, transport, local, mirroring, settings }: NewCluster): ClusterFile {
   const standby = plan.rows.find((row) => row.content === -1 && row.role === 'm')
   const coordinator = plan.rows.find((row) => row.content === -1 && row.role === 'p')
   if (coordinator === undefined) throw new CliError('the plan has no coordinator')
@@ -54,6 +56,7 @@ function describe({ plan, hostDirs, local, mirroring, settings }: NewCluster): C
     local,
     mirroring,
     settings,
+    ...(transport === undefined ? {} : { transport }),
     keyFile: KEY_FILE,
     hosts: plan.hosts.map(({ hostname, agent }): HostEntry => {
       return {
@@ -138,6 +141,7 @@ export function agentConfig(
   keyFile: string,
   templates: string,
 ): AgentConfig {
+  const { encryption, certificates } = folder.file.transport ?? { encryption: 'auto' }
   return {
     formatVersion: 1,
     clusterId: folder.file.clusterId,
@@ -146,6 +150,7 @@ export function agentConfig(
     keyFile,
     templateDir: templates,
     logLevel: process.env['MIRABELLE_LOG_LEVEL'] ?? 'info',
-    encryption: 'auto',
+    encryption,
+    ...(certificates === undefined ? {} : { certificates }),
   }
 }

@@ -124,6 +124,7 @@ async function planFromFile(dir: string, file: string, reporter: Reporter): Prom
     dir,
     plan: made,
     hostDirs: described.hostDirs,
+    transport: described.transport,
     local: false,
     mirroring: described.mirroring,
     settings: described.settings,

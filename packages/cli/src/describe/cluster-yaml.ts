@@ -4,9 +4,12 @@ import { parseSetting, settingsCatalog, type SettingName } from '@mirabelle/mess
 import { isNode, LineCounter, parseDocument, type Document } from 'yaml'
 import { z } from 'zod'
 import { CliError } from '../errors.ts'
+import type { Transport } from '../folder/cluster-file.ts'
 import type { ClusterDescription, Mirroring } from '../placement/placement.ts'
 
 const MOST_ALIASES = 100
+/** Characters of a path that a complaint shows. */
+const MOST_SHOWN = 80
 const port = z.number().int().min(1).max(65_535)
 const hostShape = z.strictObject({
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'must be a host name'),
@@ -21,6 +24,8 @@ const hostShape = z.strictObject({
   segments: z.boolean().default(true),
 })
 
+const absolute = z.string().startsWith('/', 'must be an absolute path')
+
 const fileShape = z.strictObject({
   cluster: z.strictObject({
     port: port.default(6432),
@@ -30,6 +35,9 @@ const fileShape = z.strictObject({
     mirroring: z.enum(['group', 'spread', 'none']).default('group'),
     segments: z.number().int().min(1).optional(),
     segments_per_host: z.number().int().min(1).optional(),
+    encryption: z.enum(['auto', 'always']).default('auto'),
+    /** The same paths on all hosts. */
+    certificates: z.strictObject({ cert: absolute, key: absolute, ca: absolute }).optional(),
     settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).default({}),
   }),
   hosts: z.array(hostShape).min(1),
@@ -41,6 +49,7 @@ export interface DescribedCluster {
   readonly mirroring: Mirroring
   readonly settings: Readonly<Record<string, string>>
   readonly hostDirs: ReadonlyMap<string, string>
+  readonly transport: Transport
 }
 
 interface Complaint {
@@ -62,7 +71,8 @@ export function parseClusterYaml(fileName: string, text: string): DescribedClust
     throw new CliError(
       complaints
         .map(({ path, message }) => {
-          const name = path.map(String).join('.')
+          // A key of YAML may be a whole tree.
+          const name = path.map(String).join('.').replace(/\s+/g, ' ').slice(0, MOST_SHOWN)
           return `${fileName}:${lineOf(document, lines, path)}: ${name === '' ? 'the file' : name}: ${message}`
         })
         .join('\n'),
@@ -79,6 +89,7 @@ export function parseClusterYaml(fileName: string, text: string): DescribedClust
   return {
     mirroring: cluster.mirroring,
     settings: settingTexts(cluster.settings),
+    transport: transportOf(cluster),
     hostDirs: new Map(hosts.map(({ name, dir }) => [name, dir])),
     description: {
       hosts: hosts.map((host) => ({
@@ -159,6 +170,12 @@ function settingComplaints(settings: Parsed['cluster']['settings']): Complaint[]
     }
   }
   return complaints
+}
+
+function transportOf({ encryption, certificates }: Parsed['cluster']): Transport {
+  if (certificates === undefined) return { encryption }
+  const { cert, key, ca } = certificates
+  return { encryption, certificates: { certFile: cert, keyFile: key, caFile: ca } }
 }
 
 function settingTexts(settings: Parsed['cluster']['settings']): Record<string, string> {

@@ -5,6 +5,7 @@
  */
 import type { Endpoint, Epoch, Dbid, SegmentRow } from '@mirabelle/messages'
 import type { Mirroring } from '../placement/placement.ts'
+import type { CertificateFiles } from '@mirabelle/runtime'
 import { z } from 'zod'
 import { CliError } from '../errors.ts'
 
@@ -20,6 +21,14 @@ export interface HostEntry {
 /** How far the making of the cluster has come: `init` goes on where an interrupted one ended. */
 export type ClusterProgress = 'planned' | 'creating' | 'ready'
 
+/** How the processes of a cluster encrypt what they say to each other. */
+export interface Transport {
+  /** `auto`: between hosts, not on loopback; `always`. */
+  readonly encryption: 'auto' | 'always'
+  /** Instead of a key that is derived from the cluster key. */
+  readonly certificates?: CertificateFiles | undefined
+}
+
 export interface ClusterFile {
   readonly formatVersion: 1
   readonly clusterId: string
@@ -30,6 +39,8 @@ export interface ClusterFile {
   readonly local: boolean
   readonly mirroring: Mirroring
   readonly settings: Readonly<Record<string, string>>
+  /** `auto` when left out. */
+  readonly transport?: Transport | undefined
   /** The file with the cluster key, relative to the cluster's folder. */
   readonly keyFile: string
   readonly hosts: readonly HostEntry[]
@@ -63,6 +74,12 @@ const shape = z.object({
   local: z.boolean(),
   mirroring: z.enum(['group', 'spread', 'none']),
   settings: z.record(z.string(), z.string()),
+  transport: z
+    .object({
+      encryption: z.enum(['auto', 'always']),
+      certificates: z.object({ certFile: z.string(), keyFile: z.string(), caFile: z.string() }).optional(),
+    })
+    .optional(),
   keyFile: z.string().min(1),
   hosts: z.array(z.object({ name: z.string(), addresses: address, agentPort: port, dir: z.string() })).min(1),
   rows: z.array(

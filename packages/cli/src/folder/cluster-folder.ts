@@ -2,10 +2,10 @@
  * The folder of a cluster on the machine of the administrator: `cluster.json`, `cluster.key`, and on localhost one folder a host.
  * Every command opens it anew; a change is durable when `update` resolves.
  */
-import { mkdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import type { Dbid, SegmentRow } from '@mirabelle/messages'
-import { realDisk, faults } from '@mirabelle/runtime'
+import { isMirabelleError, type Dbid, type SegmentRow } from '@mirabelle/messages'
+import { realDisk, faults, readPrivateFile } from '@mirabelle/runtime'
 import { CliError } from '../errors.ts'
 import { parseClusterFile, type ClusterFile, type HostEntry } from './cluster-file.ts'
 
@@ -88,14 +88,17 @@ export class ClusterFolder {
   }
 
   /** The cluster key. Throws CliError when others may read it. */
-  async key(): Promise<Uint8Array> {
+  key(): Uint8Array {
     const path = join(this.dir, this.#file.keyFile)
-    const key = await readIfThere(path)
-    if (key === undefined)
-      throw new CliError(`${path} is missing: without the cluster key nobody can talk to the cluster`)
-    const { mode } = await stat(path)
-    if ((mode & 0o077) !== 0) throw new CliError(`${path} can be read by others: chmod 600 ${path}`)
-    return key
+    try {
+      return readPrivateFile(path)
+    } catch (error) {
+      if (isMirabelleError(error, 'key.unsafe'))
+        throw new CliError(`${error.message}; without the cluster key nobody can talk to the cluster`, {
+          cause: error,
+        })
+      throw error
+    }
   }
 
   row(dbid: Dbid): SegmentRow {

@@ -7,12 +7,20 @@ import { SqlError } from '../errors.ts'
 
 export interface AuthenticationSources {
   readonly trustLoopback: () => boolean
+  /** Whoever comes from another machine must use TLS. */
+  readonly requireTls: () => boolean
   /** Runs SQL as superuser on the coordinator. */
   readonly run: (sql: string) => Promise<LaneResult>
 }
 
 export function clientAuthentication(sources: AuthenticationSources): Authenticate {
   return async ({ user, peer }) => {
+    if (!peer.encrypted && !peer.loopback && sources.requireTls())
+      return {
+        method: 'reject',
+        message: `connection from ${peer.address} is not encrypted`,
+        hint: 'require_secure_transport is on: connect with sslmode=require or stricter.',
+      }
     const result = await sources.run(
       `SELECT rolcanlogin::text || ' ' || coalesce(rolpassword, '') FROM pg_catalog.pg_authid WHERE rolname = ${literal(user)} AND (rolvaliduntil IS NULL OR rolvaliduntil > now())`,
     )

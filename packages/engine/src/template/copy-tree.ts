@@ -1,6 +1,6 @@
 /** Copies folders durably: every file and folder is fsynced. Uses reflinks where the file system has them. */
 import { constants } from 'node:fs'
-import { copyFile, mkdir, open, readdir, type FileHandle } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, open, readdir, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** Copies the folder `from` to `to`, which must not exist. */
@@ -14,6 +14,8 @@ export async function copyTree(from: string, to: string): Promise<void> {
       .filter((entry) => entry.isFile())
       .map(async (entry) => {
         await copyFile(join(from, entry.name), join(to, entry.name), constants.COPYFILE_FICLONE)
+        // A copy has the mode of its original, and a template may be older than this rule.
+        await chmod(join(to, entry.name), 0o600)
         await syncFile(join(to, entry.name))
       }),
   )

@@ -12,6 +12,7 @@ import { startParams } from '../worker/backend.ts'
 import { syncFile, syncFolder } from './copy-tree.ts'
 import { markMade, type MakeTemplateOrder } from './template.ts'
 
+process.umask(0o077)
 const order = JSON.parse(await text(process.stdin)) as MakeTemplateOrder
 const { pgdata } = instancePaths(order.folder)
 await mkdir(pgdata, { mode: 0o700 })

@@ -46,7 +46,7 @@ export async function createTemplate(options: TemplateOptions): Promise<string> 
     .slice(0, 16)
   const folder = join(options.cacheDir, `template-${hash}`)
   if (await exists(folder)) return folder
-  await mkdir(options.cacheDir, { recursive: true })
+  await mkdir(options.cacheDir, { recursive: true, mode: 0o700 })
   const aside = join(options.cacheDir, `making-${hash}-${randomUUID()}`)
   try {
     await mkdir(aside, { mode: 0o700 })

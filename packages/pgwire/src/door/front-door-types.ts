@@ -122,7 +122,7 @@ export type SessionFactory = (connection: ClientConnection) => OpenedSession | P
 export interface DoorLimits {
   /** Open sessions; beyond it FATAL 53300. */
   readonly maxConnections: number
-  /** Connections that are not yet authenticated; beyond it new ones are closed without a word. */
+  /** Connections that are not yet authenticated; beyond it the oldest one goes without a word, of the address that has the most. */
   readonly maxUnauthenticated: number
   readonly authenticationTimeoutMs: number
   /** Of a single message. */
@@ -158,8 +158,10 @@ export interface FrontDoorOptions {
   readonly sessionFactory: SessionFactory
   readonly logger: DoorLogger
   readonly limits?: Partial<DoorLimits>
-  /** Asked at each login; wins over `limits.maxConnections`, so that it can change while the door is open. */
-  readonly maxConnections?: () => number
+  /** Asked at each login; wins over `limits.maxConnections`, so that it can change while the door is open, and depend on who comes. */
+  readonly maxConnections?: (request: LoginRequest) => number
+  /** Asked for each connection; wins over `limits.authenticationTimeoutMs`. */
+  readonly authenticationTimeoutMs?: () => number
   /** Default: the timers of Node. */
   readonly clock?: DoorClock
   /** Source of keys and nonces. Default: node:crypto. */

@@ -7,6 +7,7 @@
 import { randomBytes as cryptoRandomBytes } from 'node:crypto'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'
+import { UnprovenConnections } from '@mirabelle/runtime'
 import { backendKeyData, readyForQuery } from '../codec/backend-encode.ts'
 import { pgwireError, toPgError, type PgError } from '../errors.ts'
 import { Client } from './client.ts'
@@ -55,7 +56,7 @@ class Door implements FrontDoor {
   readonly #sessions: SessionRegistry<Client>
   readonly #connections = new Set<DoorConnection>()
   readonly #server: Server
-  #unauthenticated = 0
+  readonly #unauthenticated: UnprovenConnections
   #notReady: PgError | undefined
   #stopping = false
   #waiters: { holds: () => boolean; resolve: () => void }[] = []
@@ -76,6 +77,11 @@ class Door implements FrontDoor {
       randomBytes,
       mockSecret: options.mockAuthenticationSecret ?? randomBytes(MOCK_SECRET_BYTES),
     }
+    this.#unauthenticated = new UnprovenConnections({
+      clock: this.#clock,
+      most: this.#limits.maxUnauthenticated,
+      timeoutMs: () => this.#authenticationTimeoutMs(),
+    })
     this.#server = createServer(
       { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
       (socket) => this.serve(socket),
@@ -100,7 +106,7 @@ class Door implements FrontDoor {
   }
 
   stats(): { sessions: number; unauthenticated: number } {
-    return { sessions: this.#sessions.size, unauthenticated: this.#unauthenticated }
+    return { sessions: this.#sessions.size, unauthenticated: this.#unauthenticated.size }
   }
 
   setNotReady(error: PgError | undefined): void {
@@ -143,13 +149,6 @@ class Door implements FrontDoor {
 
   serve(socket: Socket): void {
     const { logger } = this.#options
-    if (this.#unauthenticated >= this.#limits.maxUnauthenticated) {
-      const fields = { address: socket.remoteAddress, unauthenticated: this.#unauthenticated }
-      logger.warn(fields, 'connection closed: too many connections wait for authentication')
-      socket.on('error', () => undefined) // it is being destroyed: nobody is left to tell
-      socket.destroy()
-      return
-    }
     const leave: (() => void)[] = []
     const connection = new DoorConnection(socket, {
       limits: this.#limits,
@@ -176,16 +175,16 @@ class Door implements FrontDoor {
 
   /** Logs a client in and opens its session; `leave` collects what has to be undone when the connection is closed. */
   async #serve(connection: DoorConnection, leave: (() => void)[]): Promise<void> {
-    const authenticated = this.#countUnauthenticated(connection)
+    const authenticated = this.#watchLogin(connection)
     leave.push(authenticated)
     try {
       const who = await login(connection, this.#policy)
       if (who === undefined) return connection.finish()
       if (connection.over) return // gone while the policy made up its mind
-      const maxConnections = this.#options.maxConnections?.() ?? this.#limits.maxConnections
+      const maxConnections = this.#options.maxConnections?.(who.request) ?? this.#limits.maxConnections
       if (this.#sessions.size >= maxConnections) {
         throw pgwireError('tooManyConnections', 'sorry, too many clients already', {
-          detail: `max_connections is ${maxConnections}.`,
+          detail: `max_connections leaves room for ${maxConnections}.`,
         })
       }
       authenticated()
@@ -212,24 +211,26 @@ class Door implements FrontDoor {
     }
   }
 
-  /** Counts the connection until it is authenticated, and ends it if that takes too long. @returns what ends the count */
-  #countUnauthenticated(connection: DoorConnection): () => void {
-    this.#unauthenticated += 1
-    const { authenticationTimeoutMs } = this.#limits
-    const timer = this.#clock.setTimer(authenticationTimeoutMs, () => {
-      connection.refuse(
-        pgwireError('authenticationTimeout', 'canceling authentication due to timeout', {
-          detail: `authentication_timeout is ${authenticationTimeoutMs} ms.`,
-        }),
-      )
+  /** Ends the connection when its login takes too long, or when it is the first to make room. @returns what ends the watch */
+  #watchLogin(connection: DoorConnection): () => void {
+    const timeoutMs = this.#authenticationTimeoutMs()
+    this.#unauthenticated.add(connection, connection.peer.address, (late) => {
+      if (late)
+        return connection.refuse(
+          pgwireError('authenticationTimeout', 'canceling authentication due to timeout', {
+            detail: `authentication_timeout is ${timeoutMs} ms.`,
+          }),
+        )
+      // Without a word: whoever is told stays open until it has heard, and there are too many already.
+      const fields = { address: connection.peer.address, most: this.#limits.maxUnauthenticated }
+      this.#options.logger.warn(fields, 'connection closed: too many connections wait for authentication')
+      connection.destroy('fatal')
     })
-    let counted = true
-    return () => {
-      if (!counted) return
-      counted = false
-      timer.clear()
-      this.#unauthenticated -= 1
-    }
+    return () => this.#unauthenticated.done(connection)
+  }
+
+  #authenticationTimeoutMs(): number {
+    return this.#options.authenticationTimeoutMs?.() ?? this.#limits.authenticationTimeoutMs
   }
 
   #cancelRequest(pid: number, secret: Uint8Array): void {

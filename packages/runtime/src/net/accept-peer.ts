@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { MirabelleError } from '@mirabelle/messages'
+import type { Logger } from '../log/logger.ts'
 import type { Connection, Hello, Party } from '../ports/network.ts'
 import { FrameDecoder } from '../wire/frame-decoder.ts'
 import { frameOf } from '../wire/frame.ts'
@@ -16,10 +17,15 @@ import type { NetworkContext } from './network-context.ts'
 import { peerSocket } from './peer-socket.ts'
 import type { PeerSocket } from './peer-socket.ts'
 import { SocketConnection } from './socket-connection.ts'
-import type { UnprovenConnections } from './unproven-connections.ts'
+import { HANDSHAKE_TIMEOUT_MS, MAX_UNPROVEN, type UnprovenConnections } from './unproven-connections.ts'
+
+const NO_PROOF = `no proof within ${HANDSHAKE_TIMEOUT_MS} ms`
+const CROWDED = `it was one of more than ${MAX_UNPROVEN} that have not proven themselves, or the listener was closed`
 
 export interface AcceptOptions {
   readonly context: NetworkContext
+  /** For lines about peers that have not proven themselves. */
+  readonly log: Logger
   readonly unproven: UnprovenConnections
   readonly self: () => Party
   readonly accept: (connection: Connection, hello: Hello) => void
@@ -27,7 +33,7 @@ export interface AcceptOptions {
 
 /** Takes a fresh socket. */
 export function acceptPeer(socket: Socket, options: AcceptOptions): void {
-  const { context, unproven } = options
+  const { context, log, unproven } = options
   const remote = `${socket.remoteAddress}:${socket.remotePort}`
   let failed = false
   const fail = (why: string): void => {
@@ -35,9 +41,9 @@ export function acceptPeer(socket: Socket, options: AcceptOptions): void {
     failed = true
     unproven.done(socket)
     socket.destroy()
-    context.log.warn({ remote }, `a connection was closed before its proof: ${why.trim()}`)
+    log.warn({ remote }, `a connection was closed before its proof: ${why.trim()}`)
   }
-  unproven.add(socket, fail)
+  unproven.add(socket, socket.remoteAddress, (late) => fail(late ? NO_PROOF : CROWDED))
   const early = (error?: Error): void => {
     fail(error === undefined ? 'closed by the peer' : error.message)
   }
@@ -65,7 +71,7 @@ export function acceptPeer(socket: Socket, options: AcceptOptions): void {
       unproven.done(socket)
       const refusal = new MirabelleError('handshake.failed', 'connections from other hosts must be encrypted')
       refuse(peerSocket(socket), new AccepterHandshake({ ...context, binding: new Uint8Array(0) }), refusal)
-      context.log.warn({ remote }, 'a connection was refused: it is not encrypted')
+      log.warn({ remote }, 'a connection was refused: it is not encrypted')
       return
     }
     handshake(socket, socket, options)
@@ -74,7 +80,7 @@ export function acceptPeer(socket: Socket, options: AcceptOptions): void {
 
 /** Speaks the handshake over a socket that is plain or secure by now. `key` is what the listener counts. */
 function handshake(raw: Socket | TLSSocket, key: Socket, options: AcceptOptions): void {
-  const { context, unproven } = options
+  const { context, log, unproven } = options
   const socket = peerSocket(raw)
   const machine = new AccepterHandshake({ ...context, binding: sessionBinding(raw) })
   let bytes = 0
@@ -86,7 +92,7 @@ function handshake(raw: Socket | TLSSocket, key: Socket, options: AcceptOptions)
     unproven.done(key)
     refuse(socket, machine, error)
     const remote = `${raw.remoteAddress}:${raw.remotePort}`
-    context.log.warn({ remote, code: error.code }, `a connection was refused: ${error.message}`)
+    log.warn({ remote, code: error.code }, `a connection was refused: ${error.message}`)
   }
   const decoder = new FrameDecoder(MAX_HANDSHAKE_BYTES, (body) => {
     const step = machine.receive(body)

@@ -7,6 +7,7 @@ import { isIP } from 'node:net'
 import type { Socket } from 'node:net'
 import { connect as tlsConnect, createSecureContext, TLSSocket } from 'node:tls'
 import type { SecureContext } from 'node:tls'
+import { readPrivateFile } from '../real/private-file.ts'
 
 /** First byte of a TLS ClientHello; the first byte of our own frames is 0, since they start small. */
 export const TLS_FIRST_BYTE = 0x16
@@ -35,7 +36,7 @@ export class Encryption {
   readonly #options: EncryptionOptions
   readonly #context: SecureContext
 
-  /** Reads the certificate files, if any; throws when they cannot be read. */
+  /** Reads the certificate files, if any. Throws when they cannot be read, and `key.unsafe` when others can read the key. */
   constructor(options: EncryptionOptions) {
     this.#options = options
     const files = options.certificates
@@ -45,7 +46,7 @@ export class Encryption {
         : {
             ...VERSION,
             cert: readFileSync(files.certFile),
-            key: readFileSync(files.keyFile),
+            key: readPrivateFile(files.keyFile),
             ca: readFileSync(files.caFile),
           },
     )

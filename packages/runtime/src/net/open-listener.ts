@@ -4,9 +4,10 @@ import type { AddressInfo, Server } from 'node:net'
 import { MirabelleError } from '@mirabelle/messages'
 import type { Endpoint } from '@mirabelle/messages'
 import type { Connection, Hello, Listener, Party } from '../ports/network.ts'
+import { boundedLogger } from '../log/bounded-log.ts'
 import { acceptPeer } from './accept-peer.ts'
 import type { NetworkContext } from './network-context.ts'
-import { UnprovenConnections } from './unproven-connections.ts'
+import { HANDSHAKE_TIMEOUT_MS, MAX_UNPROVEN, UnprovenConnections } from './unproven-connections.ts'
 
 /** Listens; with port 0 the first address picks the port for all. Rejects with `listen.failed`. */
 export async function openListener(
@@ -15,16 +16,21 @@ export async function openListener(
   self: () => Party,
   accept: (connection: Connection, hello: Hello) => void,
 ): Promise<Listener> {
-  const unproven = new UnprovenConnections(context.clock)
+  const unproven = new UnprovenConnections({
+    clock: context.clock,
+    most: MAX_UNPROVEN,
+    timeoutMs: () => HANDSHAKE_TIMEOUT_MS,
+  })
+  const log = boundedLogger(context.log, context.clock)
   const servers: Server[] = []
   const closeAll = (): Promise<void> => {
     for (const server of servers) server.close()
-    unproven.dropAll('the listener was closed')
+    unproven.dropAll()
     return new Promise((resolve) => context.clock.soon(resolve))
   }
   let port = endpoint.port
   for (const address of endpoint.addresses) {
-    const server = createServer((socket) => acceptPeer(socket, { context, unproven, self, accept }))
+    const server = createServer((socket) => acceptPeer(socket, { context, log, unproven, self, accept }))
     try {
       port = await listen(server, address, port)
     } catch (error) {

@@ -1,50 +1,80 @@
 /**
- * Connections that a listener has accepted and that have not proven themselves yet. Bounded in number and time, so that
- * random bytes and slow peers hold nothing: the oldest goes when there are too many.
+ * Connections that a listener has accepted and that have not proven themselves yet. Bounded in number and time, so that random bytes and slow
+ * peers hold nothing. When there are too many, the oldest goes of the address that has the most: a flood ends its own connections first.
  */
 import type { Clock, Timer } from '../ports/clock.ts'
 
-/** Connections of a listener that may be unproven at one time. */
+/** Connections of a listener of the cluster that may be unproven at one time. */
 export const MAX_UNPROVEN = 64
 /** How long the proof may take. */
 export const HANDSHAKE_TIMEOUT_MS = 2000
 
-export class UnprovenConnections {
-  readonly #clock: Clock
-  readonly #open = new Map<object, { drop: (why: string) => void; timer: Timer }>()
+export interface UnprovenOptions {
+  readonly clock: Pick<Clock, 'setTimer'>
+  readonly most: number
+  /** Asked for each connection. */
+  readonly timeoutMs: () => number
+}
 
-  constructor(clock: Clock) {
-    this.#clock = clock
+/** Ends a connection. `late`: the time is up; else there are too many. */
+export type Drop = (late: boolean) => void
+
+interface Unproven {
+  readonly from: string
+  readonly drop: Drop
+  readonly timer: Timer
+}
+
+export class UnprovenConnections {
+  readonly #options: UnprovenOptions
+  readonly #open = new Map<object, Unproven>()
+  /** By address, oldest first. */
+  readonly #byAddress = new Map<string, Set<object>>()
+
+  constructor(options: UnprovenOptions) {
+    this.#options = options
   }
 
   get size(): number {
     return this.#open.size
   }
 
-  /** Watches a connection until `done`; `drop` ends it and says why. */
-  add(key: object, drop: (why: string) => void): void {
-    const [oldest] = this.#open.size >= MAX_UNPROVEN ? this.#open.keys() : []
-    if (oldest !== undefined)
-      this.#drop(oldest, `more than ${MAX_UNPROVEN} connections that have not proven themselves`)
-    const timer = this.#clock.setTimer(HANDSHAKE_TIMEOUT_MS, () =>
-      this.#drop(key, `no proof within ${HANDSHAKE_TIMEOUT_MS} ms`),
-    )
-    this.#open.set(key, { drop, timer })
+  /** Watches a connection from an address until `done`. */
+  add(key: object, from: string | undefined, drop: Drop): void {
+    if (this.#open.size >= this.#options.most) this.#drop(this.#victim(), false)
+    const timer = this.#options.clock.setTimer(this.#options.timeoutMs(), () => this.#drop(key, true))
+    const address = from ?? ''
+    this.#open.set(key, { from: address, drop, timer })
+    const others = this.#byAddress.get(address)
+    if (others === undefined) this.#byAddress.set(address, new Set([key]))
+    else others.add(key)
   }
 
   /** The connection has proven itself, or ended. */
   done(key: object): void {
-    this.#open.get(key)?.timer.clear()
-    this.#open.delete(key)
-  }
-
-  dropAll(why: string): void {
-    for (const key of [...this.#open.keys()]) this.#drop(key, why)
-  }
-
-  #drop(key: object, why: string): void {
     const entry = this.#open.get(key)
+    if (entry === undefined) return
+    entry.timer.clear()
+    this.#open.delete(key)
+    const others = this.#byAddress.get(entry.from)
+    others?.delete(key)
+    if (others?.size === 0) this.#byAddress.delete(entry.from)
+  }
+
+  dropAll(): void {
+    for (const key of [...this.#open.keys()]) this.#drop(key, false)
+  }
+
+  #victim(): object | undefined {
+    let most: Set<object> | undefined
+    for (const keys of this.#byAddress.values()) if (keys.size > (most?.size ?? 0)) most = keys
+    return most?.values().next().value
+  }
+
+  #drop(key: object | undefined, late: boolean): void {
+    const entry = key === undefined ? undefined : this.#open.get(key)
+    if (key === undefined || entry === undefined) return
     this.done(key)
-    entry?.drop(why)
+    entry.drop(late)
   }
 }

@@ -51,7 +51,7 @@ const context: NetworkContext = {
   encryption: new Encryption({ mode: 'auto', psk: keys.tls }),
   hex,
 }
-const unproven = new UnprovenConnections(realClock)
+const unproven = new UnprovenConnections({ clock: realClock, most: 64, timeoutMs: () => 2_000 })
 
 export const handshake: FuzzTarget = {
   name: 'handshake',
@@ -62,6 +62,7 @@ export const handshake: FuzzTarget = {
     const [ours, theirs] = MemorySocket.pair('127.0.0.1')
     acceptPeer(ours.asSocket, {
       context,
+      log,
       unproven,
       self: () => self,
       accept(connection, hello) {
