@@ -1,9 +1,10 @@
-// Garbage to every port of every process: each connection is closed with a log line, no process dies, no memory is held.
+// Garbage to every port of every process: each connection is closed with a log line, no process dies, no memory is held. And what the cluster leaves on
+// the disk and in the process list is nobody else's.
 import t from 'tap'
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
-import { Load, LogWatch, TestCluster, waitFor } from '@mirabelle/testkit/cluster'
+import { filesWith, Load, LogWatch, openToOthers, TestCluster, waitFor } from '@mirabelle/testkit/cluster'
 
 const MIB = 1024 * 1024
 /** Random bytes, connections that promise 64 MiB each, and so on: how much bigger a process may be afterwards. */
@@ -23,6 +24,8 @@ interface Door {
 
 // A busy machine starts a cluster slowly; the limits of the single waits are much lower.
 t.setTimeout(300_000)
+// Whatever the user's own habit is, what a cluster makes is private.
+process.umask(0)
 
 t.test('garbage closes its own connection and nothing else', async (t) => {
   const cluster = await TestCluster.start({ segments: 2 })
@@ -86,6 +89,45 @@ t.test('garbage closes its own connection and nothing else', async (t) => {
       )
       t.ok(ends.every(({ closed }) => closed))
     }
+  })
+
+  await t.test('secrets are in no log, no process list and no file; files are private', async (t) => {
+    const words = ['hidden word of a role', 'hidden word of a mistake', 'hidden word of a statement']
+    const client = await cluster.connect()
+    await client.query(`CREATE ROLE holder LOGIN PASSWORD '${words[0]}'`)
+    await client.query(`ALTER ROLE holder PASSWORD '${words[0]}'`)
+    for (const sql of [
+      `CREATE ROLE holder PASSWORD '${words[1]}'`,
+      `ALTER ROLE nobody PASSWORD '${words[1]}'`,
+      `SELECT '${words[2]}'::int`,
+      `SELECT nothing('${words[2]}')`,
+      `SYNTAX '${words[2]}'`,
+    ])
+      await t.rejects(client.query(sql))
+    await client.end()
+    const key = await readFile(`${cluster.dir}/cluster.key`)
+    const secrets = [
+      ...words.map((word) => Buffer.from(word)),
+      Buffer.from(key.toString('hex')),
+      Buffer.from(key.toString('base64')),
+    ]
+    t.same(await filesWith(cluster.dir, secrets), [])
+    t.same(
+      (await filesWith(cluster.dir, [key])).map((line) => line.split(' holds ')[0]),
+      [`${cluster.dir}/cluster.key`],
+      'the key is where it should be, and nowhere else',
+    )
+    for (const pid of processes)
+      for (const name of ['cmdline', 'environ']) {
+        const text = await readFile(`/proc/${pid}/${name}`)
+        t.notOk(
+          secrets.some((secret) => text.includes(secret)),
+          `${name} of ${pid}`,
+        )
+      }
+    const state = JSON.stringify(await cluster.cluster.state())
+    t.notOk(secrets.some((secret) => state.includes(secret.toString())))
+    t.same(await openToOthers(cluster.dir), [])
   })
 
   t.same(cluster.processes().sort(), processes, 'the same processes run')

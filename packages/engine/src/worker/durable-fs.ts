@@ -34,6 +34,9 @@ type FileKind =
   | { readonly kind: 'data' | 'control' | 'other-wal' | 'new-segment' | 'wal-folder' }
   | { readonly kind: 'segment'; readonly name: string; readonly timeline: number; readonly start: number }
 
+/** Bits of a mode for group and others. */
+const OTHERS = 0o077
+
 const DATA: FileKind = { kind: 'data' }
 /** pg_control: what it says is true only when everything before it is durable. */
 const CONTROL: FileKind = { kind: 'control' }
@@ -102,6 +105,12 @@ export class DurableFs extends NodeFS {
     nodeFs.stream_ops.write = (stream, heap, offset, length, position) =>
       this.#write(write, stream, heap, offset, length, position)
     nodeFs.stream_ops.fsync = (stream) => this.#fsync(stream)
+    // The C library gives each new file its mode by name, with a umask of its own: the process's does not count.
+    const { setattr } = nodeFs.node_ops
+    nodeFs.node_ops.setattr = (node, attributes) => {
+      const { mode } = attributes
+      setattr(node, typeof mode === 'number' ? { ...attributes, mode: mode & ~OTHERS } : attributes)
+    }
     const initialized = module.onRuntimeInitialized
     module.onRuntimeInitialized = () => {
       initialized()

@@ -11,6 +11,9 @@ export interface FsStream {
 /** NODEFS, emscripten's file system over the host's. */
 export interface NodeFsBackend {
   realPath(node: object): string
+  readonly node_ops: {
+    setattr(node: object, attributes: { mode?: number | null }): void
+  }
   readonly stream_ops: {
     read(stream: FsStream, heap: Int8Array, offset: number, length: number, position: number): number
     write(stream: FsStream, heap: Int8Array, offset: number, length: number, position: number): number
