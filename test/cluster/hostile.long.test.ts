@@ -198,18 +198,23 @@ async function login(port: number): Promise<string | undefined> {
   }
 }
 
-async function open(port: number): Promise<Socket> {
+function open(port: number): Promise<Socket> {
   const socket = connect({ host: '127.0.0.1', port })
   socket.on('error', () => undefined) // a reset is an end, too
   socket.resume()
-  await Promise.race([once(socket, 'connect'), once(socket, 'close')])
-  return socket
+  return new Promise((resolve) => {
+    socket.once('connect', () => resolve(socket))
+    socket.once('close', () => resolve(socket))
+  })
 }
 
 async function throwAt(port: number, bytes: Buffer): Promise<void> {
   const socket = await open(port)
   socket.write(bytes)
-  if (!socket.closed) await once(socket, 'close')
+  await new Promise<void>((resolve) => {
+    if (socket.closed) resolve()
+    else socket.once('close', () => resolve())
+  })
 }
 
 /** What an opener with the right key says, taken down on its way. */

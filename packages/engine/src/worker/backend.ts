@@ -19,6 +19,8 @@ const SETTINGS = [
   'max_wal_senders=10',
   'shared_buffers=16MB',
   'log_checkpoints=off',
+  // Its last lines go into the error when it dies, and from there into our log: statements, and the passwords in them, do not.
+  'log_min_error_statement=panic',
 ]
 /** Not `on`: with one process it fails ("sinval slot already in use"), and nobody can connect to a mirror anyway. */
 const MIRROR_SETTINGS = ['hot_standby=off', RESTORE_COMMAND, 'recovery_target_timeline=latest']
