@@ -301,3 +301,22 @@ t.test('nothing of one session is seen by another', async (t) => {
   t.equal(await code(alice.query('SELECT lastval()')), '0A000')
   await root.query('CLOSE c')
 })
+
+t.test('nobody ends PostgreSQL, or the parser, with a statement that is nested too deeply', async (t) => {
+  // Much more of this is in sql-limits.long.test.ts.
+  const nested = (n: number): string => `SELECT ${'(SELECT '.repeat(n)}1${')'.repeat(n)}`
+  const calls = (n: number): string => `SELECT ${'abs('.repeat(n)}k${')'.repeat(n)} FROM shared WHERE k = 2`
+  for (const [sql, expected] of [
+    [nested(300), 'none'],
+    [nested(700), 'none|54001'],
+    [nested(50_000), '54001'],
+    [calls(700), 'none'],
+    [calls(50_000), '54001'],
+  ] as const)
+    t.match(
+      await code(alice.query(sql)),
+      new RegExp(`^(${expected})$`),
+      `${sql.slice(0, 30)}… of ${sql.length} characters`,
+    )
+  t.strictSame(await rows(root, 'SELECT count(*)::int FROM hidden'), [[8]])
+})

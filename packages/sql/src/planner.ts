@@ -121,10 +121,17 @@ export class Planner {
         return outdated ? { ...planned, replan: sql.slice(statement.start, end) } : planned
       })
     } catch (error) {
-      if (!(error instanceof Refusal)) throw error
-      return [{ sql, plan: error.plan, literals: [] }]
+      return [{ sql, plan: refusalOf(error).plan, literals: [] }]
     }
   }
+}
+
+/** A statement that is too deep for what looks at its tree is refused as PostgreSQL does; anything else is a mistake of ours. */
+function refusalOf(error: unknown): Refusal {
+  if (error instanceof Refusal) return error
+  if (error instanceof RangeError && /call stack/.test(error.message))
+    return new Refusal('54001', 'stack depth limit exceeded', 'The statement is nested too deeply.')
+  throw error
 }
 
 /** Whether statements behind this one may mean other relations than before. */
@@ -145,8 +152,7 @@ function planStatement(
     const context = makeContext(statement, catalog, paramTypes)
     return { plan: classify(context, clause), context }
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error
-    return { plan: error.plan, context: undefined }
+    return { plan: refusalOf(error).plan, context: undefined }
   }
 }
 

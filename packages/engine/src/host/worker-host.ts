@@ -16,6 +16,11 @@ const KEPT_LOG_LINES = 20
  * without a limit V8 takes 16 MB more while PostgreSQL starts, and keeps them.
  */
 const YOUNG_MB = 6
+/**
+ * Stack of the thread, MB. PostgreSQL refuses a statement that is too deep (54001) by the stack that it sees, which lies in WebAssembly's memory; the
+ * calls themselves are on this one, and if it ends first PostgreSQL is gone. It takes memory only where it was used.
+ */
+const STACK_MB = 64
 
 export interface WorkerHostOptions extends Omit<WorkerData, 'shared' | 'journal'> {
   readonly onMessage: (message: FromWorker) => void
@@ -40,7 +45,7 @@ export class WorkerHost {
       workerData: data,
       name: 'engine',
       execArgv: [],
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB, stackSizeMb: STACK_MB },
     })
     let thrown: Error | undefined
     this.#worker.on('message', (message: FromWorker) => {

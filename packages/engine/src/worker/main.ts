@@ -40,8 +40,16 @@ function post(message: FromWorker, transfer: readonly ArrayBuffer[] = []): void 
 
 /** Says why, and ends this thread without running anything else of PostgreSQL. */
 function die(type: 'died' | 'refused', error: unknown): never {
-  post({ type, message: error instanceof Error ? error.message : String(error) })
+  post({ type, message: wordsOf(error) })
   process.exit(1)
+}
+
+/** emscripten throws things of its own: what they say, or how they look. */
+function wordsOf(error: unknown): string {
+  if (error instanceof Error) return error.message
+  const { message, status } = (error ?? {}) as { message?: unknown; status?: unknown }
+  if (typeof message === 'string') return message
+  return status === undefined ? String(error) : `exit status ${String(status)}`
 }
 
 /** How far WAL is flushed, and on which timeline. Asked of PostgreSQL's own function: a first SQL statement would cost a promotion its planning. */

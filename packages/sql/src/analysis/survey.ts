@@ -98,7 +98,8 @@ export function survey(stmt: Ast, kind: string, catalog: CatalogView): Survey {
     for (const cte of ctes) {
       const query = (cte.ctequery ?? {}) as Ast
       if (query.SelectStmt === undefined) found.dataModifyingCte = true
-      visit(query, 'ctequery', new Set(names))
+      // Nobody adds to the names of an outer scope while a query is visited.
+      visit(query, 'ctequery', names)
       names.add(cte.ctename as string)
     }
     return names

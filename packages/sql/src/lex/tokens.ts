@@ -61,7 +61,8 @@ export function skipComment(sql: string, at: number): number {
   return at
 }
 
-function tokenAt(sql: string, at: number): Token {
+/** The token that begins at `at`, where no blank or comment stands. */
+export function tokenAt(sql: string, at: number): Token {
   const c = sql[at] as string
   if (c === "'") return { kind: 'string', start: at, end: endOfQuoted(sql, at, "'", false) }
   if (c === '"') return { kind: 'quoted', start: at, end: endOfQuoted(sql, at, '"', false) }
