@@ -49,7 +49,7 @@ function wordsOf(error: unknown): string {
   if (error instanceof Error) return error.message
   const { message, status } = (error ?? {}) as { message?: unknown; status?: unknown }
   if (typeof message === 'string') return message
-  return status === undefined ? String(error) : `exit status ${String(status)}`
+  return typeof status === 'number' ? `exit status ${status}` : String(error)
 }
 
 /** How far WAL is flushed, and on which timeline. Asked of PostgreSQL's own function: a first SQL statement would cost a promotion its planning. */
