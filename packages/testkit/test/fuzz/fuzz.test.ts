@@ -21,9 +21,9 @@ function plantedTarget(name: string): FuzzTarget {
 
 for (const target of fuzzTargets)
   t.test(`${target.name}: ${target.what}`, async (t) => {
-    const { failure, inputs } = await runTarget(target, { seed: SEED, inputs: 600, watchResources: false })
+    const { failure, inputs } = await runTarget(target, { seed: SEED, inputs: 400, watchResources: false })
     t.equal(failure?.error, undefined)
-    t.equal(inputs, 600)
+    t.equal(inputs, 400)
   })
 
 t.test('what fails is found, made small, and drawn again by its number', async (t) => {
@@ -47,7 +47,7 @@ t.test('what is not given back is found', async (t) => {
     ['leaks', /KiB of memory are held/],
     ['leaves-timers', /timers or sockets are left over/],
   ] as const) {
-    const { failure } = await watchTarget(name, { seed: SEED, inputs: 2_000 }, { module })
+    const { failure } = await watchTarget(name, { seed: SEED, inputs: 1_200 }, { module })
     t.match(failure?.error, sentence)
   }
 })
