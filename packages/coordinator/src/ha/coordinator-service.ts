@@ -357,7 +357,7 @@ export class CoordinatorService {
   /** A walsender of the coordinator has changed its state. */
   streamIs(dbid: Dbid, state: WalSenderState): void {
     if (this.topology.mirror(-1)?.dbid !== dbid) return
-    this.#live.standbyIs(state === 'ended' ? 'down' : state === 'streaming' ? 'streaming' : 'catchup')
+    this.#live.standby.is(state === 'ended' ? 'down' : state === 'streaming' ? 'streaming' : 'catchup')
   }
 
   /** What the live views are filled from. */
