@@ -214,7 +214,7 @@ export class Coordinator {
       superuser: 'postgres',
       hooks: {
         settings: () => service.topology.settings,
-        showSetting: (name) => showSetting(service.topology.settings, name),
+        showSetting: (name) => showSetting(service.topology.settings, assignment, name),
         settingRows: () => service.settings.rows(),
         configure: (change) => service.settings.change(change),
         refreshLiveViews: async (relations) => refreshSql(relations, await service.liveState()),

@@ -66,6 +66,9 @@ t.test('every kind of statement sees the state of now', async (t) => {
   await shows(t, 'SELECT state FROM gp_stat_replication WHERE gp_segment_id >= 0', ['gp_stat_replication'])
   await shows(t, 'SELECT state FROM pg_stat_replication', ['gp_stat_replication'])
   refreshed = []
+  await values('SELECT active FROM pg_replication_slots')
+  t.same(refreshed, ['gp_stat_replication'], 'a slot is active while somebody streams')
+  refreshed = []
   t.same(await values('SELECT count(*)::int FROM pg_stat_replication'), [1], 'the streams of the coordinator')
 })
 

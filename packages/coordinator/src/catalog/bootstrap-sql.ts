@@ -24,6 +24,12 @@ CREATE OR REPLACE VIEW pg_catalog.pg_stat_replication AS
   SELECT pid, usesysid, usename, application_name, client_addr, client_hostname, client_port, backend_start, backend_xmin, state, sent_lsn,
     write_lsn, flush_lsn, replay_lsn, write_lag, flush_lag, replay_lag, sync_priority, sync_state, reply_time
   FROM pg_catalog.gp_stat_replication WHERE gp_segment_id = -1;
+CREATE OR REPLACE VIEW pg_catalog.pg_replication_slots AS
+  SELECT l.slot_name, l.plugin, l.slot_type, l.datoid, d.datname AS database, l.temporary, l.active OR r.pid IS NOT NULL AS active,
+    coalesce(r.pid, l.active_pid) AS active_pid, l.xmin, l.catalog_xmin, l.restart_lsn, l.confirmed_flush_lsn, l.wal_status, l.safe_wal_size,
+    l.two_phase, l.two_phase_at, l.inactive_since, l.conflicting, l.invalidation_reason, l.failover, l.synced
+  FROM pg_catalog.pg_get_replication_slots() l LEFT JOIN pg_catalog.pg_database d ON l.datoid = d.oid
+    LEFT JOIN pg_catalog.gp_stat_replication r ON r.gp_segment_id = -1 AND l.slot_name = 'internal_wal_replication_slot';
 CREATE UNLOGGED TABLE pg_catalog.gp_master_mirroring (
   summary_state text, detail_state text, log_time timestamptz, error_message text);
 CREATE UNLOGGED TABLE pg_catalog.gp_segment_status (

@@ -4,12 +4,14 @@
 import { formatLsn, type InstanceStateRow, type ReplicationRow } from '@mirabelle/messages'
 import { literal } from '../catalog/catalog-sql.ts'
 
-/** Relations of pg_catalog that show live views, with the views that they show. PostgreSQL's own view on walsenders shows the coordinator's. */
+/** Relations of pg_catalog that show live views, with the views that they show. PostgreSQL's own views on walsenders and slots show the
+ * coordinator's. */
 export const LIVE_RELATIONS: ReadonlyMap<string, readonly string[]> = new Map([
   ['gp_stat_replication', ['gp_stat_replication']],
   ['gp_master_mirroring', ['gp_master_mirroring']],
   ['gp_segment_status', ['gp_segment_status']],
   ['pg_stat_replication', ['gp_stat_replication']],
+  ['pg_replication_slots', ['gp_stat_replication']],
 ])
 
 /** What the views are filled from. */

@@ -5,8 +5,8 @@ import type { RunSql } from '../instance-options.ts'
 /** Name of the slot on every primary. */
 export const SLOT_NAME = 'internal_wal_replication_slot'
 
-/** Where the slot stands; no row when it does not exist, NULL when its WAL was removed. */
-export const slotPositionSql = `SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = '${SLOT_NAME}'`
+/** Where the slot stands, by PostgreSQL's own function: the view of that name shows more, and only on the coordinator; no row when it does not exist, NULL when its WAL was removed. */
+export const slotPositionSql = `SELECT restart_lsn FROM pg_get_replication_slots() WHERE slot_name = '${SLOT_NAME}'`
 /** Makes the slot; WAL is kept from this moment on. */
 export const createSlotSql = `SELECT pg_create_physical_replication_slot('${SLOT_NAME}', true)`
 export const dropSlotSql = `SELECT pg_drop_replication_slot('${SLOT_NAME}')`
