@@ -217,7 +217,7 @@ export class InstanceKeeper {
       this.#process = undefined
       // Nobody of this cluster asked for that: the system ran out of memory, or a human did it.
       if (exit.signal !== null && this.#decider.state === 'running')
-        this.#lastError = `ended by ${exit.signal}`
+        this.#lastError = `killed by ${exit.signal}`
       this.#decider.dispatch({ type: 'EXITED' })
       this.#options.onExit(this, process.pid, exit)
       if (exit.code !== null && exit.code !== 0) this.#lastWords = this.#readLastError(exit.code)

@@ -157,7 +157,7 @@ t.test(
     await keeper.stop('immediate')
     t.same(certificates, [`${pid} null SIGKILL`])
     t.equal(await keeper.fence(), false)
-    t.equal(keeper.row().lastError, 'ended by SIGKILL', 'nobody of the cluster asked for that')
+    t.equal(keeper.row().lastError, 'killed by SIGKILL', 'nobody of the cluster asked for that')
     await keeper.start(assignment)
     await keeper.stop('immediate')
     t.equal(keeper.row().lastError, null, 'a kill that was asked for is no failure')

@@ -66,6 +66,10 @@ t.test('a good cluster has none', async (t) => {
   )
 })
 
+t.test('a mirror in sync whose PostgreSQL still starts protects its pair: that is no problem', async (t) => {
+  t.same(problems(3, { state: 'starting', uptime_s: 1 }), [])
+})
+
 t.test('each abnormal state of an instance is one sentence with what mends it', async (t) => {
   const cases: [number, Partial<InstanceStateRow>, RegExp][] = [
     [2, { pid: null, state: null }, /^dbid 2 \(content 0, h:7002\) does not answer: run "mirabelle start"$/],
@@ -85,6 +89,9 @@ t.test('each abnormal state of an instance is one sentence with what mends it', 
       /cannot follow its primary: its WAL diverged; run "mirabelle recover --differential"/,
     ],
     [3, { state: 'copying', detail: '40 of 400 MB' }, /is being copied: 40 of 400 MB; it goes on by itself/],
+    [2, { state: 'starting', uptime_s: 1 }, /should be primary and is starting/],
+    [3, { state: 'starting', uptime_s: 61 }, /should be mirror and is starting/],
+    [3, { state: 'starting', uptime_s: 1, mode: 'n' }, /should be mirror and is starting/],
     [2, { state: 'fenced' }, /was replaced and serves no more; run "mirabelle recover"/],
     [2, { state: 'promoting' }, /should be primary and is promoting; .*"mirabelle fts-probe"/],
     [2, { state: 'failed', detail: 'disk' }, /has failed: disk; run "mirabelle start"/],

@@ -33,10 +33,10 @@ t.test('the time is that of the change, not that of the look', (t) => {
 t.test('why it is not in sync', (t) => {
   const { watch } = setUp()
   const down = (more: Partial<InstanceStateRow>) => watch.summary('down', standby(more))
-  t.match(down({ pid: null, state: null, detail: 'ended by SIGKILL' }), {
+  t.match(down({ pid: null, state: null, detail: 'killed by SIGKILL' }), {
     summary: 'Not Synchronized',
     detail: 'Connection error',
-    error: 'ended by SIGKILL',
+    error: 'killed by SIGKILL',
   })
   t.match(down({ pid: null, state: null }), {
     detail: 'Standby master was not started by the administrator',

@@ -14,6 +14,7 @@ export type {
   SettingRow,
 } from './protocol/instance-messages.ts'
 export type { FolderFacts, MirrorMove, MirrorPlace, MirrorStep } from './protocol/mirror-messages.ts'
+export { doesItsPart } from './instance-state.ts'
 export { walKept, walSinceBase } from './wal-bounds.ts'
 export * from './errors.ts'
 export { faultActions, type FaultAction, type FaultRow } from './protocol/fault-messages.ts'

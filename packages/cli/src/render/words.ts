@@ -1,5 +1,5 @@
 /** Greenplum's words for what the rows say. */
-import { formatLsn, type ClusterState, type InstanceStateRow } from '@mirabelle/messages'
+import { doesItsPart, formatLsn, type ClusterState, type InstanceStateRow } from '@mirabelle/messages'
 
 export const segmentsOf = (state: ClusterState): InstanceStateRow[] =>
   state.instances.filter(({ content }) => content >= 0)
@@ -59,5 +59,5 @@ export function processWords(row: InstanceStateRow): string {
 
 /** Its process does what its row says. */
 export function serves(row: InstanceStateRow): boolean {
-  return row.state === (row.role === 'p' ? 'primary' : 'mirror')
+  return doesItsPart(row)
 }

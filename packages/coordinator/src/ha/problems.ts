@@ -2,7 +2,7 @@
  * What is not as it should be, in plain sentences, each with the command that mends it or the word that it mends itself. Pure: made from what
  * `collectState` has collected.
  */
-import type { ClusterState, InstanceStateRow } from '@mirabelle/messages'
+import { doesItsPart, type ClusterState, type InstanceStateRow } from '@mirabelle/messages'
 
 /** WAL that a mirror or the standby lacks, or has not replayed, before `state` says so, bytes. */
 const LAG_WORTH_TELLING = 256 * 1024 * 1024
@@ -46,7 +46,7 @@ function instanceProblems(row: InstanceStateRow): string[] {
 }
 
 function serves(row: InstanceStateRow): boolean {
-  return row.state === null || row.state === (row.role === 'p' ? 'primary' : 'mirror')
+  return row.state === null || doesItsPart(row)
 }
 
 function doing({ state, detail, role }: InstanceStateRow): string {
