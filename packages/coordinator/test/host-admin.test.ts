@@ -68,7 +68,12 @@ function setUp(rows: readonly SegmentRow[] = pairs) {
   return { clock, network, sources }
 }
 
-const stop = (hostname: string): MessageOf<'host.stop'> => ({ type: 'host.stop', hostname, mode: 'fast' })
+const stop = (hostname: string, look = false): MessageOf<'host.stop'> => ({
+  type: 'host.stop',
+  hostname,
+  mode: 'fast',
+  look,
+})
 
 t.test('a host is stopped only if each of its instances has a copy in sync elsewhere', async (t) => {
   const refused: [string, readonly SegmentRow[], RegExp][] = [
@@ -92,7 +97,8 @@ t.test('a host is stopped only if each of its instances has a copy in sync elsew
     ],
   ]
   for (const [hostname, rows, words] of refused)
-    await t.rejects(stopHost(stop(hostname), setUp(rows).sources), words)
+    for (const look of [true, false])
+      await t.rejects(stopHost(stop(hostname, look), setUp(rows).sources), words)
   const { network, sources } = setUp()
   const stopped: number[] = []
   network.answers.set(AGENTS.b, (message) => {
@@ -100,6 +106,8 @@ t.test('a host is stopped only if each of its instances has a copy in sync elsew
     stopped.push(message.dbid)
     return { type: 'agent.stopped', dbid: message.dbid, wasRunning: true }
   })
+  t.match(await stopHost(stop('b', true), sources), [{ dbid: 2, outcome: 'skipped' }, { dbid: 5 }])
+  t.same(stopped, [], 'who only looks stops nothing')
   t.match(await stopHost(stop('b'), sources), [
     { dbid: 5, outcome: 'done', message: 'stopped, was mirror' },
     { dbid: 2, outcome: 'done', message: 'stopped, was primary' },

@@ -55,10 +55,14 @@ export async function stopHost(
 ): Promise<readonly ActionResult[]> {
   cluster.folder.host(hostname)
   const { row } = await requireCoordinator(cluster)
+  const request = { type: 'host.stop', hostname, mode } as const
+  const ask = async (look: boolean) =>
+    (await cluster.control.ask(row.endpoint, { ...request, look }, STOP_MS)).results
+  // What is refused is refused before anything is moved or said.
+  await ask(true)
   if (drain === null) await warnOfFailovers(cluster, hostname, row.endpoint)
   else await drainAll(cluster, hostname, drain)
-  const { results } = await cluster.control.ask(row.endpoint, { type: 'host.stop', hostname, mode }, STOP_MS)
-  return results
+  return ask(false)
 }
 
 async function drainAll(cluster: Cluster, hostname: string, limits: DrainLimits): Promise<void> {

@@ -3,16 +3,15 @@
  * true: it names a new standby before that is made, because an interrupted command leaves one that only the description can lead to.
  */
 import type { ActionResult, MessageOf, SegmentRow } from '@mirabelle/messages'
-import { CliError, sentenceOf } from '../errors.ts'
 import { ensureAgents } from './agents.ts'
 import type { Cluster } from './cluster.ts'
-import { askInstance, requireCoordinator } from './coordinators.ts'
+import { withProgress } from './copy-progress.ts'
+import { requireCoordinator } from './coordinators.ts'
 import { stateFromCoordinator } from './state-of.ts'
 
 const PLAN_MS = 30_000
 /** Copies of large databases take their time; a standby that makes no progress is given up by the coordinator long before. */
 const WORK_MS = 24 * 3_600_000
-const PROGRESS_EVERY_MS = 500
 
 export type ResyncMode = MessageOf<'standby.resync'>['mode']
 
@@ -54,7 +53,7 @@ export async function initStandby(
   )
   await describeWith(cluster, acting.row, row)
   await folder.update({ makingStandbyDbid: row.dbid })
-  const answer = await withProgress(cluster, row, () =>
+  const answer = await withProgress(cluster, [row], () =>
     control.ask(acting.row.endpoint, { type: 'standby.init', row }, WORK_MS),
   )
   if (answer.results.some(({ outcome }) => outcome === 'failed'))
@@ -113,7 +112,7 @@ export async function resyncStandby(cluster: Cluster, mode: ResyncMode): Promise
   const acting = await requireCoordinator(cluster)
   const standby = cluster.folder.file.rows.find(({ dbid }) => dbid === cluster.folder.file.standbyDbid)
   const ask = () => cluster.control.ask(acting.row.endpoint, { type: 'standby.resync', mode }, WORK_MS)
-  const { results } = await (standby === undefined ? ask() : withProgress(cluster, standby, ask))
+  const { results } = await (standby === undefined ? ask() : withProgress(cluster, [standby], ask))
   return results
 }
 
@@ -133,27 +132,4 @@ async function describeWith(cluster: Cluster, acting: SegmentRow, standby: Segme
     coordinatorDbid: acting.dbid,
     standbyDbid: standby?.dbid ?? null,
   })
-}
-
-/** Says what the standby does while the work lasts, each time that it changes. */
-async function withProgress<T>(cluster: Cluster, row: SegmentRow, work: () => Promise<T>): Promise<T> {
-  let said = ''
-  let over = false
-  const look = async (): Promise<void> => {
-    const { status } = await askInstance(cluster, row)
-    const now = status === undefined ? '' : status.detail || status.roleState
-    if (over) return
-    if (now !== '' && now !== said) cluster.reporter.say(`dbid ${row.dbid}: ${now}`)
-    said = now
-    timer = cluster.clock.setTimer(PROGRESS_EVERY_MS, () => void look())
-  }
-  let timer = cluster.clock.setTimer(PROGRESS_EVERY_MS, () => void look())
-  try {
-    return await work()
-  } catch (error) {
-    throw new CliError(sentenceOf(error), { cause: error })
-  } finally {
-    over = true
-    timer.clear()
-  }
 }

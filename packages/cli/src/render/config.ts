@@ -7,7 +7,7 @@ export function renderSettings(rows: readonly SettingRow[]): string[] {
   if (rows.length === 0) return ['Every setting has its default']
   return columns(
     ['Setting', 'Value', 'Default', 'May be', 'Takes effect'],
-    rows.map((row) => [row.name, row.value, row.default, row.range, effect(row)]),
+    rows.map((row) => [row.name, shown(row.value), shown(row.default), row.range, effect(row)]),
   )
 }
 
@@ -21,7 +21,7 @@ export function renderChange(
     const old = before.find(({ name }) => name === row.name)
     if (old === undefined || (old.value === row.value && old.source === row.source)) return []
     const how = row.source === 'default' ? ', its default' : ''
-    return [`${row.name} = ${row.value}${how} (was ${old.value}), takes effect ${effect(row)}`]
+    return [`${row.name} = ${shown(row.value)}${how} (was ${shown(old.value)}), takes effect ${effect(row)}`]
   })
   const missing = results.filter(({ outcome }) => outcome !== 'done')
   return {
@@ -36,3 +36,6 @@ export function renderChange(
 function effect({ reload }: SettingRow): string {
   return reload ? 'at once' : 'after a restart of the cluster'
 }
+
+/** A text that is empty shows. */
+const shown = (value: string): string => (value === '' ? `''` : value)

@@ -14,10 +14,17 @@ const STOP_TIMEOUT_MS = 75_000
 
 /** Mirrors first: the primaries' statements then go on without a wait for a mirror that is about to go. Rejects before anything is stopped. */
 export async function stopHost(
-  { hostname, mode }: MessageOf<'host.stop'>,
+  { hostname, mode, look }: MessageOf<'host.stop'>,
   sources: AdminSources,
 ): Promise<ActionResult[]> {
   const rows = rowsToStop(hostname, sources)
+  if (look)
+    return rows.map(({ dbid, content, role }) => ({
+      dbid,
+      content,
+      outcome: 'skipped',
+      message: role === 'p' ? 'acts as primary' : 'acts as mirror',
+    }))
   const results: ActionResult[] = []
   for (const role of ['m', 'p'] as const) {
     const wave = rows.filter((row) => row.role === role)

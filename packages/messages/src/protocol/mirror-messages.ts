@@ -79,6 +79,7 @@ export const mirrorMessages = {
   'host.stop': define('Stop the instances of a host, if each has a copy elsewhere.', 'cluster.done', {
     hostname: f.text('which host'),
     mode: f.oneOf(['smart', 'fast', 'immediate'], 'as PostgreSQL'),
+    look: f.bool('only say whether it may be stopped: a row for each instance that would be'),
   }),
 } as const
 
