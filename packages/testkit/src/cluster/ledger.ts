@@ -34,7 +34,9 @@ export interface Verdict {
 }
 
 export class Ledger {
+  /** In the order in which they ended. */
   readonly #units: Unit[] = []
+  readonly #counts: Record<Outcome, number> = { acked: 0, failed: 0, unknown: 0 }
   #next: number
 
   constructor(firstId = 1) {
@@ -46,29 +48,41 @@ export class Ledger {
     return this.#next++
   }
   record(unit: Unit): void {
-    this.#units.push(unit)
+    let at = this.#units.length
+    while (at > 0 && (this.#units[at - 1] as Unit).endedAtMs > unit.endedAtMs) at -= 1
+    this.#units.splice(at, 0, unit)
+    this.#counts[unit.outcome] += 1
   }
   get units(): readonly Unit[] {
     return this.#units
   }
   count(outcome: Outcome): number {
-    return this.#units.reduce((sum, unit) => sum + (unit.outcome === outcome ? 1 : 0), 0)
+    return this.#counts[outcome]
   }
   /** Distinct errors with how often each came. */
   errors(sinceMs = 0): ReadonlyMap<string, number> {
     const found = new Map<string, number>()
-    for (const { error, outcome, endedAtMs } of this.#units)
-      if (outcome !== 'acked' && endedAtMs >= sinceMs) found.set(error, (found.get(error) ?? 0) + 1)
+    for (const { error, outcome } of this.#since(sinceMs))
+      if (outcome !== 'acked') found.set(error, (found.get(error) ?? 0) + 1)
     return found
   }
 
   /** Acknowledgements of units on exactly this content since a moment. */
   acksOf(content: number, sinceMs: number): Unit[] {
-    return this.#units
-      .filter(({ outcome, contents, endedAtMs }) => {
-        return outcome === 'acked' && endedAtMs >= sinceMs && contents.length === 1 && contents[0] === content
-      })
-      .sort((a, b) => a.endedAtMs - b.endedAtMs)
+    return this.#since(sinceMs).filter(({ outcome, contents }) => {
+      return outcome === 'acked' && contents.length === 1 && contents[0] === content
+    })
+  }
+
+  /** Those that ended at a moment or after it. */
+  #since(sinceMs: number): Unit[] {
+    let [low, high] = [0, this.#units.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#units[middle] as Unit).endedAtMs < sinceMs) low = middle + 1
+      else high = middle
+    }
+    return this.#units.slice(low)
   }
 
   /** The longest time without an acknowledgement on a content, within a span, ms. */
