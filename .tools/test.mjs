@@ -17,7 +17,8 @@ const isTest = (path) =>
   path.endsWith('.test.ts') && !path.endsWith('.long.test.ts') && !path.startsWith('test/bench/')
 
 function findTests() {
-  const folders = [...packageNames().map((name) => join(root, 'packages', name, 'test')), join(root, 'test')]
+  // The tests of whole clusters first: they are the longest, and wait for much of their time while the others compute.
+  const folders = [join(root, 'test'), ...packageNames().map((name) => join(root, 'packages', name, 'test'))]
   const all = folders.flatMap(filesBelow).map(inRoot).filter(isTest)
   return filters.length === 0 ? all : all.filter((path) => filters.some((filter) => path.includes(filter)))
 }

@@ -259,7 +259,8 @@ export async function createCluster(options: CreateClusterOptions = {}): Promise
   let folder = await ClusterFolder.find(dir)
   if (folder?.file.progress !== 'ready') {
     const { hosts = 3, segments = 2, mirroring = 'group', standby = true, port = 0, settings = {} } = options
-    folder = await init(dir, { hosts, segments, mirroring, standby, port, set: { ...settings } }, reporter)
+    const wanted = { hosts, segments, mirroring, standby, port, set: { ...settings } }
+    folder = await init(dir, wanted, reporter, { thenStarts: options.start !== false })
   }
   const cluster = new Cluster(await withFolder(folder, reporter))
   if (options.start !== false) await cluster.start()

@@ -1,6 +1,6 @@
 /**
  * Makes a cluster: its folder, its key, the agents' configurations and every data directory. Each step may find that an interrupted
- * run has done it already. When it resolves, nothing runs that did not run before.
+ * run has done it already.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -84,20 +84,29 @@ async function writeKey(path: string, key: Uint8Array): Promise<void> {
   }
 }
 
-/** Makes all data directories of the cluster that the folder describes. */
-export async function makeInstances(folder: ClusterFolder, reporter: Reporter): Promise<void> {
+/**
+ * Makes all data directories of the cluster that the folder describes. When it resolves, nothing runs that did not run before, but for the agents when `thenStarts`
+ * says that the cluster is started next; when it rejects, nothing at all.
+ */
+export async function makeInstances(
+  folder: ClusterFolder,
+  reporter: Reporter,
+  { thenStarts }: { readonly thenStarts: boolean },
+): Promise<void> {
   await folder.update({ progress: 'creating' })
   if (folder.file.local) await prepareLocalHosts(folder, reporter)
   const cluster = await withFolder(folder, reporter)
   const { answers, started } = await ensureAgents(cluster)
   const takeBack = onInterrupt(() => shutdownAgents(cluster, started, 'immediate'))
+  let keepAgents = false
   try {
     requireAgents(answers)
     reporter.say(`Creating ${folder.file.rows.length} instances`)
     await Promise.all(folder.file.hosts.map((host) => makeInstancesOf(cluster, host)))
+    keepAgents = thenStarts
   } finally {
     takeBack()
-    await shutdownAgents(cluster, started, 'fast')
+    if (!keepAgents) await shutdownAgents(cluster, started, 'fast')
   }
   await folder.update({ progress: 'ready' })
 }

@@ -67,8 +67,16 @@ export function addInit(program: Command): void {
     })
 }
 
-/** Makes the cluster, or completes one whose making was interrupted. Throws CliError when the folder holds a complete one. */
-export async function init(dir: string, options: InitOptions, reporter: Reporter): Promise<ClusterFolder> {
+/**
+ * Makes the cluster, or completes one whose making was interrupted. Throws CliError when the folder holds a complete one. With `thenStarts` the agents
+ * that it starts go on, for whoever starts the cluster next.
+ */
+export async function init(
+  dir: string,
+  options: InitOptions,
+  reporter: Reporter,
+  then: { readonly thenStarts: boolean } = { thenStarts: false },
+): Promise<ClusterFolder> {
   checkSettings(options.set)
   const found = await ClusterFolder.find(dir)
   if (found?.file.progress === 'ready')
@@ -77,7 +85,7 @@ export async function init(dir: string, options: InitOptions, reporter: Reporter
     )
   if (found !== undefined) reporter.say(`Completing the cluster in ${dir}, whose making was interrupted`)
   const folder = found ?? (await plan(dir, options, reporter))
-  await makeInstances(folder, reporter)
+  await makeInstances(folder, reporter, then)
   return folder
 }
 

@@ -8,7 +8,7 @@ import { stopCluster } from '../cluster/stop-cluster.ts'
 import { sentenceOf } from '../errors.ts'
 import { ClusterFolder } from '../folder/cluster-folder.ts'
 import { onInterrupt } from '../terminal/interrupt.ts'
-import { terminalReporter } from '../terminal/reporter.ts'
+import { terminalReporter, type Reporter } from '../terminal/reporter.ts'
 import { delay } from '@mirabelle/runtime'
 import { init } from './init.ts'
 import { dirOf, dirOption, wholeNumber, type DirOption } from './options.ts'
@@ -32,6 +32,8 @@ export function addQuickstart(program: Command): void {
     .action(async (options: QuickstartCommand) => {
       const reporter = terminalReporter()
       const dir = dirOf(options)
+      // Before anything runs. What an interrupted init has begun it takes back itself.
+      onInterrupt(() => stopWhatRuns(dir, reporter))
       let folder = await ClusterFolder.find(dir)
       if (folder?.file.progress !== 'ready') {
         const { segments, port } = options
@@ -40,15 +42,10 @@ export function addQuickstart(program: Command): void {
           dir,
           { hosts: 3, segments, mirroring: 'group', standby: true, set: {}, ...asked },
           reporter,
+          { thenStarts: true },
         )
       }
       const cluster = await withFolder(folder, reporter)
-      onInterrupt(async () => {
-        reporter.say('\nStopping the cluster')
-        const { failures } = await stopCluster(cluster, 'fast', DEFAULT_STOP_MS)
-        for (const failure of failures) reporter.say(failure)
-        reporter.say('Stopped. Its data is kept: the next start goes on with it')
-      })
       const { state } = await startCluster(cluster, {
         timeoutMs: DEFAULT_START_MS,
         syncTimeoutMs: DEFAULT_SYNC_MS,
@@ -61,6 +58,15 @@ export function addQuickstart(program: Command): void {
       reporter.print('Ctrl-C stops it')
       await watch(cluster, state.cluster.problems)
     })
+}
+
+async function stopWhatRuns(dir: string, reporter: Reporter): Promise<void> {
+  const folder = await ClusterFolder.find(dir)
+  if (folder?.file.progress !== 'ready') return
+  reporter.say('\nStopping the cluster')
+  const { failures } = await stopCluster(await withFolder(folder, reporter), 'fast', DEFAULT_STOP_MS)
+  for (const failure of failures) reporter.say(failure)
+  reporter.say('Stopped. Its data is kept: the next start goes on with it')
 }
 
 /** Says what changes, until the process is interrupted. */

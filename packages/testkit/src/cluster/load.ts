@@ -4,13 +4,13 @@ import type { TestCluster } from './test-cluster.ts'
 import { waitFor } from './wait-for.ts'
 import { Writers, type WriteKind } from './writers.ts'
 
-const DEFAULT_REST_MS = 10
+const DEFAULT_REST_MS = 30
 
 export interface LoadOptions {
   readonly count: number
   readonly kinds?: readonly WriteKind[]
   readonly apart?: boolean
-  /** Time between an answer and the next statement of a client, ms. Default 10: load all the time, and a processor for what the test looks at. */
+  /** Time between an answer and the next statement of a client, ms. Default 30: load all the time, and a processor for what the test looks at. */
   readonly restMs?: number
   /** Default `load`. Made when it is not there. */
   readonly table?: string
