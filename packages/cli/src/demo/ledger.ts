@@ -3,9 +3,10 @@
  * acknowledged row must be there exactly once; one whose answer never came may be there or not, but never twice.
  */
 
-/** When a row was acknowledged, ms since the demo began. */
+/** When a row was sent and acknowledged, ms since the demo began. */
 export interface Ack {
   readonly content: number
+  readonly sentAtMs: number
   readonly atMs: number
 }
 
@@ -54,6 +55,14 @@ export class Ledger {
       if (typeof content === 'number' ? ack.content === content : ack.content !== except) times.push(ack.atMs)
     }
     return times.sort((a, b) => a - b)
+  }
+
+  /** The first acknowledgement of a row that was sent after a moment; undefined when none has come. */
+  firstAckOfSentAfter(ms: number): number | undefined {
+    let first: number | undefined
+    for (const { sentAtMs, atMs } of this.#acked.values())
+      if (sentAtMs > ms && (first === undefined || atMs < first)) first = atMs
+    return first
   }
 
   /** Compares with the ids that the table holds. */

@@ -90,9 +90,10 @@ export class Writers {
         continue
       }
       const id = this.#nextId(writer % segments)
+      const sentAtMs = now()
       try {
         await client.query('INSERT INTO demo_rows VALUES ($1, $2, $3)', [id, writer, `row ${id}`])
-        ledger.acked(id, { content: writer % segments, atMs: now() })
+        ledger.acked(id, { content: writer % segments, sentAtMs, atMs: now() })
       } catch {
         // Whatever the error says, the row may be there: only an answer without error is an acknowledgement.
         ledger.unknown(id)
