@@ -4,7 +4,8 @@ import { realNetwork, type Hello, type Network } from '@mirabelle/runtime'
 import type { ClusterFolder } from '../folder/cluster-folder.ts'
 import { quietLogger } from './quiet-logger.ts'
 
-const CONNECT_MS = 2_000
+/** A host that is gone answers nothing at all; one that is only busy answers within this time. */
+const CONNECT_MS = 5_000
 
 export class Control {
   readonly #network: Network
