@@ -6,5 +6,5 @@ import { killEverything } from './kill-everything.ts'
 t.setTimeout(300_000)
 
 t.test('a cluster killed as a whole starts with everything that it acknowledged', async (t) => {
-  await killEverything(t, 2)
+  await killEverything(t, 1)
 })
