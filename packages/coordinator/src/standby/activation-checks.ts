@@ -13,6 +13,8 @@ import type { Hello, Ports } from '@mirabelle/runtime'
 import { promiseQuorum } from './quorum.ts'
 
 const ASK_TIMEOUT_MS = 700
+/** Where the answers so far are too few, the slow ones are waited for: with a host lost each of the others may be needed. */
+const PATIENCE_MS = 5_000
 
 interface Known {
   readonly dbid: number
@@ -25,13 +27,11 @@ async function ask<K extends RequestType>(
   hello: Hello,
   endpoint: Endpoint,
   message: MessageOf<K>,
+  timeoutMs = ASK_TIMEOUT_MS,
 ): Promise<ReplyOf<K>> {
-  const connection = await ports.network.connect(endpoint, hello, {
-    timeoutMs: ASK_TIMEOUT_MS,
-    silenceTimeoutMs: 0,
-  })
+  const connection = await ports.network.connect(endpoint, hello, { timeoutMs, silenceTimeoutMs: 0 })
   try {
-    return await connection.request(message, ASK_TIMEOUT_MS)
+    return await connection.request(message, timeoutMs)
   } finally {
     connection.close()
   }
@@ -105,11 +105,8 @@ export async function claimEpoch(
 
 async function askPromises(ports: Ports, hello: Hello, assignment: Assignment, epoch: number): Promise<void> {
   const others = knownInstances(assignment).filter((one) => one.content >= 0)
-  const answers = await Promise.allSettled(
-    others.map((one) =>
-      ask(ports, hello, one.endpoint, { type: 'epoch.promise', dbid: one.dbid, content: one.content, epoch }),
-    ),
-  )
+  const needed = promiseQuorum(others.length)
+  const answers = await answersOf(ports, hello, others, epoch, needed)
   let promised = 0
   for (const answer of answers) {
     if (answer.status === 'fulfilled') {
@@ -122,11 +119,46 @@ async function askPromises(ports: Ports, hello: Hello, assignment: Assignment, e
     }
     if (isMirabelleError(answer.reason, 'epoch.stale')) throw answer.reason
   }
-  const needed = promiseQuorum(others.length)
   if (promised < needed) {
     throw new MirabelleError(
       'not.ready',
       `only ${promised} of ${others.length} segment instances answer, ${needed} are needed to be sure that the old coordinator has not gone on without this standby: start more of them, or accept a possible loss with --force`,
     )
   }
+}
+
+type Answer = PromiseSettledResult<ReplyOf<'epoch.promise'>>
+
+/** Asks all at once. Resolves with the answers so far, as soon as those who answer at once are heard and enough have promised; else when each has answered or failed. */
+async function answersOf(
+  ports: Ports,
+  hello: Hello,
+  others: readonly Known[],
+  epoch: number,
+  needed: number,
+): Promise<readonly Answer[]> {
+  const answers: Answer[] = []
+  let isFirstTimeOver = false
+  await new Promise<void>((resolve) => {
+    const look = (): void => {
+      const promised = answers.filter(({ status }) => status === 'fulfilled').length
+      if (answers.length === others.length || (isFirstTimeOver && promised >= needed)) resolve()
+    }
+    const timer = ports.clock.setTimer(ASK_TIMEOUT_MS, () => {
+      isFirstTimeOver = true
+      look()
+    })
+    const heard = (answer: Answer): void => {
+      answers.push(answer)
+      if (answers.length === others.length) timer.clear()
+      look()
+    }
+    for (const { dbid, content, endpoint } of others)
+      ask(ports, hello, endpoint, { type: 'epoch.promise', dbid, content, epoch }, PATIENCE_MS).then(
+        (value) => heard({ status: 'fulfilled', value }),
+        (reason: unknown) => heard({ status: 'rejected', reason }),
+      )
+    look()
+  })
+  return [...answers]
 }
