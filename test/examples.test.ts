@@ -87,21 +87,41 @@ t.test('the cluster of the YAML file is made, used, stopped and destroyed', asyn
   test.match(output, /Deleted the cluster in/)
 })
 
-t.test(
-  'the file for three virtual machines is planned so that no host carries a content twice',
-  async (test) => {
-    const temp = await mkdtemp(join(tmpdir(), 'mirabelle-vms-'))
-    test.teardown(() => rm(temp, { recursive: true, force: true }))
-    const command = join(root, 'packages/cli/bin/mirabelle.js')
-    const file = join(root, 'examples/yaml-cluster/three-vms.yaml')
-    const child = spawn(process.execPath, [command, 'agent-config', '-f', file, '--dir', temp], {
-      stdio: 'ignore',
-    })
-    test.equal(await new Promise((resolve) => child.once('close', resolve)), 0)
-    const { rows } = JSON.parse(await readFile(join(temp, 'cluster.json'), 'utf8')) as {
-      rows: { content: number; hostname: string }[]
-    }
-    test.equal(rows.length, 2 * 6 + 2)
-    test.equal(new Set(rows.map(({ content, hostname }) => `${content} on ${hostname}`)).size, rows.length)
-  },
-)
+t.test('the files for three virtual machines belong together', async (test) => {
+  const temp = await mkdtemp(join(tmpdir(), 'mirabelle-vms-'))
+  test.teardown(() => rm(temp, { recursive: true, force: true }))
+  const command = join(root, 'packages/cli/bin/mirabelle.js')
+  const file = join(root, 'examples/vms/cluster.yaml')
+  const child = spawn(process.execPath, [command, 'agent-config', '-f', file, '--dir', temp], {
+    stdio: 'ignore',
+  })
+  test.equal(await new Promise((resolve) => child.once('close', resolve)), 0)
+  const { rows, hosts } = JSON.parse(await readFile(join(temp, 'cluster.json'), 'utf8')) as {
+    rows: { content: number; hostname: string; port: number; endpoint: { port: number } }[]
+    hosts: { addresses: string[]; agentPort: number; dir: string }[]
+  }
+  test.equal(rows.length, 2 * 6 + 2)
+  const places = new Set(rows.map(({ content, hostname }) => `${content} on ${hostname}`))
+  test.equal(places.size, rows.length, 'no host carries a content twice')
+  const firewall = await readFile(join(root, 'examples/vms/nftables.conf'), 'utf8')
+  const elements = /set hosts \{[^}]*elements = \{([^}]*)\}/.exec(firewall)?.[1] ?? ''
+  test.same(
+    elements
+      .split(',')
+      .map((address) => address.trim())
+      .sort(),
+    hosts.flatMap(({ addresses }) => addresses).sort(),
+    'the firewall knows the addresses of all hosts',
+  )
+  test.match(firewall, 'tcp dport != { 5432, 7000-7099 } accept')
+  const cluster = [...rows.map(({ endpoint }) => endpoint.port), ...hosts.map(({ agentPort }) => agentPort)]
+  test.ok(
+    cluster.every((port) => port >= 7000 && port <= 7099),
+    'and their ports',
+  )
+  test.ok(rows.every(({ content, port }) => content >= 0 || port === 5432))
+  const unit = await readFile(join(root, 'examples/vms/mirabelle-agent.service'), 'utf8')
+  for (const { dir } of hosts)
+    for (const line of [`agent --dir ${dir}`, `ReadWritePaths=${dir}`, `WorkingDirectory=${dir}`])
+      test.match(unit, line)
+})

@@ -12,6 +12,8 @@ export interface LoadOptions {
   readonly apart?: boolean
   /** Time between an answer and the next statement of a client, ms. Default 30: load all the time, and a processor for what the test looks at. */
   readonly restMs?: number
+  /** A client that gets no answer for so long connects anew, ms. Default: it waits for ever. */
+  readonly answerMs?: number
   /** Default `load`. Made when it is not there. */
   readonly table?: string
   /** To go on with the book of an earlier load on the same table. */

@@ -33,7 +33,12 @@ interface ClusterFacts {
   readonly clusterId: string
   readonly coordinatorDbid: number
   readonly standbyDbid: number | null
-  readonly hosts: readonly { readonly name: string; readonly agentPort: number; readonly dir: string }[]
+  readonly hosts: readonly {
+    readonly name: string
+    readonly addresses: readonly string[]
+    readonly agentPort: number
+    readonly dir: string
+  }[]
   readonly rows: readonly (CatalogRow & { readonly endpoint: Endpoint })[]
 }
 
@@ -52,11 +57,16 @@ export class TestCluster {
   }
 
   /** Makes and starts one. What was begun is cleaned up when that fails. */
-  static async start(options: Omit<CreateClusterOptions, 'dir'> = {}): Promise<TestCluster> {
+  static start(options: Omit<CreateClusterOptions, 'dir'> = {}): Promise<TestCluster> {
+    return TestCluster.make((dir) => createCluster({ ...options, dir }))
+  }
+
+  /** One that `make` makes in a folder and starts. The folders of its hosts must be below that folder. */
+  static async make(make: (dir: string) => Promise<Cluster>): Promise<TestCluster> {
     const dir = await mkdtemp(join(await realpath(tmpdir()), 'mirabelle-test-'))
     const reaper = new Reaper(dir)
     try {
-      const cluster = await createCluster({ ...options, dir })
+      const cluster = await make(dir)
       return new TestCluster(cluster, await readFacts(dir), reaper)
     } catch (error) {
       await reaper.cleanUp()
@@ -209,7 +219,7 @@ export class TestCluster {
     const { hostname } = this.instance(dbid)
     const host = this.facts.hosts.find(({ name }) => name === hostname)
     if (host === undefined) throw new Error(`there is no host ${hostname}`)
-    return { addresses: ['127.0.0.1'], port: host.agentPort }
+    return { addresses: host.addresses, port: host.agentPort }
   }
   /** How an instance was last started: what a process started once more would get. */
   async lastAssignment(dbid: number): Promise<MessageOf<'agent.start'>['assignment']> {

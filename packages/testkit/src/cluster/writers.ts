@@ -31,6 +31,8 @@ export interface WritersOptions {
   readonly apart?: boolean
   /** Time between an answer and the next statement, ms. */
   readonly restMs?: number
+  /** A connection on which an answer takes longer is given up, ms. Default: never; who may be cut off from the server needs it. */
+  readonly answerMs?: number
 }
 
 export type WriteKind = 'one' | 'many' | 'transaction'
@@ -41,7 +43,10 @@ export function contentOf(id: number, contents: number): number {
 }
 
 /** Connects to the first address that lets clients in; undefined when none does now. */
-export async function connectToAny(addresses: readonly Address[]): Promise<pg.Client | undefined> {
+export async function connectToAny(
+  addresses: readonly Address[],
+  answerMs?: number,
+): Promise<pg.Client | undefined> {
   for (const { host, port } of addresses) {
     const client = new pg.Client({
       host,
@@ -49,6 +54,7 @@ export async function connectToAny(addresses: readonly Address[]): Promise<pg.Cl
       user: 'postgres',
       database: 'postgres',
       connectionTimeoutMillis: CONNECT_MS,
+      ...(answerMs === undefined ? {} : { query_timeout: answerMs }),
     })
     client.on('error', () => undefined) // a connection that dies between statements shows at the next one
     try {
@@ -101,11 +107,11 @@ export class Writers {
   }
 
   async #write(writer: number, kind: WriteKind): Promise<void> {
-    const { ledger, addresses, contents, restMs = 0 } = this.#options
+    const { ledger, addresses, contents, restMs = 0, answerMs } = this.#options
     let client: pg.Client | undefined
     while (!this.#stopping) {
       if (client === undefined) {
-        client = await connectToAny(addresses())
+        client = await connectToAny(addresses(), answerMs)
         if (client === undefined) await pause(RETRY_MS)
         continue
       }
@@ -119,7 +125,8 @@ export class Writers {
       } catch (caught) {
         outcome = outcomeOf(caught)
         error = describeError(caught)
-        if (!(await stillGood(client))) {
+        // What is sent after a timeout would wait behind the same statement.
+        if (isTimeout(caught) || !(await stillGood(client))) {
           client.end().catch(() => undefined) // it may be dead already
           client = undefined
           this.#reconnects += 1
@@ -151,6 +158,11 @@ export class Writers {
     const { command } = await client.query('COMMIT')
     if (command !== 'COMMIT') throw Object.assign(new Error(`COMMIT answered ${command}`), { code: '40000' })
   }
+}
+
+/** The driver has given up waiting. */
+export function isTimeout(error: unknown): boolean {
+  return (error as Error).message === 'Query read timeout'
 }
 
 /** After an error: ends the transaction, if any; false when the connection is lost. */

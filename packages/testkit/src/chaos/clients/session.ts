@@ -3,7 +3,7 @@
  * the protocol allows: what was not yet told to commit can not have been committed, whatever became of the connection.
  */
 import pg from 'pg'
-import { describeError, outcomeOf, type Address } from '../../cluster/writers.ts'
+import { describeError, isTimeout, outcomeOf, type Address } from '../../cluster/writers.ts'
 import type { Json } from '../history/op.ts'
 
 const CONNECT_MS = 3_000
@@ -130,11 +130,6 @@ export class Session {
   close(): void {
     this.#client.end().catch(() => undefined) // it may be lost already
   }
-}
-
-/** The driver has given up waiting; what it sends now would wait behind the same statement. */
-function isTimeout(error: unknown): boolean {
-  return (error as Error).message === 'Query read timeout'
 }
 
 /** 57P01 mostly says that a server went away; said of a content, that the statement never reached it. What was under way there gets 08007. */
