@@ -1,16 +1,21 @@
 /** The options of `npm run chaos`. */
 import { parseArgs } from 'node:util'
-import { faultNames, faults, type FaultName } from './faults/fault-catalog.ts'
+import { faultNames, faults, loopbackFaultNames, type FaultName } from './faults/fault-catalog.ts'
 import { workloadNames, type WorkloadName } from './history/op.ts'
 
 export class WrongOption extends Error {
   override readonly name = 'WrongOption'
 }
 
+/** What the hosts of the cluster are: this machine, or network namespaces on it. */
+export const hostsKinds = ['loopback', 'netns'] as const
+export type HostsKind = (typeof hostsKinds)[number]
+
 export interface ChaosArgs {
   readonly minutes: number
   readonly seed: number
   readonly segments: number
+  readonly hosts: HostsKind
   readonly faults: readonly FaultName[]
   readonly workloads: readonly WorkloadName[]
   readonly restMs: number
@@ -37,13 +42,15 @@ const SEEDS = 1_000_000
 /** Throws WrongOption with what is allowed. */
 export function parseChaosArgs(args: readonly string[]): ChaosArgs {
   const values = parse(args)
-  if (values.hosts !== 'loopback')
-    throw new WrongOption(`--hosts ${values.hosts} is not known: loopback is what there is`)
+  const hosts = hostsKinds.find((kind) => kind === values.hosts)
+  if (hosts === undefined)
+    throw new WrongOption(`--hosts ${values.hosts} is not known; there are ${hostsKinds.join(', ')}`)
   return {
+    hosts,
     minutes: numberOf('minutes', values.minutes, 0),
     seed: values.seed === undefined ? Date.now() % SEEDS : numberOf('seed', values.seed, 0),
     segments: numberOf('segments', values.segments, 1),
-    faults: namesOf('faults', values.faults, faultNames),
+    faults: faultsOf(values.faults, hosts),
     workloads: namesOf('workloads', values.workloads, workloadNames),
     restMs: numberOf('rest', values.rest, 0),
     out: values.out,
@@ -67,6 +74,16 @@ function numberOf(name: string, text: string, least: number): number {
   return value
 }
 
+function faultsOf(text: string | undefined, hosts: HostsKind): readonly FaultName[] {
+  if (hosts === 'netns') return namesOf('faults', text, faultNames)
+  if (text === undefined) return loopbackFaultNames
+  const wanted = namesOf('faults', text, faultNames)
+  const impossible = wanted.filter((name) => !loopbackFaultNames.includes(name))
+  if (impossible.length > 0)
+    throw new WrongOption(`${impossible.join(', ')} can be done with --hosts netns only`)
+  return wanted
+}
+
 function namesOf<T extends string>(
   option: string,
   text: string | undefined,
@@ -88,9 +105,10 @@ export function chaosHelp(): string {
     '  --minutes M      how long faults are done (default 1); healing and reading come after',
     '  --seed S         which faults, drawn how; default: another one each time, and printed',
     '  --segments N     primaries (default 2), each with a mirror',
-    '  --faults LIST    only these, separated by commas; default all',
+    '  --faults LIST    only these, separated by commas; default all (those that cut: with --hosts netns only)',
     `  --workloads LIST only these of ${workloadNames.join(', ')}; default all`,
-    '  --hosts KIND     loopback (default): all hosts are this machine',
+    '  --hosts KIND     loopback (default): all hosts are this machine; netns: network namespaces on it, which can be cut',
+    '                   off from each other (Linux, root, the program ip)',
     '  --rest MS        between an answer and the next operation of each client (default 20)',
     '  --out DIR        where the files go (default .chaos/seed-S)',
     '  --json           print the summary as JSON',

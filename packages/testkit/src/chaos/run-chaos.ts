@@ -5,6 +5,8 @@
 import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TestCluster } from '../cluster/test-cluster.ts'
+import { startOnHosts } from '../netns/host-cluster.ts'
+import type { HostNetwork } from '../netns/host-network.ts'
 import { SimRandom } from '../sim/sim-random.ts'
 import { checkHistory } from './check/check-history.ts'
 import type { Anomaly, Verdict } from './check/anomaly.ts'
@@ -15,10 +17,11 @@ import { RegisterWorkload } from './clients/register-workload.ts'
 import { SetWorkload } from './clients/set-workload.ts'
 import type { Workload } from './clients/workload.ts'
 import { ClusterView } from './faults/cluster-view.ts'
-import { faultNames, type FaultName } from './faults/fault-catalog.ts'
+import { faultNames, loopbackFaultNames, type FaultName } from './faults/fault-catalog.ts'
 import { runNemesis, type NemesisOptions } from './faults/nemesis.ts'
 import { elleEdn, elleJson } from './history/export-elle.ts'
 import { porcupineLogs } from './history/export-porcupine.ts'
+import { clusterYaml } from './hosts.ts'
 import { History } from './history/history.ts'
 import { workloadNames, type Op, type WorkloadName } from './history/op.ts'
 import { renderReport } from './report/report.ts'
@@ -33,6 +36,8 @@ export interface ChaosOptions {
   readonly faults?: readonly FaultName[]
   readonly workloads?: readonly WorkloadName[]
   readonly segments?: number
+  /** The cluster's hosts are those of this network, which this process is in. Default: they are this machine. */
+  readonly network?: HostNetwork
   readonly settings?: Readonly<Record<string, string>>
   /** Between an answer and the next operation of a client, ms. Default 20. */
   readonly restMs?: number
@@ -65,10 +70,10 @@ const PROGRESS_ACKS = 20
 const PROGRESS_MS = 60_000
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
-  const { outDir, segments = 2, settings = {}, tell = () => undefined } = options
+  const { outDir, segments = 2, tell = () => undefined } = options
   await mkdir(outDir, { recursive: true })
   tell(`making a cluster of ${segments} pairs`)
-  const cluster = await TestCluster.start({ segments, settings })
+  const { cluster, close } = await startCluster(options)
   const interrupted = whenAborted(options.signal)
   try {
     const recorded = await Promise.race([recordRun(cluster, options), interrupted])
@@ -77,8 +82,18 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     await keepLogs(cluster, outDir)
     return result
   } finally {
-    await cluster.close()
+    await close()
   }
+}
+
+async function startCluster({
+  network,
+  segments = 2,
+  settings = {},
+}: ChaosOptions): Promise<{ readonly cluster: TestCluster; readonly close: () => Promise<void> }> {
+  if (network !== undefined) return startOnHosts({ network, yaml: clusterYaml(segments, settings) })
+  const cluster = await TestCluster.start({ segments, settings })
+  return { cluster, close: () => cluster.close() }
 }
 
 interface Recorded {
@@ -95,7 +110,7 @@ async function recordRun(cluster: TestCluster, options: ChaosOptions): Promise<R
   const beganAt = performance.now()
   const now = (): number => performance.now() - beganAt
   const history = new History(now, join(outDir, 'history.jsonl'))
-  const view = new ClusterView(cluster)
+  const view = new ClusterView(cluster, options.network)
   await view.look()
   const workloads = makeWorkloads(options.workloads ?? workloadNames, view.contents)
   for (const sql of workloads.flatMap(({ tables }) => tables)) await cluster.query(sql)
@@ -120,7 +135,7 @@ async function recordRun(cluster: TestCluster, options: ChaosOptions): Promise<R
     view,
     history,
     random: random.fork(),
-    faults: options.faults ?? faultNames,
+    faults: options.faults ?? (options.network === undefined ? loopbackFaultNames : faultNames),
     now,
     untilMs: options.minutes * 60_000,
     mostRounds: options.rounds ?? Infinity,

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { readFileSync, readdirSync } from 'node:fs'
 import { chaosHelp, parseChaosArgs } from '../../src/chaos/chaos-options.ts'
-import { drawFault, faultNames } from '../../src/chaos/faults/fault-catalog.ts'
+import { drawFault, faultNames, loopbackFaultNames } from '../../src/chaos/faults/fault-catalog.ts'
 import { SimRandom } from '../../src/sim/sim-random.ts'
 
 const read = (path: string) => readFileSync(new URL(path, import.meta.url), 'utf8')
@@ -12,7 +12,8 @@ t.test('options have defaults, and wrong ones are refused with what is allowed',
     seed: 7,
     minutes: 1,
     segments: 2,
-    faults: faultNames,
+    faults: loopbackFaultNames,
+    hosts: 'loopback',
     json: false,
   })
   t.same(parseChaosArgs(['--faults', 'kill-pair,recover']).faults, ['kill-pair', 'recover'])
@@ -23,8 +24,21 @@ t.test('options have defaults, and wrong ones are refused with what is allowed',
   t.throws(() => parseChaosArgs(['--workloads', 'queue']), /there are append, register, bank, set/)
   t.throws(() => parseChaosArgs(['--seed', '']), /--seed takes a number of at least 0/)
   t.throws(() => parseChaosArgs(['--segments', '0']), /at least 1/)
-  t.throws(() => parseChaosArgs(['--hosts', 'moon']), /--hosts moon is not known/)
+  t.throws(() => parseChaosArgs(['--hosts', 'moon']), /--hosts moon is not known; there are loopback, netns/)
   t.throws(() => parseChaosArgs(['more']), /see --help/)
+})
+
+t.test('what cuts hosts off is there only where hosts can be cut off', async (t) => {
+  t.same(
+    faultNames.filter((name) => !loopbackFaultNames.includes(name)),
+    ['cut-host', 'cut-one-way', 'cut-coordinator', 'cut-flapping', 'cut-network', 'replace-cut-coordinator'],
+  )
+  t.match(parseChaosArgs(['--hosts', 'netns']), { hosts: 'netns', faults: faultNames })
+  t.same(parseChaosArgs(['--hosts', 'netns', '--faults', 'cut-host,recover']).faults, ['cut-host', 'recover'])
+  t.throws(
+    () => parseChaosArgs(['--faults', 'cut-host,recover']),
+    /cut-host can be done with --hosts netns only/,
+  )
 })
 
 t.test('the help and the page name every fault', async (t) => {

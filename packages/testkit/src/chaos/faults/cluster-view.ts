@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { openCluster, type Cluster } from 'mirabelle'
 import type { Endpoint } from '@mirabelle/messages'
 import type { TestCluster } from '../../cluster/test-cluster.ts'
+import type { HostNetwork } from '../../netns/host-network.ts'
 
 /** An instance as last seen. */
 export interface Seen {
@@ -45,14 +46,17 @@ interface Known {
 }
 
 export class ClusterView {
+  /** Between the hosts, where those are network namespaces. */
+  readonly network: HostNetwork | undefined
   readonly #cluster: TestCluster
   readonly #known = new Map<number, Known>()
   readonly #pids = new Map<number, number>()
   #seen: readonly Seen[] = []
   #addresses: readonly { readonly host: string; readonly port: number }[]
 
-  constructor(cluster: TestCluster) {
+  constructor(cluster: TestCluster, network?: HostNetwork) {
     this.#cluster = cluster
+    this.network = network
     this.#addresses = cluster.addresses
   }
 
@@ -101,9 +105,9 @@ export class ClusterView {
   /** Pids of the agents that answer. */
   async agents(): Promise<{ readonly host: string; readonly pid: number }[]> {
     const answers = await Promise.all(
-      this.#cluster.facts.hosts.map(async ({ name, agentPort }) => {
+      this.#cluster.facts.hosts.map(async ({ name, addresses, agentPort }) => {
         try {
-          const endpoint = { addresses: ['127.0.0.1'], port: agentPort }
+          const endpoint = { addresses, port: agentPort }
           const { pid } = await this.#cluster.ask(endpoint, { type: 'agent.status' }, 2_000)
           return [{ host: name, pid }]
         } catch {

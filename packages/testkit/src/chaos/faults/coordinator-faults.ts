@@ -60,7 +60,8 @@ async function replace(view: ClusterView, name: 'SIGKILL' | 'SIGSTOP'): Promise<
   return { ...struck, what: `${struck.what}; activation of the standby`, running: activate(view) }
 }
 
-async function activate(view: ClusterView): Promise<string> {
+/** Lets the standby take over; resolves with how that ended. */
+export async function activate(view: ClusterView): Promise<string> {
   try {
     const cluster = await view.administrator()
     const { dbid, epoch, elapsedMs } = await cluster.activateStandby()

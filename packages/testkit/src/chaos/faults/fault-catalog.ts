@@ -4,13 +4,22 @@ import { administratorFaults } from './administrator-faults.ts'
 import { agentFaults } from './agent-faults.ts'
 import { coordinatorFaults } from './coordinator-faults.ts'
 import type { Fault } from './fault.ts'
+import { networkFaults } from './network-faults.ts'
 import { segmentFaults } from './segment-faults.ts'
 
-const all = { ...segmentFaults, ...coordinatorFaults, ...agentFaults, ...administratorFaults }
+const all = {
+  ...segmentFaults,
+  ...coordinatorFaults,
+  ...agentFaults,
+  ...networkFaults,
+  ...administratorFaults,
+}
 
 export type FaultName = keyof typeof all
 export const faults: Readonly<Record<FaultName, Fault>> = all
 export const faultNames = Object.keys(all) as readonly FaultName[]
+/** What can be done to hosts that are one machine. */
+export const loopbackFaultNames = faultNames.filter((name) => faults[name].needsNetwork !== true)
 
 /** One of the names, by their weights. */
 export function drawFault(names: readonly FaultName[], random: SimRandom): FaultName {

@@ -14,7 +14,7 @@ export interface Struck {
   /** The contents that it hits; -1 is the coordinator's. */
   readonly contents: readonly number[]
   /** Ends what nobody else would end: a stopped process goes on. */
-  readonly release?: () => void
+  readonly release?: () => void | Promise<void>
   /** Work that goes on; resolves with how it ended. It does not reject. */
   readonly running?: Promise<string>
 }
@@ -23,6 +23,8 @@ export interface Fault {
   readonly description: string
   /** How often it is drawn compared with others. */
   readonly weight: number
+  /** It can be done only where hosts are network namespaces. */
+  readonly needsNetwork?: boolean
   /** Does it; undefined when there is nothing to do it to now. */
   readonly strike: (context: FaultContext) => Promise<Struck | undefined>
 }

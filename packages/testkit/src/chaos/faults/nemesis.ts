@@ -42,7 +42,7 @@ export async function runNemesis(options: NemesisOptions): Promise<void> {
     await pause(random.between(...pace.restMs))
     const struck = await round(options)
     await pause(random.between(...pace.holdMs))
-    for (const { release } of struck) release?.()
+    for (const { release } of struck) await release?.()
     await finish(struck)
     isWell = !random.chance(UNHEALED)
     if (isWell) await healAndTell(options)
