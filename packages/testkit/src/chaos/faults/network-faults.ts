@@ -50,7 +50,7 @@ export const networkFaults = {
     needsNetwork: true,
     strike: onNetwork(async (network, { view, random }) => {
       const host = random.pick(hostsOf(view))
-      const times = random.between(...FLAPS)
+      const times = Math.floor(random.between(...FLAPS))
       await network.cutOff(host)
       const struck = cut(network, view, `${host} is cut off and connected ${times} times`, [host])
       return { ...struck, running: flap(network, host, times, random.fork()) }
