@@ -3,7 +3,7 @@ import { Ledger, longestGap } from '../src/demo/ledger.ts'
 
 function ledgerWith(acked: readonly number[], unknown: readonly number[]): Ledger {
   const ledger = new Ledger()
-  for (const id of acked) ledger.acked(id, { content: id % 2, atMs: id * 10 })
+  for (const id of acked) ledger.acked(id, { content: id % 2, sentAtMs: id * 10 - 5, atMs: id * 10 })
   for (const id of unknown) ledger.unknown(id)
   return ledger
 }
@@ -30,6 +30,13 @@ t.test('a row without an answer may be there or not, but not twice', (test) => {
     unknown_present: 1,
   })
   test.equal(ledgerWith([1], [2]).judge([1, 2, 2]).duplicated, 1)
+  test.end()
+})
+
+t.test('a row that was sent before a moment does not show what came after it', (test) => {
+  const ledger = ledgerWith([1, 2, 3], [])
+  test.equal(ledger.firstAckOfSentAfter(16), 30, 'row 2 was sent at 15 and acknowledged at 20')
+  test.equal(ledger.firstAckOfSentAfter(25), undefined)
   test.end()
 })
 

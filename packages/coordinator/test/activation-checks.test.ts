@@ -1,11 +1,11 @@
 /** How many segments a standby hears before it takes over, and how long it waits for them. */
 import t from 'tap'
 import {
-  MirabelleError,
   TOPOLOGY_SETTING,
   type Assignment,
   type Endpoint,
   type MessageOf,
+  type MirabelleError,
 } from '@mirabelle/messages'
 import { delay, type Hello, type Network } from '@mirabelle/runtime'
 import { refuseWhenStale } from '../src/standby/activation-checks.ts'
