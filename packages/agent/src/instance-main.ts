@@ -16,6 +16,7 @@ import {
 import { createSegment } from '@mirabelle/segment'
 import { readAgentConfig, readAssignment, transportOf, type AgentConfig } from './agent-config.ts'
 import { runRoleChangeCommand } from './role-change-command.ts'
+import { tidyMemorySoon } from './tidy-memory.ts'
 import { VERSION } from './version.ts'
 
 interface Startable {
@@ -93,6 +94,8 @@ async function main(): Promise<void> {
   process.on('SIGINT', () => stop('fast'))
   process.on('SIGQUIT', () => stop('immediate'))
   await hosted.start()
+  // Segments have half as many modules.
+  if (assignment.content === COORDINATOR_CONTENT) tidyMemorySoon()
 }
 
 main().catch((error: unknown) => {
