@@ -3,7 +3,7 @@
  * with messages only, as the command line does; tries again when something did not work.
  */
 import { stateDir } from '@mirabelle/instance'
-import { isMirabelleError, type Assignment, type SegmentRow } from '@mirabelle/messages'
+import { isMirabelleError, type Assignment, type Message, type SegmentRow } from '@mirabelle/messages'
 import type { SimCluster } from './sim-cluster.ts'
 import { AGENT_PORT, initialCatalog } from './sim-layout.ts'
 import type { SimRandom } from './sim-random.ts'
@@ -61,6 +61,41 @@ export class SimOperator {
     cluster.tell(host, port, { type: 'cluster.start' })
     if (down)
       cluster.tell(host, port, { type: 'cluster.recover', mode: 'auto', dbids: null, timeoutMs: 10_000 })
+  }
+
+  /** One of the commands that an administrator may give at any time, to whoever acts as coordinator. */
+  command(random: SimRandom): void {
+    const cluster = this.#cluster
+    const coordinator = cluster.coordinator()
+    if (coordinator === undefined) return
+    const { host } = coordinator.process
+    const ask = (message: Message): void => cluster.tell(host, coordinator.instance.port, message)
+    const limits = { laneTimeoutMs: random.pick([50, 1_000, 5_000]), timeoutMs: 10_000 }
+    const hostname = random.pick([...cluster.hosts.keys()])
+    const mode = random.pick(['full', 'differential', 'incremental', 'auto'] as const)
+    const drawn = random.next()
+    if (drawn < 0.2) ask({ type: 'cluster.rebalance', ...limits })
+    else if (drawn < 0.4) ask({ type: 'host.drain', hostname, ...limits })
+    else if (drawn < 0.55) ask({ type: 'cluster.recover', mode, dbids: null, timeoutMs: 10_000 })
+    else if (drawn < 0.65) ask({ type: 'standby.resync', mode })
+    else if (drawn < 0.75)
+      ask({ type: 'host.stop', hostname, mode: random.pick(['smart', 'fast', 'immediate']), look: false })
+    else if (drawn < 0.85) this.#stopOne(random)
+    else if (drawn < 0.9) ask({ type: 'cluster.stop', mode: random.pick(['fast', 'immediate']) })
+    else ask({ type: 'cluster.config', change: { gp_fts_probe_retries: random.pick(['2', '5', null]) } })
+  }
+
+  /** Ends an instance, or all of a host, through the agent. */
+  #stopOne(random: SimRandom): void {
+    const row = random.pick(this.#rows)
+    const agent = this.#cluster.agentOf(row.hostname)
+    if (agent === undefined) return
+    const mode = random.pick(['smart', 'fast', 'immediate'] as const)
+    this.#cluster.tell(
+      agent.host,
+      AGENT_PORT,
+      random.chance(0.7) ? { type: 'agent.stop', dbid: row.dbid, mode } : { type: 'agent.shutdown', mode },
+    )
   }
 
   /** The standby coordinator is asked to take over. */

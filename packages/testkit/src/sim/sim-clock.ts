@@ -1,4 +1,4 @@
-/** The clock port of a simulated process. Monotonic time is the world's; the wall clock of a host can be set wrong. */
+/** The clock port of a simulated process: that of its host, which can run too fast or too slow, and whose wall clock can be set wrong. */
 import type { Clock, Timer } from '@mirabelle/runtime'
 import type { SimProcess } from './sim-process.ts'
 
@@ -13,16 +13,16 @@ export class SimClock implements Clock {
   }
 
   now(): number {
-    const { world, host } = this.#process
-    return SIM_EPOCH_MS + world.nowMs + host.wallSkewMs
+    const { host } = this.#process
+    return SIM_EPOCH_MS + host.ownMs + host.wallSkewMs
   }
 
   monotonic(): number {
-    return this.#process.world.nowMs
+    return this.#process.host.ownMs
   }
 
   setTimer(ms: number, fn: () => void): Timer {
-    const event = this.#process.schedule(ms, fn)
+    const event = this.#process.schedule(ms / this.#process.host.clockRate, fn)
     return {
       clear() {
         event.cancelled = true

@@ -51,6 +51,8 @@ export class SimCluster {
   readonly fabric: SimFabric
   readonly layout: SimLayout
   readonly hosts = new Map<string, SimHost>()
+  /** The instances, as the cluster was laid out. */
+  readonly rows: readonly SegmentRow[]
   readonly running = new Map<Dbid, RunningInstance>()
   /** Death certificates are late by so much. */
   certificateDelayMs = 0
@@ -64,6 +66,7 @@ export class SimCluster {
     this.fabric = new SimFabric(world)
     for (const name of layout.hosts) this.hosts.set(name, new SimHost(this.fabric, name))
     const catalog = initialCatalog(layout)
+    this.rows = catalog.rows
     for (const row of catalog.rows) layOut(this.host(row.hostname), row, catalog)
     for (const name of layout.hosts) this.#configureAgent(name)
   }

@@ -98,6 +98,11 @@ export class SimConnection implements Connection {
     return this.#reason !== undefined
   }
 
+  /** The other end. */
+  get other(): SimConnection | undefined {
+    return this.#other
+  }
+
   setHandlers(handlers: ConnectionHandlers): void {
     this.#handlers = handlers
     if (this.#early.length > 0)

@@ -13,7 +13,7 @@ import {
   type LaneResult,
 } from '@mirabelle/coordinator/ha'
 import { InstanceActor, type InstanceHooks, type InstanceOptions, type WalParts } from '@mirabelle/instance'
-import { MirabelleError, type Assignment, type Message } from '@mirabelle/messages'
+import { MirabelleError, PROVE_EPOCH_SETTING, type Assignment, type Message } from '@mirabelle/messages'
 import type { Ports, Responder } from '@mirabelle/runtime'
 import { queryBytes } from './pg-bytes.ts'
 import { createSimCatalogStore } from './sim-catalog-store.ts'
@@ -129,6 +129,7 @@ export class SimCoordinator {
         ports: { ...ports, log: instance.log },
         ownDbid: assignment.dbid,
         takesOver: assignment.role === 'm',
+        proveEpoch: assignment.settings[PROVE_EPOCH_SETTING] === 'on',
         version: 'simulation',
         store: wrapStore(
           createSimCatalogStore({ read: (sql) => this.#read(sql), write: (sql) => write(sql) }),
@@ -152,6 +153,8 @@ export class SimCoordinator {
         ownStatus: () => instance.status(),
         promisedEpoch: () => instance.epoch,
         promiseEpoch: (epoch) => instance.raiseEpoch(epoch),
+        configureOwn: (texts) => instance.configure(texts),
+        setPeer: (peer) => instance.reassign({ ...instance.assignment, peer }),
         onSuperseded: (reason) => {
           instance.fail(
             new MirabelleError(
@@ -188,7 +191,23 @@ export class SimCoordinator {
       )
       return true
     }
+    if (message.type === 'cluster.stop') {
+      this.#stopSegments(message.mode).then(
+        () => {
+          this.#options.ports.clock.setTimer(20, () => void this.stop(message.mode))
+          respond?.reply({ type: 'ok' } as never)
+        },
+        (error: unknown) => respond?.fail(error),
+      )
+      return true
+    }
     return this.#service?.control(message, respond) ?? false
+  }
+
+  async #stopSegments(mode: 'smart' | 'fast' | 'immediate'): Promise<void> {
+    this.open = false
+    await this.#service?.fts.stop()
+    await this.#service?.stopInstances(mode)
   }
 
   async #activate(force: boolean): Promise<Message> {

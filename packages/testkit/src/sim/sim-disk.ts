@@ -16,9 +16,20 @@ export interface DiskFaults {
   failSync: boolean
   /** Files cannot grow (ENOSPC). */
   full: boolean
+  /** What is synced below this folder is said to be durable and is not. */
+  liesBelow: string | undefined
 }
 
-export const healthyDisk = (): DiskFaults => ({ slowness: 1, hangsUntilMs: 0, failSync: false, full: false })
+export const healthyDisk = (): DiskFaults => ({
+  slowness: 1,
+  hangsUntilMs: 0,
+  failSync: false,
+  full: false,
+  liesBelow: undefined,
+})
+
+/** What a process does on a disk. */
+export type DiskOperation = 'open' | 'write' | 'sync' | 'writeFileDurable' | 'rename' | 'remove' | 'syncDir'
 
 /** Times of a healthy disk, ms. */
 const READ_MS = 0.05
@@ -34,12 +45,14 @@ export class SimDisk implements Disk {
 
   async open(path: string, mode: 'r' | 'r+' | 'w+' | 'a+'): Promise<FileHandle> {
     await this.#now()
+    await this.does('open', false)
     const { files } = this.#process.host
     if (files.isFolder(path) && mode !== 'r') throw diskError('EISDIR', path)
     const there = files.file(path)
     if (there === undefined && (mode === 'r' || mode === 'r+')) throw diskError('ENOENT', path)
     const file = there ?? files.make(path)
     if (mode === 'w+') file.resize(0)
+    await this.does('open', true)
     return new SimFileHandle(this, file, path, mode !== 'r')
   }
 
@@ -53,13 +66,12 @@ export class SimDisk implements Disk {
   async writeFileDurable(path: string, content: Uint8Array | string): Promise<void> {
     const { host } = this.#process
     const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content.slice()
+    await this.does('writeFileDurable', false)
     if (host.disk.full) throw diskError('ENOSPC', path)
     await this.take(this.syncMs())
     if (host.disk.failSync) throw diskError('EIO', path)
-    const file = host.files.make(path)
-    file.resize(0)
-    file.write(0, bytes)
-    file.durable = bytes
+    host.files.make(path).replace(bytes)
+    await this.does('writeFileDurable', true)
   }
 
   async list(path: string): Promise<DirEntry[]> {
@@ -80,17 +92,37 @@ export class SimDisk implements Disk {
 
   async rename(from: string, to: string): Promise<void> {
     await this.#now()
+    await this.does('rename', false)
     this.#process.host.files.rename(from, to)
+    await this.does('rename', true)
   }
 
   async remove(path: string): Promise<void> {
     await this.#now()
+    await this.does('remove', false)
     this.#process.host.files.remove(path)
+    await this.does('remove', true)
   }
 
   async syncDir(path: string): Promise<void> {
+    await this.does('syncDir', false)
     await this.take(this.syncMs())
     this.#process.host.files.syncFolder(path)
+    await this.does('syncDir', true)
+  }
+
+  /** A fault may be waiting for this operation: then the process ends, or stands still, before or after it. Costs nothing when none is. */
+  does(operation: DiskOperation, after: boolean): Promise<void> | undefined {
+    const { host } = this.#process
+    if (host.onDiskOperation === undefined) return undefined
+    host.onDiskOperation(this.#process, operation, after)
+    return this.take(0)
+  }
+
+  /** True when a sync of this file is told and not done. */
+  lies(path: string): boolean {
+    const { liesBelow } = this.#process.host.disk
+    return liesBelow !== undefined && path.startsWith(liesBelow)
   }
 
   /** How long a sync takes now. */
@@ -140,10 +172,12 @@ class SimFileHandle implements FileHandle {
 
   async write(position: number, bytes: Uint8Array): Promise<void> {
     this.#mayWrite()
+    await this.#disk.does('write', false)
     const grows = position + bytes.length > this.#file.content.length
     if (grows && this.#disk.host.disk.full) throw diskError('ENOSPC', this.#path)
     this.#file.write(position, bytes)
     await this.#disk.take(WRITE_MS)
+    await this.#disk.does('write', true)
   }
 
   async truncate(length: number): Promise<void> {
@@ -164,11 +198,13 @@ class SimFileHandle implements FileHandle {
 
   async sync(): Promise<void> {
     this.#check()
+    await this.#disk.does('sync', false)
     // What is written while the sync runs may or may not be covered: it is not.
     const makeDurable = this.#file.snapshot()
     await this.#disk.take(this.#disk.syncMs())
     if (this.#disk.host.disk.failSync) throw diskError('EIO', this.#path)
-    makeDurable()
+    makeDurable(this.#disk.lies(this.#path))
+    await this.#disk.does('sync', true)
   }
 
   async close(): Promise<void> {

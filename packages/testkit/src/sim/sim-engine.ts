@@ -24,6 +24,7 @@ import { encodeKv, KvStore, type KvRecord } from './kv-store.ts'
 import { KvSession, type KvRun } from './kv-session.ts'
 import { isFailure } from './pg-bytes.ts'
 import { SimDisk } from './sim-disk.ts'
+import { SimWalSync } from './sim-wal-sync.ts'
 import type { SimProcess } from './sim-process.ts'
 import { SimFailure } from './sim-world.ts'
 import {
@@ -76,9 +77,7 @@ export class SimEngine implements EnginePort {
   #run = 0
   #arrived: { timeline: Timeline; end: Lsn } = { timeline: 1, end: 0 }
   #replayed: Lsn = 0
-  #unsynced = new Set<string>()
-  #syncing: Promise<Lsn> | undefined
-  #nextSync: Promise<Lsn> | undefined
+  readonly #sync: SimWalSync
 
   constructor(process: SimProcess, dataDir: string) {
     this.#process = process
@@ -86,6 +85,11 @@ export class SimEngine implements EnginePort {
     this.#dataDir = dataDir
     this.#pgWal = `${dataDir}/pgdata/pg_wal`
     this.#received = `${dataDir}/wal`
+    this.#sync = new SimWalSync(this.#disk, process.host.files, {
+      end: () => this.flushLsn(),
+      run: () => this.#run,
+      onFailed: (error) => this.#die(error),
+    })
   }
 
   /** Where WAL is written next; undefined while it is not open for writing. */
@@ -102,11 +106,14 @@ export class SimEngine implements EnginePort {
     await this.#wait(START_MS, run)
     const folders = [this.#pgWal, this.#received]
     const recovered = recoverWal(this.#files, folders, newestTimeline(this.#files, folders))
-    for (const path of clearAfter(this.#files, this.#pgWal, recovered.timeline, recovered.end))
-      this.#unsynced.add(path)
+    this.#sync.wrote(clearAfter(this.#files, this.#pgWal, recovered.timeline, recovered.end))
     // A process that was killed leaves WAL in the page cache that nobody has made durable.
-    for (const { name } of this.#files.list(this.#pgWal).slice(-4))
-      this.#unsynced.add(`${this.#pgWal}/${name}`)
+    this.#sync.wrote(
+      this.#files
+        .list(this.#pgWal)
+        .slice(-4)
+        .map(({ name }) => `${this.#pgWal}/${name}`),
+    )
     this.#open(recovered, recovered.timeline)
     return this.#started()
   }
@@ -158,7 +165,7 @@ export class SimEngine implements EnginePort {
     // The new timeline begins with a copy of what its parent wrote in this segment.
     const segment = segmentStart(end, SIM_SEGMENT_BYTES)
     const before = walBytes(this.#files, folders, timeline, segment, end, false) ?? new Uint8Array(0)
-    this.#wrote(writeWal(this.#files, this.#pgWal, next, segment, before.slice()))
+    this.#sync.wrote(writeWal(this.#files, this.#pgWal, next, segment, before.slice()))
     this.#open(recovered, next)
     await this.syncWal()
     this.#alive(run)
@@ -188,14 +195,7 @@ export class SimEngine implements EnginePort {
   syncWal(): Promise<Lsn> {
     if (this.#phase !== 'primary')
       return Promise.reject(new EngineStopped(`cannot sync WAL: the engine is ${this.#phase}`))
-    if (this.#syncing === undefined) return this.#startSync()
-    this.#nextSync ??= this.#syncing
-      .catch(() => undefined)
-      .then(() => {
-        this.#nextSync = undefined
-        return this.#startSync()
-      })
-    return this.#nextSync
+    return this.#sync.syncAll()
   }
 
   flushLsn(): Lsn {
@@ -276,17 +276,13 @@ export class SimEngine implements EnginePort {
       records.map((record) => ({ payload: encodeKv(record) })),
     )
     this.#position = encoded.next
-    this.#wrote(writeWal(this.#files, this.#pgWal, encoded.next.timeline, encoded.start, encoded.bytes))
+    this.#sync.wrote(writeWal(this.#files, this.#pgWal, encoded.next.timeline, encoded.start, encoded.bytes))
     return {
       start: encoded.start,
       end: encoded.next.lsn,
       bytes: encoded.bytes,
       ends: encoded.records.map((one) => one.endLsn),
     }
-  }
-
-  #wrote(paths: readonly string[]): void {
-    for (const path of paths) this.#unsynced.add(path)
   }
 
   #pump(): void {
@@ -365,28 +361,6 @@ export class SimEngine implements EnginePort {
     } catch (error) {
       reject(error as Error)
     }
-  }
-
-  #startSync(): Promise<Lsn> {
-    const syncing = this.#sync().finally(() => {
-      if (this.#syncing === syncing) this.#syncing = undefined
-    })
-    this.#syncing = syncing
-    return syncing
-  }
-
-  async #sync(): Promise<Lsn> {
-    const run = this.#run
-    const { host } = this.#process
-    const end = this.flushLsn()
-    const paths = [...this.#unsynced]
-    this.#unsynced.clear()
-    const snapshots = paths.map((path) => this.#files.file(path)?.snapshot())
-    await this.#disk.take(this.#disk.syncMs())
-    this.#alive(run)
-    if (host.disk.failSync) throw this.#die(new EngineDied('PANIC: could not fsync WAL: EIO'))
-    for (const makeDurable of snapshots) makeDurable?.()
-    return end
   }
 
   #die(error: EngineDied): EngineDied {

@@ -12,6 +12,8 @@ export class SimFile {
   content: Uint8Array
   /** What is durable; undefined = not even the name is. */
   durable: Uint8Array | undefined
+  /** What the disk has said is durable, while that is more than what is. */
+  #told: Uint8Array | undefined
   /** Nothing but zeros lies at or after it. */
   filled = 0
   /** Only bytes within it differ from what is durable, when the lengths agree. */
@@ -21,6 +23,25 @@ export class SimFile {
   constructor(content: Uint8Array = new Uint8Array(0)) {
     this.content = content
     this.filled = content.length
+  }
+
+  /** What is durable as far as anybody was told. */
+  get toldDurable(): Uint8Array | undefined {
+    return this.#told ?? this.durable
+  }
+
+  /** All of it is this now, durably. */
+  replace(bytes: Uint8Array): void {
+    this.resize(0)
+    this.write(0, bytes)
+    this.durable = bytes
+    this.#told = undefined
+  }
+
+  /** The disk has caught up with what it told. */
+  makeTrue(): void {
+    this.durable = this.toldDurable
+    this.#told = undefined
   }
 
   resize(length: number): void {
@@ -48,19 +69,17 @@ export class SimFile {
     this.#dirty(position, this.content.length)
   }
 
-  /** A sync begins: returns what makes durable what is there now. What is written later is not covered. */
-  snapshot(): () => void {
+  /** A sync begins: returns what makes durable what is there now, or only says so. What is written later is not covered. */
+  snapshot(): (lies?: boolean) => void {
     const from = Math.min(this.#dirtyFrom, this.content.length)
     const to = Math.min(this.#dirtyTo, this.content.length)
     const { length } = this.content
     const bytes = this.content.slice(from, Math.max(from, to))
-    return () => {
-      if (this.durable?.length !== length) {
-        const resized = new Uint8Array(length)
-        resized.set((this.durable ?? new Uint8Array(0)).subarray(0, length))
-        this.durable = resized
-      }
-      this.durable.set(bytes, from)
+    return (lies = false) => {
+      if (lies || this.#told !== undefined)
+        this.#told = patched(this.#told ?? this.durable?.slice(), length, from, bytes)
+      if (lies) return
+      this.durable = patched(this.durable, length, from, bytes)
       // Written meanwhile, or nothing: whatever is within the old range may be dirty still.
       if (
         this.content.length === length &&
@@ -81,6 +100,17 @@ export class SimFile {
       this.#dirtyTo = 0
     } else if (this.#dirtyFrom >= from && this.#dirtyFrom < to) this.#dirtyFrom = to
   }
+}
+
+/** The bytes with `piece` put in at `from`; they are changed in place when the length stays. */
+function patched(bytes: Uint8Array | undefined, length: number, from: number, piece: Uint8Array): Uint8Array {
+  let result = bytes
+  if (result?.length !== length) {
+    result = new Uint8Array(length)
+    result.set((bytes ?? new Uint8Array(0)).subarray(0, length))
+  }
+  result.set(piece, from)
+  return result
 }
 
 export class SimFiles {
@@ -106,9 +136,7 @@ export class SimFiles {
   place(path: string, content: Uint8Array): void {
     this.makeFolder(parentOf(path))
     const file = this.make(path)
-    file.resize(0)
-    file.write(0, content)
-    file.durable = content.slice()
+    file.replace(content.slice())
   }
 
   isFolder(path: string): boolean {
@@ -173,6 +201,11 @@ export class SimFiles {
       if (one.startsWith(prefix) && !one.includes('/', prefix.length)) file.durable ??= new Uint8Array(0)
   }
 
+  /** A disk that told lies has written at last what it said it had. */
+  makeTrue(): void {
+    for (const file of this.#files.values()) file.makeTrue()
+  }
+
   /** The power goes: of what was not durable, chance decides sector by sector. */
   losePower(random: SimRandom): void {
     for (const [path, file] of this.#files) {
@@ -181,10 +214,7 @@ export class SimFiles {
         this.#files.delete(path)
         continue
       }
-      const left = tear(durable ?? new Uint8Array(0), content, random)
-      file.resize(0)
-      file.write(0, left)
-      file.durable = left.slice()
+      file.replace(tear(durable ?? new Uint8Array(0), content, random).slice())
     }
   }
 }

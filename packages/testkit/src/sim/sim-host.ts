@@ -1,5 +1,5 @@
 /** A simulated machine: a disk, addresses, processes. Lives as long as its world; can lose its power and come back. */
-import { healthyDisk, SimDisk, type DiskFaults } from './sim-disk.ts'
+import { healthyDisk, SimDisk, type DiskFaults, type DiskOperation } from './sim-disk.ts'
 import { SimClock } from './sim-clock.ts'
 import { SimFiles } from './sim-files.ts'
 import { SimNetwork, type SimFabric } from './sim-network.ts'
@@ -16,6 +16,11 @@ export class SimHost {
   /** The wall clock is wrong by so much. */
   wallSkewMs = 0
   disk: DiskFaults = healthyDisk()
+  /** Sees what processes do on the disk, before and after; undefined while nobody looks. */
+  onDiskOperation: ((process: SimProcess, operation: DiskOperation, after: boolean) => void) | undefined
+  /** Its clock runs so many times as fast as time. */
+  #clockRate = 1
+  #rateSince = { worldMs: 0, ownMs: 0 }
   /** It has power. */
   up = true
   readonly processes = new Set<SimProcess>()
@@ -29,6 +34,22 @@ export class SimHost {
     this.name = name
     this.#random = fabric.world.random.fork()
     fabric.addHost(this)
+  }
+
+  /** Time by the clock of the host, ms since the world was made. */
+  get ownMs(): number {
+    const { worldMs, ownMs } = this.#rateSince
+    return ownMs + (this.world.nowMs - worldMs) * this.#clockRate
+  }
+
+  get clockRate(): number {
+    return this.#clockRate
+  }
+
+  /** From now on its clock is so many times as fast as time. */
+  setClockRate(rate: number): void {
+    this.#rateSince = { worldMs: this.world.nowMs, ownMs: this.ownMs }
+    this.#clockRate = rate
   }
 
   /** A new process. */

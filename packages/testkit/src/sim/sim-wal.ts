@@ -153,7 +153,7 @@ function bestSegment(
     let bestFilled = 0
     for (const folder of folders) {
       const file = files.file(`${folder}/${name}`)
-      const bytes = durable ? file?.durable : file?.content
+      const bytes = durable ? file?.toldDurable : file?.content
       if (file === undefined || bytes?.length !== SIM_SEGMENT_BYTES || bytes[0] === 0) continue
       if (file.filled <= bestFilled) continue
       best = bytes

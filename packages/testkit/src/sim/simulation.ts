@@ -2,7 +2,8 @@
  * One run of one seed: a cluster, clients, a burst of faults, an administrator, a cluster that must be whole again, a long quiet stretch in which nothing may
  * go wrong, and at the end a history that must be possible.
  */
-import { faultKinds, Faults, planFaults, type FaultKind } from './faults.ts'
+import { planFaults, type FaultKind, type FaultPlan } from './fault-plan.ts'
+import { Faults } from './faults.ts'
 import { ailmentOf, compareCopies, NO_COORDINATOR, readAll, topologyText } from './final-checks.ts'
 import { HistoryChecker } from './history-checker.ts'
 import { SimOperator } from './operator.ts'
@@ -29,6 +30,8 @@ const LEAST_QUIET_MS = 1_000
 /** Mean pause of a client between two statements in a quiet stretch, ms. */
 const QUIET_PAUSES_MS = [20_000, 60_000] as const
 const DEFAULT_QUIET_MINUTES = 60
+const MOST_FAULTS = 6
+const NO_FAULTS: FaultPlan = { focus: undefined, faults: [] }
 
 export interface SimulationOptions {
   readonly seed: number
@@ -39,7 +42,9 @@ export interface SimulationOptions {
    * it.
    */
   readonly quietMinutes?: number
-  /** Only these faults. */
+  /** These faults instead of those that the seed draws. */
+  readonly plan?: FaultPlan
+  /** Only faults of these kinds are drawn. */
   readonly faults?: readonly FaultKind[]
   /** Something is broken on purpose; made anew for each run. */
   readonly overrides?: () => SimOverrides
@@ -50,6 +55,7 @@ export interface SimulationResult {
   readonly simulatedMs: number
   /** How much of it was the quiet stretch. */
   readonly quietMs: number
+  readonly plan: FaultPlan
   /** Faults that began. */
   readonly faults: number
   readonly steps: number
@@ -93,6 +99,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     seed: options.seed,
     simulatedMs: world.nowMs,
     quietMs: simulation?.quietMs ?? 0,
+    plan: simulation?.plan ?? NO_FAULTS,
     faults: simulation?.faultsBegun ?? 0,
     steps: world.steps,
     failure,
@@ -113,6 +120,7 @@ class Simulation {
   #quietPauseMs: number = QUIET_PAUSES_MS[0]
   undecided = false
   quietMs = 0
+  plan: FaultPlan = NO_FAULTS
 
   constructor(world: SimWorld, history: HistoryChecker, options: SimulationOptions) {
     this.#world = world
@@ -130,7 +138,7 @@ class Simulation {
     )
     new PromiseWatch(this.#cluster)
     this.#operator = new SimOperator(this.#cluster, random.fork())
-    this.#faults = new Faults(this.#cluster, this.#operator, random.fork())
+    this.#faults = new Faults(this.#cluster, this.#operator)
   }
 
   get faultsBegun(): number {
@@ -147,8 +155,15 @@ class Simulation {
     this.#quietPauseMs = quiet.pick(QUIET_PAUSES_MS)
     await this.#for(random.between(100, 900))
     const withinMs = random.between(1_000, 7_000)
-    const plan = planFaults(random.fork(), 1 + random.below(4), withinMs, this.#options.faults ?? faultKinds)
-    this.#faults.schedule(plan)
+    const { faults: kinds } = this.#options
+    const drawn = planFaults(random.fork(), {
+      count: 1 + random.below(MOST_FAULTS),
+      withinMs,
+      contents: this.#contents,
+      ...(kinds === undefined ? {} : { kinds }),
+    })
+    this.plan = this.#options.plan ?? drawn
+    this.#faults.schedule(this.plan)
     const attention = random.fork()
     const attentive = random.pick([800, 3_000, 20_000])
     this.#operator.attend(() => attention.between(0.5, 1.5) * attentive)
@@ -171,9 +186,12 @@ class Simulation {
     compareCopies(this.#cluster)
   }
 
+  get #contents(): readonly number[] {
+    return [-1, ...Array.from({ length: this.#cluster.layout.contents }, (_, i) => i)]
+  }
+
   #beginClients(): void {
     const { random } = this.#world
-    const contents = [-1, ...Array.from({ length: this.#cluster.layout.contents }, (_, i) => i)]
     const pauseMs = random.pick([120, 300, 1_000])
     for (let i = 0; i < 3; i++) {
       this.#clients.push(
@@ -183,7 +201,7 @@ class Simulation {
           cluster: this.#cluster,
           history: this.#history,
           random: random.fork(),
-          contents,
+          contents: this.#contents,
           pauseMs,
         }),
       )
