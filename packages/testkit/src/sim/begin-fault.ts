@@ -60,6 +60,8 @@ class Beginning {
         return this.#pause(cluster.coordinator()?.process)
       case 'replaceCoordinator':
         return this.#replaceCoordinator()
+      case 'failWhileCatchingUp':
+        return this.#failWhileCatchingUp()
       case 'atMessage':
         return this.#atMessage()
       case 'atDiskOperation':
@@ -195,6 +197,38 @@ class Beginning {
       old.resume()
       for (const other of others) this.#both(old.host, other, 'mend')
     })
+  }
+
+  /** A mirror goes, comes back, makes nothing durable for a while; meanwhile its primary goes, too. */
+  #failWhileCatchingUp(): void {
+    const { cluster, operator } = this.#context
+    const random = this.#random
+    const mirror = this.#one(acts('mirror'))
+    if (mirror === undefined) return
+    const { dbid, content } = mirror.assignment
+    const { host } = mirror.process
+    mirror.process.kill()
+    const hangMs = random.between(300, 3_000)
+    const killMs = random.between(0, 1.5 * hangMs)
+    const untilDown = (): void => {
+      if (cluster.coordinator()?.service?.topology.row(dbid)?.status !== 'd')
+        return this.#after(50, untilDown)
+      operator.tend()
+      this.#after(random.between(20, 400), () => {
+        if (random.chance(0.5)) host.disk.hangsUntilMs = cluster.world.nowMs + hangMs
+        else host.disk.slowness = 1_000
+        this.#say(`the disk of ${host.name}, where dbid ${dbid} comes back, is slow or hangs`)
+        this.#after(hangMs, () => (host.disk.slowness = 1))
+        this.#after(killMs, () => this.#primaryOf(content)?.kill())
+      })
+    }
+    untilDown()
+  }
+
+  #primaryOf(content: number): SimProcess | undefined {
+    for (const running of this.#context.cluster.running.values())
+      if (running.assignment.content === content && acts('primary')(running)) return running.process
+    return undefined
   }
 
   #pause(process: SimProcess | undefined): void {

@@ -28,6 +28,8 @@ export class KvSession {
   readonly #store: KvStore
   /** Called when a statement that is not the resolver's runs while something is prepared (I6): PostgreSQL would hang for ever. */
   readonly #onBesidePrepared: (sql: string) => void
+  /** False while the disk is full: then a statement that writes fails, as one that cannot extend its table. */
+  readonly #hasRoom: () => boolean
   #txStatus: 'I' | 'T' | 'E' = 'I'
   #x: number
   #wrote = false
@@ -35,10 +37,16 @@ export class KvSession {
   #block = false
   #records: KvRecord[] = []
 
-  constructor(store: KvStore, firstXid: number, onBesidePrepared: (sql: string) => void) {
+  constructor(
+    store: KvStore,
+    firstXid: number,
+    onBesidePrepared: (sql: string) => void,
+    hasRoom: () => boolean = () => true,
+  ) {
     this.#store = store
     this.#x = firstXid
     this.#onBesidePrepared = onBesidePrepared
+    this.#hasRoom = hasRoom
   }
 
   get txStatus(): 'I' | 'T' | 'E' {
@@ -163,6 +171,7 @@ export class KvSession {
   }
 
   #change(change: KvChange): void {
+    if (!this.#hasRoom()) throw new KvError('53100', 'could not extend file: No space left on device')
     this.#wrote = true
     this.#write({ t: 'change', x: this.#x, change })
   }

@@ -1,5 +1,11 @@
 /** Runs many seeds one after the other and sums up; tells the story of one that failed. */
-import { simulate, type SimulationOptions, type SimulationResult } from './simulation.ts'
+import { shrinkFailure } from './shrink.ts'
+import {
+  DEFAULT_QUIET_MINUTES,
+  simulate,
+  type SimulationOptions,
+  type SimulationResult,
+} from './simulation.ts'
 
 type Failure = NonNullable<SimulationResult['failure']>
 
@@ -103,12 +109,19 @@ export async function runSeeds(options: RunSeedsOptions): Promise<SeedsResult> {
 const LAST_LINES = 25
 const MAX_LINES = 80
 
-/** Runs a failed seed again with its story, and cuts that down to what a reader needs: the faults, the turns of events, the end. */
+/**
+ * Makes a failed seed short and runs it again with its story, of which a reader gets what is needed: the faults, the turns of events, the end. `shrinks`: false tells
+ * the seed as it is.
+ */
 export async function tellFailure(
   failed: SimulationResult,
   simulation: Omit<SimulationOptions, 'seed'> = {},
+  shrinks = true,
 ): Promise<string> {
-  const again = await simulate({ ...simulation, seed: failed.seed, trace: true })
+  const { seed, plan } = failed
+  const shrunk = shrinks ? await shrinkFailure(failed, simulation) : undefined
+  const replay = shrunk?.replay ?? { seed, quietMinutes: simulation.quietMinutes ?? DEFAULT_QUIET_MINUTES }
+  const again = await simulate({ ...simulation, ...replay, trace: true })
   const lines = again.story
   const told = lines.filter(
     (line, i) =>
@@ -119,8 +132,16 @@ export async function tellFailure(
   )
   const short = told.length > MAX_LINES ? ['           …', ...told.slice(-MAX_LINES)] : told
   return [
-    `seed ${failed.seed} fails at event ${failed.steps}, ${(failed.simulatedMs / 1000).toFixed(3)} s: ${failed.failure?.message ?? ''}`,
+    `seed ${seed} fails at event ${failed.steps}, ${(failed.simulatedMs / 1000).toFixed(3)} s: ${failed.failure?.message ?? ''}`,
+    ...(shrunk === undefined
+      ? []
+      : [
+          `  shrunk in ${shrunk.runs} runs from ${plan.faults.length} faults and ${failed.steps} events to ${again.plan.faults.length} and ${again.steps}: ${again.failure?.message ?? 'it does not fail any more'}`,
+        ]),
     ...short.map((line) => `  ${line.slice(0, 240)}`),
-    `  again: npm run simulate -- --seeds 1 --seed ${failed.seed} --quiet ${simulation.quietMinutes ?? 60} --trace`,
+    `  as it was: npm run simulate -- --seeds 1 --seed ${seed} --quiet ${simulation.quietMinutes ?? DEFAULT_QUIET_MINUTES} --trace`,
+    ...(shrunk === undefined
+      ? []
+      : [`  as told: npm run simulate -- --trace --replay '${JSON.stringify(replay)}'`]),
   ].join('\n')
 }

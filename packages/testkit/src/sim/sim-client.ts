@@ -118,8 +118,12 @@ export class SimClient {
   #appendTogether(coordinator: SimCoordinator, done: () => void): string {
     const lists = this.#lists(2)
     return this.#write(coordinator, lists, done, async (id) => {
-      const results = await dispatcherOf(coordinator).writeMany(lists.map(contentOf), (content) =>
-        item(`append ${lists.find((one) => contentOf(one) === content)} ${id}`, true),
+      const results = await makingWay(coordinator, (way) =>
+        dispatcherOf(coordinator).writeMany(
+          lists.map(contentOf),
+          (content) => item(`append ${lists.find((one) => contentOf(one) === content)} ${id}`, true),
+          way,
+        ),
       )
       return results.map(({ output }) => errorOf(output)).find((error) => error !== undefined)
     })
@@ -134,10 +138,13 @@ export class SimClient {
     const pauses = lists.map(() => random.between(0, 30))
     return this.#write(coordinator, lists, done, async (id) => {
       const transaction = dispatcherOf(coordinator).begin()
+      const way = new Way(coordinator)
       try {
         for (const [i, list] of lists.entries()) {
           const content = contentOf(list)
-          await transaction.touch([content])
+          if (way.isAsked) throw madeWay()
+          await transaction.touch([content], { onWait: (fail) => way.set(() => fail(madeWay())) })
+          way.set(undefined)
           const { output } = await transaction.run(content, item(`append ${list} ${id}`, true)).promise
           const error = errorOf(output)
           if (error !== undefined) throw new SqlError(error, 'a statement failed', { wire: output })
@@ -149,6 +156,8 @@ export class SimClient {
       } catch (error) {
         await transaction.rollback()
         return `rolled back after ${String(error)}`
+      } finally {
+        way.leave()
       }
       if (rollsBack || fails) {
         await transaction.rollback()
@@ -209,15 +218,17 @@ export class SimClient {
     const lists = this.#lists(2)
     const starts = new Map<string, ReadStart>(lists.map((list) => [list, history.beginRead(list)]))
     this.#in(coordinator, done, async () => {
-      const reading = dispatcherOf(coordinator)
-        .readMany(lists.map(contentOf), (content) =>
-          item(`list ${lists.find((one) => contentOf(one) === content)}`, false),
-        )
-        .then((results) => {
-          const reads = new Map(results.map(({ output }, i) => [lists[i] as string, idsIn(output)]))
-          for (const [list, ids] of reads) history.endRead(starts.get(list) as ReadStart, ids)
-          history.checkAtomic(reads)
-        })
+      const reading = makingWay(coordinator, (way) =>
+        dispatcherOf(coordinator).readMany(
+          lists.map(contentOf),
+          (content) => item(`list ${lists.find((one) => contentOf(one) === content)}`, false),
+          way,
+        ),
+      ).then((results) => {
+        const reads = new Map(results.map(({ output }, i) => [lists[i] as string, idsIn(output)]))
+        for (const [list, ids] of reads) history.endRead(starts.get(list) as ReadStart, ids)
+        history.checkAtomic(reads)
+      })
       await this.#ended(reading)
       done()
     })
@@ -255,6 +266,35 @@ export class SimClient {
     return lists
   }
 }
+
+/** How something that may hold the coordinator's lane ends as undone when a role change needs that lane and it waits, or is between two statements. */
+class Way {
+  isAsked = false
+  readonly leave: () => void
+  #cancel: (() => void) | undefined
+
+  constructor(coordinator: SimCoordinator) {
+    this.leave = coordinator.enterLocal(() => {
+      this.isAsked = true
+      this.#cancel?.()
+    })
+  }
+
+  set(cancel: (() => void) | undefined): void {
+    this.#cancel = cancel
+  }
+}
+
+async function makingWay<T>(coordinator: SimCoordinator, run: (way: Way) => Promise<T>): Promise<T> {
+  const way = new Way(coordinator)
+  try {
+    return await run(way)
+  } finally {
+    way.leave()
+  }
+}
+
+const madeWay = (): SqlError => new SqlError('40001', 'it made way for a change of roles')
 
 /** The content of a list: `c0.1` is list 1 on content 0. */
 export function contentOf(list: string): number {

@@ -23,6 +23,8 @@ import type { SimProcess } from './sim-process.ts'
 const OWN_TAG = 2 ** 41
 const CANCEL_GRACE_MS = 200
 const LANES_OPEN_MS = 3_000
+/** What ends by itself within this time makes no way. */
+const PREEMPT_GRACE_MS = 20
 
 export interface SimCoordinatorOptions {
   readonly process: SimProcess
@@ -48,6 +50,8 @@ export class SimCoordinator {
   #activating: Promise<Message> | undefined
   /** Clients are let in. */
   open = false
+  /** Statements on the coordinator's own lane that wait for others, and how each makes way for a role change, as sessions do. */
+  readonly #local = new Set<() => void>()
 
   constructor(options: SimCoordinatorOptions) {
     this.#options = options
@@ -169,8 +173,7 @@ export class SimCoordinator {
       () => Promise.reject(new MirabelleError('internal', 'a simulated cluster is made with its catalog')),
     )
     this.#service = service
-    // Nobody holds the coordinator's lane for long here: there are no sessions to be sent away.
-    write = (sql) => service.dispatcher.runUrgent(sql, () => undefined)
+    write = (sql) => service.dispatcher.runUrgent(sql, () => this.#preempt())
     service.openLanes()
     if (assignment.role === 'm') service.watch()
     else await service.startInstances()
@@ -178,6 +181,20 @@ export class SimCoordinator {
     if (assignment.role === 'p') service.watch()
     this.open = true
     instance.log.info({ epoch: service.topology.epoch }, 'the coordinator accepts clients')
+  }
+
+  /** A statement that may hold the coordinator's lane begins; call what comes back when it has ended. */
+  enterLocal(makeWay: () => void): () => void {
+    this.#local.add(makeWay)
+    return () => this.#local.delete(makeWay)
+  }
+
+  #preempt(): void {
+    const there = [...this.#local]
+    if (there.length === 0) return
+    this.#options.ports.clock.setTimer(PREEMPT_GRACE_MS, () => {
+      for (const makeWay of there) if (this.#local.has(makeWay)) makeWay()
+    })
   }
 
   #control(message: Message, respond: Responder | undefined): boolean {

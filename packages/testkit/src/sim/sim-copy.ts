@@ -1,8 +1,9 @@
 /**
  * Stand-in for the block-wise copy: after a while the WAL of the primary is there, durable, and what was there before is gone. The real copy has its own
- * tests on real files; here it only has to be slow, to fail when the primary goes, and to leave what a base backup leaves.
+ * tests on real files; here it only has to be slow, to fail when the primary goes, and to leave what a base backup leaves: a torn base, on which nothing may
+ * start, when it is cut short.
  */
-import { pgWalDir, receivedWalDir, type CopyFromPeer } from '@mirabelle/instance'
+import { pgdataDir, pgWalDir, receivedWalDir, type CopyFromPeer } from '@mirabelle/instance'
 import { MirabelleError, type Dbid } from '@mirabelle/messages'
 import { historyFileName } from '@mirabelle/wal'
 import type { RunningInstance } from './sim-cluster.ts'
@@ -11,6 +12,9 @@ import { recoverWal, SIM_SEGMENT_BYTES, walBytes, writeWal, FIRST_LSN } from './
 
 const COPY_MS = [200, 1_500] as const
 
+/** Its presence says that the base is a part of two: no PostgreSQL could be started on it. */
+export const tornBaseFile = (datadir: string): string => `${pgdataDir(datadir)}/torn`
+
 export function simCopyFromPeer(
   process: SimProcess,
   running: ReadonlyMap<Dbid, RunningInstance>,
@@ -18,6 +22,7 @@ export function simCopyFromPeer(
   return async (mode, { datadir, upstream, signal }) => {
     const { world, host } = process
     world.trace.add(process.name, `${mode} copy from dbid ${upstream.dbid} begins`)
+    host.files.place(tornBaseFile(datadir), new Uint8Array(1))
     await new Promise<void>((resolve) => void process.schedule(world.random.between(...COPY_MS), resolve))
     if (signal.aborted) throw new MirabelleError('cancelled', 'the copy was stopped')
     const source = running.get(upstream.dbid)
@@ -68,6 +73,7 @@ export function simCopyFromPeer(
       const file = host.files.file(`${folder}/${name}`)
       file?.snapshot()()
     }
+    host.files.remove(tornBaseFile(datadir))
     return { timeline, history, startLsn: lsn }
   }
 }

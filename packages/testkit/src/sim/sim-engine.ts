@@ -23,6 +23,7 @@ import { encodeWalRecords, historyFileName, segmentStart, type WalPosition } fro
 import { encodeKv, KvStore, type KvRecord } from './kv-store.ts'
 import { KvSession, type KvRun } from './kv-session.ts'
 import { isFailure } from './pg-bytes.ts'
+import { tornBaseFile } from './sim-copy.ts'
 import { SimDisk } from './sim-disk.ts'
 import { SimWalSync } from './sim-wal-sync.ts'
 import type { SimProcess } from './sim-process.ts'
@@ -227,6 +228,10 @@ export class SimEngine implements EnginePort {
     if (holder !== undefined && holder.alive && holder !== this.#process)
       throw new EngineLocked(this.#dataDir, holder.pid)
     if (!this.#files.isFolder(this.#pgWal)) throw new EngineRefused(`${this.#dataDir} holds no database`)
+    if (this.#files.file(tornBaseFile(this.#dataDir)) !== undefined)
+      this.#process.world.fail(
+        new SimFailure('torn', `${this.#process.name} starts on a base that was copied in part`),
+      )
     locks.set(this.#dataDir, this.#process)
     this.#phase = 'starting'
     return ++this.#run
@@ -248,11 +253,15 @@ export class SimEngine implements EnginePort {
     this.store.endRecovery()
     this.#phase = 'primary'
     this.#generation++
-    this.#session = new KvSession(this.store, recovered.end * XIDS_PER_BYTE, (sql) => {
-      this.#process.world.fail(
-        new SimFailure('I6', `${this.#process.name} runs "${sql}" beside a prepared transaction`),
-      )
-    })
+    this.#session = new KvSession(
+      this.store,
+      recovered.end * XIDS_PER_BYTE,
+      (sql) => {
+        const text = `${this.#process.name} runs "${sql}" beside a prepared transaction`
+        this.#process.world.fail(new SimFailure('I6', text))
+      },
+      () => !this.#process.host.disk.full,
+    )
     this.#position = {
       timeline,
       lsn: recovered.end,

@@ -4,8 +4,9 @@
  */
 import { parseArgs } from 'node:util'
 import { runSeeds, tellFailure } from './run-seeds.ts'
+import type { Replay } from './shrink.ts'
 
-const USAGE = `simulate [--seeds N] [--seed S] [--minutes M] [--quiet Q] [--trace] [--json]
+const USAGE = `simulate [--seeds N] [--seed S] [--minutes M] [--quiet Q] [--trace] [--json] [--replay R]
 
   --seeds N    run N seeds (default 1000)
   --seed S     the first seed (default 1); alone with --trace it tells everything that happened in it
@@ -13,6 +14,7 @@ const USAGE = `simulate [--seeds N] [--seed S] [--minutes M] [--quiet Q] [--trac
   --quiet Q    the longest quiet stretch after a burst of faults, minutes of simulated time (default 60)
   --trace      print every line of the story
   --json       print the result as one JSON object instead of sentences
+  --replay R   run only what a failure was shrunk to, as it was printed
   --help       print this
 
 Status: 0 every promise was kept; 1 a promise was broken; 2 an argument is wrong.
@@ -25,6 +27,7 @@ interface Arguments {
   readonly quiet: number
   readonly trace: boolean
   readonly json: boolean
+  readonly replay: Replay | undefined
   readonly help: boolean
 }
 
@@ -38,6 +41,7 @@ function readArguments(): Arguments {
       quiet: { type: 'string', default: '60' },
       trace: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
+      replay: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   })
@@ -54,22 +58,31 @@ function readArguments(): Arguments {
     quiet: number('quiet', values.quiet, false),
     trace: values.trace,
     json: values.json,
+    replay: values.replay === undefined ? undefined : readReplay(values.replay),
     help: values.help,
   }
 }
 
-async function run({ seeds, seed, minutes, quiet, trace, json }: Arguments): Promise<number> {
-  const simulation = { quietMinutes: quiet }
+function readReplay(text: string): Replay {
+  const replay = JSON.parse(text) as Replay
+  if (!Number.isInteger(replay.seed) || !Array.isArray(replay.plan?.faults))
+    throw new Error('--replay wants a seed and a plan as they were printed')
+  return replay
+}
+
+async function run({ seeds, seed, minutes, quiet, trace, json, replay }: Arguments): Promise<number> {
+  const simulation = { quietMinutes: quiet, ...replay }
   const result = await runSeeds({
-    first: seed,
-    count: minutes === undefined ? seeds : Number.POSITIVE_INFINITY,
+    first: replay?.seed ?? seed,
+    count: replay !== undefined ? 1 : minutes === undefined ? seeds : Number.POSITIVE_INFINITY,
     forMs: minutes === undefined ? Number.POSITIVE_INFINITY : minutes * 60_000,
     simulation,
     onProgress: (line) => process.stderr.write(`${line}\n`),
     ...(trace ? { onStory: (lines) => process.stdout.write(`${lines.join('\n')}\n`) } : {}),
   })
   const stories: string[] = []
-  for (const failed of result.failures) stories.push(await tellFailure(failed, simulation))
+  for (const failed of result.failures)
+    stories.push(await tellFailure(failed, simulation, replay === undefined))
   if (json) {
     const failures = result.failures.map(({ seed: which, failure, steps, simulatedMs }, i) => ({
       seed: which,

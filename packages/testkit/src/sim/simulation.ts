@@ -29,8 +29,13 @@ const IN_FLIGHT_MS = 1_000
 const LEAST_QUIET_MS = 1_000
 /** Mean pause of a client between two statements in a quiet stretch, ms. */
 const QUIET_PAUSES_MS = [20_000, 60_000] as const
-const DEFAULT_QUIET_MINUTES = 60
+export const DEFAULT_QUIET_MINUTES = 60
 const MOST_FAULTS = 6
+/** From so long before to so long after a fault clients pause only so long, ms. */
+const HURRY_BEFORE_MS = 15
+const HURRY_AFTER_MS = 40
+const HURRY_PAUSE_MS = 2
+const CLIENTS = 3
 const NO_FAULTS: FaultPlan = { focus: undefined, faults: [] }
 
 export interface SimulationOptions {
@@ -44,6 +49,8 @@ export interface SimulationOptions {
   readonly quietMinutes?: number
   /** These faults instead of those that the seed draws. */
   readonly plan?: FaultPlan
+  /** How many clients. Default 3. */
+  readonly clients?: number
   /** Only faults of these kinds are drawn. */
   readonly faults?: readonly FaultKind[]
   /** Something is broken on purpose; made anew for each run. */
@@ -117,6 +124,7 @@ class Simulation {
   readonly #operator: SimOperator
   readonly #options: SimulationOptions
   #clients: SimClient[] = []
+  #burstPauseMs = 0
   #quietPauseMs: number = QUIET_PAUSES_MS[0]
   undecided = false
   quietMs = 0
@@ -164,6 +172,7 @@ class Simulation {
     })
     this.plan = this.#options.plan ?? drawn
     this.#faults.schedule(this.plan)
+    for (const { atMs, seed } of this.plan.faults) if (seed % 2 === 0) this.#hurryAt(atMs)
     const attention = random.fork()
     const attentive = random.pick([800, 3_000, 20_000])
     this.#operator.attend(() => attention.between(0.5, 1.5) * attentive)
@@ -193,7 +202,7 @@ class Simulation {
   #beginClients(): void {
     const { random } = this.#world
     const pauseMs = random.pick([120, 300, 1_000])
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; i < (this.#options.clients ?? CLIENTS); i++) {
       this.#clients.push(
         new SimClient({
           name: `client${i}`,
@@ -206,6 +215,18 @@ class Simulation {
         }),
       )
     }
+    this.#burstPauseMs = pauseMs
+  }
+
+  /** Around this time much is under way. */
+  #hurryAt(atMs: number): void {
+    const pace = (inMs: number, pauseMs: number): void => {
+      this.#world.schedule(inMs, undefined, () => {
+        for (const client of this.#clients) client.pace(pauseMs)
+      })
+    }
+    pace(atMs - HURRY_BEFORE_MS, HURRY_PAUSE_MS)
+    pace(atMs + HURRY_AFTER_MS, this.#burstPauseMs)
   }
 
   async #for(ms: number): Promise<void> {
