@@ -3,7 +3,7 @@ import type { SimRandom } from './sim-random.ts'
 
 /** The kinds of faults and how often each is drawn. */
 const WEIGHTS = {
-  killPrimary: 4,
+  killPrimary: 7,
   killMirror: 3,
   killAny: 2,
   killCoordinator: 3,

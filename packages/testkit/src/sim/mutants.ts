@@ -2,17 +2,24 @@
  * Planted bugs that the simulation must find: each breaks one promise, from outside, by putting something between an actor and a port. Nothing in the
  * production code knows of them. A simulation that does not find one of these would not find the like of it either.
  */
-import type { WalParts } from '@mirabelle/instance'
 import type { Dbid, SettledEntry } from '@mirabelle/messages'
-import type { Disk, FileHandle } from '@mirabelle/runtime'
-import type { SimEngine } from './sim-engine.ts'
+import {
+  hubWith,
+  rewriteSql,
+  withFailedSyncsForgiven,
+  withoutFiles,
+  withoutSync,
+  withRequests,
+  withSends,
+} from './mutant-tools.ts'
 import type { RunningInstance, SimOverrides } from './sim-cluster.ts'
-import { frontendQueries, queryBytes } from './pg-bytes.ts'
 
 export interface Mutant {
   readonly name: string
   /** What is wrong, as one would find it in a commit. */
   readonly bug: string
+  /** A seed that finds it, or is near one that does: where the test begins. */
+  readonly firstSeed: number
   /** The promises whose breach shows it. */
   readonly found: readonly string[]
   /** Makes it anew for each seed. */
@@ -22,12 +29,14 @@ export interface Mutant {
 export const mutants: readonly Mutant[] = [
   {
     name: 'ack-before-fsync',
+    firstSeed: 1,
     bug: 'a mirror acknowledges WAL that it has written but not made durable',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withoutSync(ports.disk) }) }),
   },
   {
     name: 'answer-before-fsync',
+    firstSeed: 1,
     bug: 'a primary takes its own WAL for durable as soon as it is written',
     found: ['I1'],
     plant: () => ({
@@ -39,6 +48,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'gate-ignores-mirror',
+    firstSeed: 1,
     bug: 'the commit gate counts WAL as flushed by the mirror when it is sent',
     found: ['I1'],
     plant: () => ({
@@ -54,6 +64,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-off-before-catalog',
+    firstSeed: 1,
     bug: 'a primary stops waiting for its mirror when the stream ends, before that is in the catalog',
     found: ['I3', 'lost'],
     plant: () => {
@@ -79,6 +90,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'catalog-not-awaited',
+    firstSeed: 1,
     bug: 'a change of the catalog counts as made before it is durable',
     found: ['I3', 'uncaught'],
     plant: () => ({
@@ -93,6 +105,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-out-of-sync',
+    firstSeed: 1,
     bug: 'the catalog keeps calling a pair in sync when its mirror has gone, so that the mirror is promoted later',
     found: ['I2', 'I3', 'uncaught', 'lost'],
     plant: () => ({
@@ -114,6 +127,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'in-sync-too-early',
+    firstSeed: 4,
     bug: 'a mirror that catches up is called in sync before it has everything that was told',
     found: ['I1', 'lost'],
     plant: () => ({
@@ -130,6 +144,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-told-late',
+    firstSeed: 66,
     bug: 'which statements took effect is told to the mirror one piece of WAL too late, so that a failover runs some again',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -145,6 +160,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-forgets-last-flush',
+    firstSeed: 4,
     bug: 'a promotion ends recovery one flush before the end of the received WAL',
     // The instance refuses to serve after such a promotion, so the content stays down.
     found: ['lost', 'liveness'],
@@ -162,6 +178,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'prepared-forgotten',
+    firstSeed: 12,
     bug: 'a lane opens without looking for prepared transactions',
     found: ['I6'],
     plant: () => ({
@@ -173,6 +190,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'decision-forgotten',
+    firstSeed: 48,
     bug: 'a prepared transaction is rolled back although another participant has committed it',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -184,6 +202,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-ignored',
+    firstSeed: 26,
     bug: 'a coordinator that was replaced goes on with the epoch of its successor',
     found: ['I4', 'lost', 'I3', 'I9', 'appeared', 'liveness'],
     plant: () => {
@@ -214,61 +233,114 @@ export const mutants: readonly Mutant[] = [
       }
     },
   },
+  {
+    name: 'written-as-flushed',
+    firstSeed: 1,
+    bug: 'a mirror reports what it has written as flushed',
+    found: ['I1'],
+    plant: () => ({
+      ports: (ports) =>
+        withSends(ports, (message) =>
+          message.type === 'wal.flushed' ? { ...message, flushLsn: message.writeLsn } : message,
+        ),
+    }),
+  },
+  {
+    name: 'failed-fsync-forgiven',
+    firstSeed: 37,
+    bug: 'an fsync of a mirror that has failed counts as done',
+    found: ['I1'],
+    plant: () => ({ ports: (ports) => ({ ...ports, disk: withFailedSyncsForgiven(ports.disk) }) }),
+  },
+  {
+    name: 'epoch-forgotten',
+    firstSeed: 8,
+    bug: 'the epoch that an instance has promised is not written down',
+    found: ['I4', 'lost', 'appeared', 'doubled'],
+    plant: () => ({
+      ports: (ports) => ({
+        ...ports,
+        disk: withoutFiles(ports.disk, (path) => path.endsWith('/epoch.json')),
+      }),
+    }),
+  },
+  {
+    name: 'syncrep-on-forgotten',
+    firstSeed: 84,
+    bug: 'that commits wait for the mirror is not written down before the pair is called in sync',
+    found: ['I3', 'lost'],
+    plant: () => ({
+      ports: (ports) => ({
+        ...ports,
+        disk: withoutFiles(
+          ports.disk,
+          (path, text) => path.endsWith('/sync-rep.json') && text.includes('true'),
+        ),
+      }),
+    }),
+  },
+  {
+    name: 'copy-not-marked',
+    firstSeed: 55,
+    bug: 'that a copy of the base has begun is not written down',
+    found: ['torn'],
+    plant: () => ({
+      ports: (ports) => ({
+        ...ports,
+        disk: withoutFiles(ports.disk, (path) => path.endsWith('/copying.json')),
+      }),
+    }),
+  },
+  {
+    name: 'commit-row-forgotten',
+    firstSeed: 48,
+    bug: 'a prepared transaction does not carry the row by which others learn that it was committed',
+    found: ['I9', 'lost', 'I6'],
+    plant: () => ({
+      engine: (engine) => {
+        rewriteSql(engine, /INSERT INTO pg_catalog\.dtx_committed/, 'SET nothing')
+        return engine
+      },
+    }),
+  },
+  {
+    name: 'settled-ignored',
+    firstSeed: 66,
+    bug: 'the coordinator runs statements again after a failover without asking whether they have taken effect',
+    found: ['doubled'],
+    plant: () => ({
+      ports: (ports) =>
+        withRequests(ports, async (message, really) => {
+          const answer = await really(message)
+          return answer.type === 'dispatch.settledAre' ? { ...answer, floor: 0, settled: [] } : answer
+        }),
+    }),
+  },
+  {
+    name: 'promote-not-sent',
+    firstSeed: 4,
+    bug: 'FTS takes PROMOTE for sent when it is not',
+    found: ['liveness'],
+    plant: () => ({
+      ports: (ports) =>
+        withRequests(ports, (message, really) =>
+          really(
+            message.type === 'segment.promote' ? { ...message, type: 'fts.probe', mirror: null } : message,
+          ),
+        ),
+    }),
+  },
+  {
+    name: 'stale-standby-activated',
+    firstSeed: 332,
+    bug: 'a standby does not mind that segments know it to be behind',
+    found: ['lost', 'I3', 'I4', 'uncaught', 'appeared'],
+    plant: () => ({
+      ports: (ports) =>
+        withRequests(ports, async (message, really) => {
+          const answer = await really(message)
+          return answer.type === 'epoch.promised' ? { ...answer, standbyStale: false } : answer
+        }),
+    }),
+  },
 ]
-
-/** A disk whose files say that they are synced when they are not. */
-function withoutSync(disk: Disk): Disk {
-  return wrapDisk(disk, (file) => ({ sync: () => file.size().then(() => undefined) }))
-}
-
-function wrapDisk(disk: Disk, change: (file: FileHandle) => Partial<FileHandle>): Disk {
-  return {
-    open: async (path, mode) => {
-      const file = await disk.open(path, mode)
-      return {
-        read: (position, length) => file.read(position, length),
-        write: (position, bytes) => file.write(position, bytes),
-        truncate: (length) => file.truncate(length),
-        reserve: (length) => file.reserve(length),
-        size: () => file.size(),
-        sync: () => file.sync(),
-        close: () => file.close(),
-        ...(path.includes('/wal/') ? change(file) : {}),
-      }
-    },
-    readFile: (path) => disk.readFile(path),
-    writeFileDurable: (path, content) => disk.writeFileDurable(path, content),
-    list: (path) => disk.list(path),
-    exists: (path) => disk.exists(path),
-    makeDir: (path) => disk.makeDir(path),
-    rename: (from, to) => disk.rename(from, to),
-    remove: (path) => disk.remove(path),
-    syncDir: (path) => disk.syncDir(path),
-  }
-}
-
-type HubOptions = Parameters<WalParts['createHub']>[0]
-type Hub = ReturnType<WalParts['createHub']>
-
-/** WAL parts whose walsender hub is changed after it is made. */
-function hubWith(change: (hub: Hub, options: HubOptions) => void): (wal: WalParts) => WalParts {
-  return (wal) => ({
-    ...wal,
-    createHub: (options) => {
-      const hub = wal.createHub(options)
-      change(hub, options)
-      return hub
-    },
-  })
-}
-
-/** Replaces statements on their way into the engine. */
-function rewriteSql(engine: SimEngine, pattern: RegExp, instead: string): void {
-  const submit = engine.submit.bind(engine)
-  engine.submit = (request) => {
-    const texts = frontendQueries(request.bytes)
-    if (!texts.some((text) => pattern.test(text))) return submit(request)
-    const bytes = Buffer.concat(texts.map((text) => queryBytes(pattern.test(text) ? instead : text)))
-    return submit({ ...request, bytes })
-  }
-}

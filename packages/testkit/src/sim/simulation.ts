@@ -32,9 +32,9 @@ const QUIET_PAUSES_MS = [20_000, 60_000] as const
 export const DEFAULT_QUIET_MINUTES = 60
 const MOST_FAULTS = 6
 /** From so long before to so long after a fault clients pause only so long, ms. */
-const HURRY_BEFORE_MS = 15
-const HURRY_AFTER_MS = 40
-const HURRY_PAUSE_MS = 2
+const HURRY_BEFORE_MS = 10
+const HURRY_AFTER_MS = 5
+const HURRY_PAUSE_MS = 1
 const CLIENTS = 3
 const NO_FAULTS: FaultPlan = { focus: undefined, faults: [] }
 
@@ -172,7 +172,7 @@ class Simulation {
     })
     this.plan = this.#options.plan ?? drawn
     this.#faults.schedule(this.plan)
-    for (const { atMs, seed } of this.plan.faults) if (seed % 2 === 0) this.#hurryAt(atMs)
+    for (const { atMs } of this.plan.faults) this.#hurryAt(atMs)
     const attention = random.fork()
     const attentive = random.pick([800, 3_000, 20_000])
     this.#operator.attend(() => attention.between(0.5, 1.5) * attentive)

@@ -1,0 +1,121 @@
+/** What planted bugs are made of: things that are put between an actor and a port. */
+import type { WalParts } from '@mirabelle/instance'
+import type { Message } from '@mirabelle/messages'
+import type { Disk, FileHandle, Ports } from '@mirabelle/runtime'
+import type { SimEngine } from './sim-engine.ts'
+import { frontendQueries, queryBytes } from './pg-bytes.ts'
+
+/** A disk whose files say that they are synced when they are not. */
+export function withoutSync(disk: Disk): Disk {
+  return wrapDisk(disk, (file) => ({ sync: () => file.size().then(() => undefined) }))
+}
+
+/** A disk on which an fsync of WAL that failed counts as done. */
+export function withFailedSyncsForgiven(disk: Disk): Disk {
+  return wrapDisk(disk, (file) => ({ sync: () => file.sync().catch(() => undefined) }))
+}
+
+/** A disk that does not keep these files: what is written to them is gone at the next start. */
+export function withoutFiles(disk: Disk, forgets: (path: string, text: string) => boolean): Disk {
+  const real = wrapDisk(disk, () => ({}))
+  return {
+    ...real,
+    writeFileDurable: (path, content) => {
+      const text = typeof content === 'string' ? content : new TextDecoder().decode(content)
+      return forgets(path, text) ? Promise.resolve() : disk.writeFileDurable(path, content)
+    },
+  }
+}
+
+/** Ports whose connections ask and send something else. `ask` gets the question and a way to ask it really. */
+export function withRequests(
+  ports: Ports,
+  ask: (message: Message, really: (message: Message) => Promise<Message>) => Promise<Message>,
+): Ports {
+  const { network } = ports
+  return {
+    ...ports,
+    network: {
+      listen: (endpoint, self, accept) => network.listen(endpoint, self, accept),
+      connect: async (endpoint, hello, options) => {
+        const connection = await network.connect(endpoint, hello, options)
+        const request = connection.request.bind(connection) as (
+          message: Message,
+          timeoutMs: number,
+        ) => Promise<Message>
+        connection.request = ((message: Message, timeoutMs: number) =>
+          ask(message, (asked) => request(asked, timeoutMs))) as typeof connection.request
+        return connection
+      },
+    },
+  }
+}
+
+/** Ports whose connections send something else. */
+export function withSends(ports: Ports, change: (message: Message) => Message): Ports {
+  const { network } = ports
+  return {
+    ...ports,
+    network: {
+      listen: (endpoint, self, accept) => network.listen(endpoint, self, accept),
+      connect: async (endpoint, hello, options) => {
+        const connection = await network.connect(endpoint, hello, options)
+        const send = connection.send.bind(connection)
+        connection.send = (message) => send(change(message))
+        return connection
+      },
+    },
+  }
+}
+
+function wrapDisk(disk: Disk, change: (file: FileHandle) => Partial<FileHandle>): Disk {
+  return {
+    open: async (path, mode) => {
+      const file = await disk.open(path, mode)
+      return {
+        read: (position, length) => file.read(position, length),
+        write: (position, bytes) => file.write(position, bytes),
+        truncate: (length) => file.truncate(length),
+        reserve: (length) => file.reserve(length),
+        size: () => file.size(),
+        sync: () => file.sync(),
+        close: () => file.close(),
+        ...(path.includes('/wal/') ? change(file) : {}),
+      }
+    },
+    readFile: (path) => disk.readFile(path),
+    writeFileDurable: (path, content) => disk.writeFileDurable(path, content),
+    list: (path) => disk.list(path),
+    exists: (path) => disk.exists(path),
+    makeDir: (path) => disk.makeDir(path),
+    rename: (from, to) => disk.rename(from, to),
+    remove: (path) => disk.remove(path),
+    syncDir: (path) => disk.syncDir(path),
+  }
+}
+
+export type HubOptions = Parameters<WalParts['createHub']>[0]
+type Hub = ReturnType<WalParts['createHub']>
+
+/** WAL parts whose walsender hub is changed after it is made. */
+export function hubWith(change: (hub: Hub, options: HubOptions) => void): (wal: WalParts) => WalParts {
+  return (wal) => ({
+    ...wal,
+    createHub: (options) => {
+      const hub = wal.createHub(options)
+      change(hub, options)
+      return hub
+    },
+  })
+}
+
+/** Replaces statements on their way into the engine. */
+export function rewriteSql(engine: SimEngine, pattern: RegExp, instead: string): void {
+  const submit = engine.submit.bind(engine)
+  engine.submit = (request) => {
+    const texts = frontendQueries(request.bytes)
+    if (!texts.some((text) => pattern.test(text))) return submit(request)
+    const bytes = Buffer.concat(texts.map((text) => queryBytes(pattern.test(text) ? instead : text)))
+    return submit({ ...request, bytes })
+  }
+}
