@@ -1,6 +1,6 @@
 // Histories: recorded to a file and read back, joined to operations, written as other checkers read them.
 import t from 'tap'
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { elleEdn, elleJson } from '../../src/chaos/history/export-elle.ts'
@@ -10,7 +10,9 @@ import { callsOf } from '../../src/chaos/history/op.ts'
 import { append, historyOf, read, txn } from '../support/histories.ts'
 
 t.test('what is recorded is in the file, line by line, and read back the same', async (t) => {
-  const path = join(await mkdtemp(join(tmpdir(), 'mirabelle-history-')), 'history.jsonl')
+  const folder = await mkdtemp(join(tmpdir(), 'mirabelle-history-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const path = join(folder, 'history.jsonl')
   let now = 0
   const history = new History(() => (now += 1.5), path)
   const common = { process: 3, workload: 'set' as const, f: 'add', contents: [0] }
