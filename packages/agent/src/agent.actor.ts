@@ -9,6 +9,7 @@ import { bootstrapSql } from '@mirabelle/coordinator/ha'
 import { divergedDir } from '@mirabelle/instance'
 import {
   COORDINATOR_CONTENT,
+  diskFullOr,
   MirabelleError,
   PROVE_EPOCH_SETTING,
   type Assignment,
@@ -291,14 +292,17 @@ export class Agent {
   async #create({ assignment, clusterId, from }: MessageOf<'agent.create'>): Promise<Message> {
     const { ports, config } = this.#options
     const { dbid, content, datadir } = assignment
-    await createInstanceFolder(ports.disk, datadir, {
-      identity: { clusterId, content, dbid, createdAt: ports.clock.now() },
-      fill: async () => {
-        if (from === 'empty') return ports.disk.makeDir(datadir)
-        const template = await createTemplate({ cacheDir: config.templateDir, bootstrapSql })
-        return cloneTemplate(template, datadir)
-      },
-    })
+    const fill = async (): Promise<void> => {
+      if (from === 'empty') return ports.disk.makeDir(datadir)
+      const template = await createTemplate({ cacheDir: config.templateDir, bootstrapSql })
+      return cloneTemplate(template, datadir)
+    }
+    const identity = { clusterId, content, dbid, createdAt: ports.clock.now() }
+    try {
+      await createInstanceFolder(ports.disk, datadir, { identity, fill })
+    } catch (error) {
+      throw diskFullOr(error, datadir)
+    }
     this.#keepers.set(dbid, this.#makeKeeper(assignment))
     await this.#remember()
     return { type: 'ok' }
@@ -362,10 +366,12 @@ export class Agent {
       wanted: keeper.running || keeper.waiting,
     }))
     if (faults !== undefined) await faults.at('agent.remember')
-    await this.#options.ports.disk.writeFileDurable(
-      instancesFile(this.#options.dir),
-      `${JSON.stringify(known, null, 2)}\n`,
-    )
+    const path = instancesFile(this.#options.dir)
+    try {
+      await this.#options.ports.disk.writeFileDurable(path, `${JSON.stringify(known, null, 2)}\n`)
+    } catch (error) {
+      throw diskFullOr(error, this.#options.dir)
+    }
   }
 
   async #shutdown(mode: StopMode): Promise<Message> {

@@ -2,9 +2,16 @@
  * Keeps one instance of the host: spawns it, adopts it, stops it, fences it, and hands out its death certificate.
  * Made by the agent for each instance that it knows; lives as long as the agent. The machine decides what is possible, this file does it.
  */
-import { MirabelleError, type AgentInstanceRow, type Assignment } from '@mirabelle/messages'
+import {
+  diskFullOr,
+  diskFullWords,
+  MirabelleError,
+  type AgentInstanceRow,
+  type Assignment,
+} from '@mirabelle/messages'
 import { createDecider, type Decider, type Disk, type Ports, faults } from '@mirabelle/runtime'
 import { instanceLogFile } from './agent-config.ts'
+import { DISK_FULL_STATUS } from './exit-status.ts'
 import { instanceViewMachine } from './instance-view.machine.ts'
 import type { Processes, ProcessExit, WatchedProcess } from './process-port.ts'
 
@@ -38,6 +45,8 @@ export class InstanceKeeper {
   /** How often it was fenced: a start that was asked for before does not come after. */
   #fences = 0
   #lastError: string | null = null
+  /** Length of its log when the process was started: what comes behind that it said itself. */
+  #saidBefore = 0
   /** Resolves when the last words of the process that ended last are known. */
   #lastWords: Promise<void> = Promise.resolve()
   /** It ran when the agent before this one ended, and was not started since. */
@@ -119,7 +128,7 @@ export class InstanceKeeper {
       )
     }
     if (faults !== undefined) await faults.at('agent.start.begin', assignment)
-    await ports.disk.writeFileDurable(startFile, `${JSON.stringify(assignment, null, 2)}\n`)
+    await this.#writeStartFile(startFile, assignment)
     if (faults !== undefined) await faults.at('agent.start.written', assignment)
     if (fences !== this.#fences) {
       throw new MirabelleError(
@@ -142,6 +151,16 @@ export class InstanceKeeper {
     } catch (error) {
       this.#decider.dispatch({ type: 'EXITED' })
       throw error
+    }
+  }
+
+  async #writeStartFile(path: string, assignment: Assignment): Promise<void> {
+    const { disk } = this.#options.ports
+    try {
+      await disk.writeFileDurable(path, `${JSON.stringify(assignment, null, 2)}\n`)
+      this.#saidBefore = await sizeOf(disk, instanceLogFile(assignment.datadir))
+    } catch (error) {
+      throw diskFullOr(error, assignment.datadir)
     }
   }
 
@@ -231,11 +250,11 @@ export class InstanceKeeper {
     const path = instanceLogFile(datadir)
     let said = ''
     try {
-      said = await lastLine(ports.disk, path)
+      said = await lastLine(ports.disk, path, this.#saidBefore)
     } catch (error) {
       ports.log.warn({ dbid, err: error }, `${path} cannot be read`)
     }
-    const reason = said === '' ? `exit status ${code}, see ${path}` : said
+    const reason = said === '' ? wordsOf(code, datadir) : said
     if (this.#process === undefined) this.#lastError = reason
     ports.log.error({ dbid, content, code }, `the instance ended: ${reason}`)
   }
@@ -247,14 +266,31 @@ export class InstanceKeeper {
   }
 }
 
-/** The last line of a log that says something. */
-async function lastLine(disk: Disk, path: string): Promise<string> {
+/** The last line that a log has from there on; empty when there is none. */
+async function lastLine(disk: Disk, path: string, from: number): Promise<string> {
   const file = await disk.open(path, 'r')
   try {
     const size = await file.size()
-    const length = Math.min(size, LOG_TAIL_BYTES)
+    const length = Math.min(Math.max(0, size - from), LOG_TAIL_BYTES)
     const text = Buffer.from(await file.read(size - length, length)).toString('utf8')
     return text.trimEnd().split('\n').at(-1)?.trim() ?? ''
+  } finally {
+    await file.close()
+  }
+}
+
+/** What an exit status says of an instance that could not write a word. */
+function wordsOf(code: number, datadir: string): string {
+  return code === DISK_FULL_STATUS
+    ? diskFullWords(datadir)
+    : `exit status ${code}, see ${instanceLogFile(datadir)}`
+}
+
+async function sizeOf(disk: Disk, path: string): Promise<number> {
+  if (!(await disk.exists(path))) return 0
+  const file = await disk.open(path, 'r')
+  try {
+    return await file.size()
   } finally {
     await file.close()
   }

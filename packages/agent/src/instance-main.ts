@@ -1,10 +1,11 @@
 /**
  * Entry of an instance process: `node instance-main.js --host-dir FOLDER --start FILE`. Hosts a segment, or the coordinator or its standby for
- * content -1. Ends with status 0 when it was stopped, 1 when it could not start or had to end.
+ * content -1. Ends with status 0 when it was stopped, 1 when it could not start or had to end, 53 when that is because
+ * its disk is full.
  */
 import { parseArgs } from 'node:util'
 import { createEngine } from '@mirabelle/engine'
-import { COORDINATOR_CONTENT, type Assignment, type MirabelleError } from '@mirabelle/messages'
+import { COORDINATOR_CONTENT, diskFullOr, type Assignment, type MirabelleError } from '@mirabelle/messages'
 import {
   allowFaults,
   createRealPorts,
@@ -15,6 +16,7 @@ import {
 } from '@mirabelle/runtime'
 import { createSegment } from '@mirabelle/segment'
 import { readAgentConfig, readAssignment, transportOf, type AgentConfig } from './agent-config.ts'
+import { exitStatusOf } from './exit-status.ts'
 import { runRoleChangeCommand } from './role-change-command.ts'
 import { tidyMemorySoon } from './tidy-memory.ts'
 import { VERSION } from './version.ts'
@@ -22,6 +24,12 @@ import { VERSION } from './version.ts'
 interface Startable {
   start(): Promise<void>
   stop(mode: 'smart' | 'fast' | 'immediate'): Promise<void>
+}
+
+/** The last words, for whoever asks why it ended. When they cannot be written the exit status says what it can. */
+function say(words: string): void {
+  process.stderr.once('error', () => undefined)
+  process.stderr.write(`${words}\n`)
 }
 
 async function host(ports: RealPorts, config: AgentConfig, assignment: Assignment): Promise<Startable> {
@@ -36,9 +44,9 @@ async function host(ports: RealPorts, config: AgentConfig, assignment: Assignmen
     }),
     processInfo: () => ({ pid: process.pid, rssBytes: process.memoryUsage.rss(), version: VERSION }),
     onEnd: (error: MirabelleError | undefined) => {
-      if (error !== undefined) process.stderr.write(`${error.message}\n`)
+      if (error !== undefined) say(error.message)
       ports.flush()
-      process.exit(error === undefined ? 0 : 1)
+      process.exit(error === undefined ? 0 : exitStatusOf(error))
     },
   }
   if (assignment.content !== COORDINATOR_CONTENT) return createSegment(common)
@@ -93,13 +101,17 @@ async function main(): Promise<void> {
   process.on('SIGTERM', () => stop('fast'))
   process.on('SIGINT', () => stop('fast'))
   process.on('SIGQUIT', () => stop('immediate'))
-  await hosted.start()
+  try {
+    await hosted.start()
+  } catch (error) {
+    throw diskFullOr(error, assignment.datadir)
+  }
   // Segments have half as many modules.
   if (assignment.content === COORDINATOR_CONTENT) tidyMemorySoon()
 }
 
 main().catch((error: unknown) => {
   // `onEnd` has ended the process already when the instance itself could not go on; this is for what came before it.
-  process.stderr.write(`instance: ${error instanceof Error ? error.message : String(error)}\n`)
-  process.exit(1)
+  say(`instance: ${error instanceof Error ? error.message : String(error)}`)
+  process.exit(exitStatusOf(error))
 })

@@ -190,6 +190,15 @@ t.test('whoever sees that an instance has ended can wait for its last words', as
   t.match(keeper.row(), { pid: null, lastError: 'the disk is full' })
 })
 
+t.test('an instance whose disk was too full for a last word, and what an earlier run said', async (t) => {
+  const { keeper, assignment, processes, datadir, nextError } = setUp(t)
+  writeFileSync(`${datadir}/instance.log`, 'the port is in use\n')
+  await keeper.start(assignment)
+  const logged = nextError()
+  processes.made[0]?.end({ code: 53, signal: null })
+  t.match(await logged, `the disk of ${datadir} is full: make room there`)
+})
+
 t.test('an instance that failed without a word still says its status', async (t) => {
   const { keeper, assignment, processes, datadir, nextError } = setUp(t)
   await keeper.start(assignment)

@@ -184,6 +184,7 @@ export class Coordinator {
             ),
           ),
         ownStatus: () => instance.status(),
+        lookAtOwnDisk: () => instance.lookAtDisk(),
         promisedEpoch: () => instance.epoch,
         promiseEpoch: (epoch) => instance.raiseEpoch(epoch),
         configureOwn: (texts) => instance.configure(texts),

@@ -35,6 +35,8 @@ const row = (dbid: number, content: number, role: 'p' | 'm', more: Partial<Insta
     pid: 100 + dbid,
     state: role === 'p' ? 'primary' : 'mirror',
     detail: '',
+    datadir: `/d${dbid}`,
+    disk_free: 100 * MB,
     sync_rep: role === 'p' ? true : null,
     replication: role === 'p' ? stream() : null,
     ...more,
@@ -73,6 +75,16 @@ t.test('a mirror in sync whose PostgreSQL still starts protects its pair: that i
 t.test('each abnormal state of an instance is one sentence with what mends it', async (t) => {
   const cases: [number, Partial<InstanceStateRow>, RegExp][] = [
     [2, { pid: null, state: null }, /^dbid 2 \(content 0, h:7002\) does not answer: run "mirabelle start"$/],
+    [
+      3,
+      { disk_free: 3 * MB },
+      /dbid 3 \(content 0, h:7003\) has 3 MB left on the disk of \/d3: make room there/,
+    ],
+    [
+      3,
+      { status: 'd', detail: 'the disk of /d3/wal is full' },
+      /dbid 3 .* is marked down \(the disk of \/d3\/wal is full\): run "mirabelle recover"/,
+    ],
     [
       3,
       { pid: null, state: null, detail: 'disk full' },

@@ -198,6 +198,11 @@ export class InstanceActor implements ConnectionSubject {
     return statusOf(this.#core)
   }
 
+  /** Learns how full the disk is, for `status`. Never rejects. */
+  lookAtDisk(): Promise<void> {
+    return this.#core.diskSpace.look()
+  }
+
   /** The settings are these now. Older ones than it has change nothing. Resolves when they are durable and in force. */
   configure(settings: SettingTexts): Promise<void> {
     return configure(this.#core, settings)

@@ -73,6 +73,12 @@ export const errorCatalog = {
     sentence: 'The disk check of the data directory failed or did not end in time.',
     retryable: true,
   },
+  'disk.full': {
+    sentence:
+      'The disk of a data directory is full. Make room there: an instance that has ended is then brought back by `mirabelle recover` (the standby by `mirabelle standby resync`, the coordinator by `mirabelle start`), all else goes on by itself.',
+    retryable: true,
+    sqlstate: '53100',
+  },
   'wal.removed': {
     sentence:
       'The requested WAL has already been removed: recover the mirror with a differential or full copy.',
@@ -88,6 +94,11 @@ export const errorCatalog = {
     retryable: false,
   },
   'wal.corrupt': { sentence: 'A WAL record failed its CRC check.', retryable: true },
+  'wal.unsynced': {
+    sentence:
+      'WAL that was received could not be made durable, and a second attempt would prove nothing: what is on the disk is unknown. Recover the mirror with a differential or full copy.',
+    retryable: false,
+  },
   'wal.rewrite': {
     sentence: 'Bytes came that differ from WAL that was acknowledged before (I5); nothing was overwritten.',
     retryable: false,

@@ -17,6 +17,7 @@ export type { FolderFacts, MirrorMove, MirrorPlace, MirrorStep } from './protoco
 export { doesItsPart } from './instance-state.ts'
 export { walKept, walSinceBase } from './wal-bounds.ts'
 export * from './errors.ts'
+export { diskFullOr, diskFullWords, isDiskFull } from './disk-full.ts'
 export { faultActions, type FaultAction, type FaultRow } from './protocol/fault-messages.ts'
 export * from './fault/fault.ts'
 export * from './fault/fault-points.ts'

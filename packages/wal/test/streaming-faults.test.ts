@@ -2,7 +2,7 @@ import t from 'tap'
 import { copyFileSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { realDisk } from '@mirabelle/runtime'
-import type { Disk } from '@mirabelle/runtime'
+import type { Disk, Network } from '@mirabelle/runtime'
 import { FakePrimary, payload, SEGMENT, startMirror, testPorts, until } from './support/fixture.ts'
 import { isData, pair, same } from './support/pair.ts'
 
@@ -171,36 +171,90 @@ t.test(
   },
 )
 
-t.test('a full disk stops the acknowledgements, is reported, and is tried again', async (t) => {
+t.test(
+  'a full disk stops the acknowledgements, is reported, and is tried again when there is room',
+  async (t) => {
+    const { network, primary, root } = await pair(t)
+    let full = false
+    let open = 0
+    let connections = 0
+    const refusal = (): Promise<never> =>
+      Promise.reject(Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' }))
+    const disk: Disk = {
+      ...realDisk,
+      freeBytes: (path) => (full ? Promise.resolve(4096) : realDisk.freeBytes(path)),
+      open: async (path, mode) => {
+        const file = await realDisk.open(path, mode)
+        open++
+        return {
+          read: (at, length) => file.read(at, length),
+          truncate: (length) => file.truncate(length),
+          reserve: (length) => (full ? refusal() : file.reserve(length)),
+          size: () => file.size(),
+          close: () => {
+            open--
+            return file.close()
+          },
+          write: (at, bytes) => (full ? refusal() : file.write(at, bytes)),
+          sync: () => file.sync(),
+        }
+      },
+    }
+    const counted: Network = {
+      ...network,
+      connect: (...args) => {
+        connections++
+        return network.connect(...args)
+      },
+    }
+    const m = startMirror(t, network, primary, {
+      dir: join(root, 'm'),
+      ports: { ...testPorts(network, disk), network: counted },
+    })
+    await until('streaming', () => primary.hub.mirrorStatus().caughtUp)
+    const before = primary.position.lsn
+    full = true
+    primary.write([payload(10_000)])
+    await until(
+      'it is reported, and looked at again',
+      () => m.states.filter((state) => state === 'waiting').length >= 4,
+    )
+    t.match(m.receiver.reason, { code: 'disk.full', message: /the disk of .* is full: make room there/ })
+    t.ok(connections <= 2, 'a mirror without room does not come and go')
+    t.equal(open, 0, 'no file stays open')
+    t.equal(primary.flushed.at(-1), before)
+    full = false
+    await until('flushed', () => primary.flushed.at(-1) === primary.position.lsn)
+    t.ok(same(primary, m))
+  },
+)
+
+t.test('received WAL that cannot be made durable at the start is never acknowledged', async (t) => {
   const { network, primary, root } = await pair(t)
-  let full = false
-  const error = (): Error => Object.assign(new Error('no space left'), { code: 'ENOSPC' })
+  const dir = join(root, 'm')
+  const first = startMirror(t, network, primary, { dir, ports: testPorts(network, realDisk) })
+  await until('streaming', () => primary.hub.mirrorStatus().caughtUp)
+  primary.write([payload(10_000)])
+  await until('flushed', () => primary.flushed.at(-1) === primary.position.lsn)
+  const { receivedEnd } = await first.receiver.stop()
+  const acknowledged = primary.flushed.length
+  let syncs = 0
   const disk: Disk = {
     ...realDisk,
     open: async (path, mode) => {
       const file = await realDisk.open(path, mode)
-      return {
-        read: (at, length) => file.read(at, length),
-        truncate: (length) => file.truncate(length),
-        reserve: (length) => file.reserve(length),
-        size: () => file.size(),
-        close: () => file.close(),
-        write: (at, bytes) => (full ? Promise.reject(error()) : file.write(at, bytes)),
-        sync: () => (full ? Promise.reject(error()) : file.sync()),
-      }
+      // As Linux does: the first fsync fails, and the next says that all is well.
+      const sync = () => (syncs++ === 0 ? Promise.reject(new Error('EIO: i/o error, fsync')) : file.sync())
+      return { ...file, sync }
     },
   }
-  const m = startMirror(t, network, primary, { dir: join(root, 'm'), ports: testPorts(network, disk) })
-  await until('streaming', () => primary.hub.mirrorStatus().caughtUp)
-  const before = primary.position.lsn
-  full = true
-  primary.write([payload(10_000)])
-  await until(
-    'it is reported',
-    () => m.receiver.reason?.code === 'disk.failed' && m.states.includes('waiting'),
-  )
-  t.equal(primary.flushed.at(-1), before)
-  full = false
-  await until('flushed', () => primary.flushed.at(-1) === primary.position.lsn)
-  t.ok(same(primary, m))
+  const m = startMirror(t, network, primary, {
+    dir,
+    ports: testPorts(network, disk),
+    start: { timeline: 1, receivedEnd },
+  })
+  await until('it gives up', () => m.receiver.state === 'broken')
+  t.match(m.receiver.reason, { code: 'wal.unsynced', message: /EIO/ })
+  t.equal(syncs, 1, 'it was not tried again')
+  t.equal(primary.flushed.length, acknowledged, 'nothing was acknowledged')
 })

@@ -4,6 +4,7 @@ import {
   formatLsn,
   walKept,
   walSinceBase,
+  type AgentInstanceRow,
   type ClusterState,
   type InstanceStateRow,
   type SegmentRow,
@@ -65,6 +66,12 @@ export async function headlessState(cluster: Cluster): Promise<HeadlessState> {
       healthy: false,
       problems: [
         noCoordinator(cluster),
+        ...rows
+          .filter(({ pid, detail }) => pid === null && detail !== '')
+          .map(
+            ({ dbid, content, host, detail }) =>
+              `dbid ${dbid} (content ${content}, ${host}) has ended: ${detail}`,
+          ),
         ...silent.map(({ host, error }) => `the agent of ${host.name} does not answer: ${error}`),
       ],
     },
@@ -95,15 +102,22 @@ function instanceRow(answer: InstanceAnswer, agents: readonly AgentAnswer[], now
     replay_lsn: status === undefined || status.role !== 'm' ? null : formatLsn(status.replayLsn),
     wal_since_base: status === undefined ? null : walSinceBase(status),
     base_refreshed_at: status?.baseRefreshedAt ?? null,
+    disk_free: status?.diskFree ?? null,
     wal_kept: status === undefined ? null : walKept(status),
     sync_rep: status?.syncRep ?? null,
     rss_bytes: status?.rssBytes ?? null,
     uptime_s: status === undefined ? null : Math.max(0, Math.round((now - status.startedAt) / 1000)),
     version: status?.version ?? null,
     copy: status?.copy ?? null,
-    detail: status?.detail ?? (seen?.state === 'running' ? 'its process exists but does not answer' : ''),
+    detail: status?.detail ?? silentWords(seen),
     replication: null,
   }
+}
+
+/** Why an instance does not answer, as its agent knows it. */
+function silentWords(seen: AgentInstanceRow | undefined): string {
+  if (seen?.state === 'running') return 'its process exists but does not answer'
+  return seen?.lastError ?? ''
 }
 
 /** An instance of content -1 that does not answer is what it was when the command line last looked. */

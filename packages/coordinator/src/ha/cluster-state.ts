@@ -26,6 +26,8 @@ export interface StateSources {
   readonly clock: Clock
   readonly ownDbid: number
   readonly ownStatus: () => Status
+  /** Learns how full the own disk is, for `ownStatus`. */
+  readonly lookAtOwnDisk?: (() => Promise<void>) | undefined
   readonly inDoubt: () => readonly string[]
   readonly version: string
 }
@@ -54,7 +56,10 @@ async function lastWords(
 
 /** The state of one instance, or null when it does not answer. */
 async function statusOf(row: SegmentRow, sources: StateSources): Promise<Status | null> {
-  if (row.dbid === sources.ownDbid) return sources.ownStatus()
+  if (row.dbid === sources.ownDbid) {
+    await sources.lookAtOwnDisk?.()
+    return sources.ownStatus()
+  }
   try {
     return await sources.links.instance(row).request({ type: 'instance.status' }, STATUS_TIMEOUT_MS)
   } catch {
@@ -88,6 +93,7 @@ function stateRow(
     wal_since_base: status === null ? null : walSinceBase(status),
     base_refreshed_at: status?.baseRefreshedAt ?? null,
     wal_kept: status === null ? null : walKept(status),
+    disk_free: status?.diskFree ?? null,
     sync_rep: status?.syncRep ?? null,
     rss_bytes: status?.rssBytes ?? null,
     uptime_s: status === null ? null : Math.max(0, Math.round((now - status.startedAt) / 1000)),

@@ -53,6 +53,7 @@ export interface ServiceOptions {
   /** The coordinator's own lane. */
   readonly openLocal: OpenBackend
   readonly ownStatus: () => MessageOf<'instance.statusIs'>
+  readonly lookAtOwnDisk?: () => Promise<void>
   /** Highest epoch that this instance has promised, and a way to promise more (durable). */
   readonly promisedEpoch: () => number
   readonly promiseEpoch: (epoch: number) => Promise<void>
@@ -314,7 +315,7 @@ export class CoordinatorService {
     }
   }
   get #stateSources(): StateSources {
-    const { ports, ownDbid, ownStatus, version } = this.#options
+    const { ports, ownDbid, ownStatus, lookAtOwnDisk, version } = this.#options
     return {
       topology: this.topology,
       links: this.links,
@@ -322,6 +323,7 @@ export class CoordinatorService {
       clock: ports.clock,
       ownDbid,
       ownStatus,
+      lookAtOwnDisk,
       inDoubt: () => this.dispatcher.registry.inDoubt(),
       version,
     }

@@ -7,6 +7,8 @@ import { doesItsPart, type ClusterState, type InstanceStateRow } from '@mirabell
 /** WAL that a mirror or the standby lacks, or has not replayed, before `state` says so, bytes. */
 const LAG_WORTH_TELLING = 256 * 1024 * 1024
 const MIB = 1024 * 1024
+/** Less room on a disk than this is told, bytes. */
+const ROOM_WORTH_TELLING = 64 * MIB
 
 export interface ProblemSources {
   readonly instances: readonly InstanceStateRow[]
@@ -23,6 +25,7 @@ export function problemsOf(sources: ProblemSources): string[] {
   const { instances, advice, inDoubt, silentAgents } = sources
   const segments = instances.filter(({ content }) => content >= 0)
   return [
+    ...instances.flatMap(diskProblems),
     ...segments.flatMap((row) => [...instanceProblems(row), ...pairProblems(row, segments)]),
     ...advice.flatMap(([content, sentence]) => (sentence === '' ? [] : [`content ${content}: ${sentence}`])),
     ...standbyProblems(sources),
@@ -37,9 +40,17 @@ export function problemsOf(sources: ProblemSources): string[] {
 const who = (row: InstanceStateRow): string =>
   `dbid ${row.dbid} (content ${row.content}, ${row.host}:${row.port})`
 
+/** Hardly any room is left: the WAL segment that cannot be made any more ends the instance. */
+function diskProblems(row: InstanceStateRow): string[] {
+  if (row.disk_free === null || row.disk_free >= ROOM_WORTH_TELLING) return []
+  return [
+    `${who(row)} has ${megabytes(row.disk_free)} left on the disk of ${row.datadir}: make room there, or statements fail (53100) and the instance ends; with room all goes on by itself`,
+  ]
+}
+
 /** What is wrong with the process of a row. */
 function instanceProblems(row: InstanceStateRow): string[] {
-  const why = row.pid === null && row.detail !== '' ? ` (it ended: ${row.detail})` : ''
+  const why = row.detail === '' ? '' : ` (${row.pid === null ? 'it ended: ' : ''}${row.detail})`
   if (row.status === 'd') return [`${who(row)} is marked down${why}: run "mirabelle recover"`]
   if (row.pid === null) return [`${who(row)} does not answer${why}: run "mirabelle start"`]
   return serves(row) ? [] : [`${who(row)} ${doing(row)}`]

@@ -41,6 +41,8 @@ export interface ControlSubject {
   /** The answer to FTS; with `mirror`, nothing good is said of a mirror that is another one than the catalog's. */
   probed(mirror?: Dbid | null): MessageOf<'fts.probed'>
   status(): MessageOf<'instance.statusIs'>
+  /** How full the disk is, for `status`. Never rejects. */
+  lookAtDisk(): Promise<void>
   reassign(assignment: Assignment): Promise<void>
   configure(settings: SettingTexts): Promise<void>
   stop(mode: StopMode): Promise<void>
@@ -85,7 +87,7 @@ function answerTo(
     case 'standby.mark':
       return mark(subject, message)
     case 'instance.status':
-      return Promise.resolve(subject.status())
+      return subject.lookAtDisk().then(() => subject.status())
     case 'instance.stop':
       return stop(subject, message, connection)
     case 'instance.assign':

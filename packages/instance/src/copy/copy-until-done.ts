@@ -2,11 +2,13 @@
  * Runs the copy hook until it has succeeded or the instance stops: a copy that was interrupted (the primary failed over, a connection
  * broke, another copy was under way) begins again and completes.
  */
-import { MirabelleError, type CopyState, type Peer } from '@mirabelle/messages'
+import { diskFullOr, isDiskFull, MirabelleError, type CopyState, type Peer } from '@mirabelle/messages'
 import { delay, type Hello, type Ports } from '@mirabelle/runtime'
 import type { CopyFromPeer, CopyMode, CopyResult } from './copy-from-peer.ts'
 
 const RETRY_MS = 1_000
+/** A disk that is full does not become empty in a second, and each attempt is a backup at the primary. */
+const ROOM_RETRY_MS = 10_000
 
 export interface CopyUntilDone {
   readonly ports: Ports
@@ -54,9 +56,10 @@ export async function copyUntilDone(options: CopyUntilDone): Promise<CopyResult 
     } catch (error) {
       if (signal.aborted) return undefined
       if (error instanceof MirabelleError && !error.retryable) throw error
-      ports.log.warn({ err: error }, 'the copy was interrupted; it begins again')
-      say(`${options.mode} copy interrupted: ${error instanceof Error ? error.message : String(error)}`)
-      await delay(ports.clock, RETRY_MS)
+      const named = diskFullOr(error, options.datadir)
+      ports.log.warn({ err: named }, 'the copy was interrupted; it begins again')
+      say(`${options.mode} copy interrupted: ${named instanceof Error ? named.message : String(named)}`)
+      await delay(ports.clock, isDiskFull(named) ? ROOM_RETRY_MS : RETRY_MS)
     }
   }
   return undefined

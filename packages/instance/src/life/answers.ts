@@ -1,5 +1,5 @@
 /** What an instance says of itself: to FTS, and to whoever asks how it is. Nothing here waits. */
-import type { Dbid, MessageOf } from '@mirabelle/messages'
+import { isMirabelleError, type Dbid, type MessageOf } from '@mirabelle/messages'
 import { probed } from '../control/probed.ts'
 import { NO_MIRROR } from '../probe/mirror-health.ts'
 import type { InstanceCore } from './instance-core.ts'
@@ -27,7 +27,9 @@ export function probedAs(core: InstanceCore, mirror: Dbid | null): MessageOf<'ft
 export function statusOf(core: InstanceCore): MessageOf<'instance.statusIs'> {
   const { mirror, primary, durableIfOpen } = core
   const info = core.options.processInfo?.() ?? { pid: 0, rssBytes: 0, version: '' }
-  const details = [core.role.reason, core.detail, mirror?.refresh?.doing, core.hooks.detail?.()]
+  const stream = mirror?.receiver?.reason
+  const diskFull = isMirabelleError(stream, 'disk.full') ? stream.message : ''
+  const details = [core.role.reason, core.detail, diskFull, mirror?.refresh?.doing, core.hooks.detail?.()]
   return {
     type: 'instance.statusIs',
     dbid: core.dbid,
@@ -48,6 +50,7 @@ export function statusOf(core: InstanceCore): MessageOf<'instance.statusIs'> {
     version: info.version,
     detail: details.filter((one) => one !== undefined && one !== '').join('; '),
     copy: core.copyState,
+    diskFree: core.diskSpace.free,
     replication: primary?.hub.replicationRows() ?? [],
   }
 }

@@ -1,5 +1,5 @@
 /** How the life of an instance ends: stopped in an orderly way, failed, or fenced (after which it is to be stopped). */
-import { isMirabelleError, MirabelleError } from '@mirabelle/messages'
+import { diskFullOr, isMirabelleError, MirabelleError } from '@mirabelle/messages'
 import { withTimeout } from '@mirabelle/runtime'
 import type { StopMode } from '../control/control.ts'
 import type { InstanceCore } from './instance-core.ts'
@@ -54,8 +54,9 @@ export class Ending {
     // What breaks after the fencing is its consequence: whoever reads the last words wants to know why it was fenced.
     const told =
       core.state === 'fenced' ? new MirabelleError('not.primary', core.role.reason, { cause }) : cause
-    const error = isMirabelleError(told)
-      ? told
+    const named = diskFullOr(told, core.datadir)
+    const error = isMirabelleError(named)
+      ? named
       : new MirabelleError('engine.died', `dbid ${core.dbid}: ${describe(told)}`, { cause: told })
     core.log.error({ err: error }, 'the instance fails')
     core.decide({ type: 'fail', code: error.code, reason: error.message })

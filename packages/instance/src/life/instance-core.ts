@@ -22,6 +22,7 @@ import type { Hello, Listener, Logger, Party, Ports, Purpose } from '@mirabelle/
 import type { InstanceHooks, InstanceOptions, WalParts } from '../instance-options.ts'
 import type { MirrorSide } from '../mirror/mirror-side.actor.ts'
 import type { PrimarySide } from '../primary/primary-side.actor.ts'
+import { DiskSpace } from '../probe/disk-space.ts'
 import type { RoleEvent, RoleState } from '../role/instance-role.machine.ts'
 import { RoleDecider } from '../role/role-decider.ts'
 import type { DurableState } from '../state/durable-state.ts'
@@ -55,6 +56,7 @@ export class InstanceCore {
   readonly wal: WalParts
   readonly role: RoleDecider
   readonly limits: EngineLimits
+  readonly diskSpace: DiskSpace
   /** Wall clock, ms. */
   readonly startedAt: number
   assignment: Assignment
@@ -87,6 +89,7 @@ export class InstanceCore {
     this.wal = options.wal ?? realWalParts
     this.role = new RoleDecider(assignment.role)
     this.limits = new EngineLimits(options.engine, ports.clock, this.log, this.dbid)
+    this.diskSpace = new DiskSpace(this.ports, this.datadir)
     this.startedAt = ports.clock.now()
     this.assignment = assignment
     this.settings = this.#understood(assignment.settings)

@@ -69,6 +69,9 @@ export const instanceMessages = {
     version: f.text('of the software that it runs'),
     detail: f.text('what it is doing, e.g. progress of a copy; empty when nothing special'),
     copy: f.json<CopyState | null>('the copy of a base that is under way, or null'),
+    diskFree: f.nullable(
+      f.uint('bytes that can still be written to the disk of its folder; null = not known'),
+    ),
     replication: f.json<readonly ReplicationRow[]>('a row per walsender, as pg_stat_replication has it'),
   }),
   'instance.stop': define('End the process in an orderly way.', 'ok', {
@@ -313,6 +316,8 @@ export interface InstanceStateRow {
   readonly base_refreshed_at: number | null
   /** WAL that a primary keeps for its mirror (replication slot), bytes. */
   readonly wal_kept: number | null
+  /** Bytes that can still be written to the disk of its folder. */
+  readonly disk_free: number | null
   readonly sync_rep: boolean | null
   readonly rss_bytes: number | null
   readonly uptime_s: number | null

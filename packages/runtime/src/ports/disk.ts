@@ -40,4 +40,6 @@ export interface Disk {
   remove(path: string): Promise<void>
   /** Makes the entries of a folder durable. */
   syncDir(path: string): Promise<void>
+  /** Bytes that can still be written to the file system that a folder or file is in. */
+  freeBytes(path: string): Promise<number>
 }

@@ -84,6 +84,11 @@ export const realDisk: Disk = {
       await folder.close()
     }
   },
+
+  async freeBytes(path) {
+    const { bavail, bsize } = await fs.statfs(path)
+    return bavail * bsize
+  },
 }
 
 /** Undefined when it vanished in between. */

@@ -17,3 +17,4 @@ export { FaultPoints, type FaultOptions, type FaultTarget } from './fault-points
 export { BitFlipper } from './bit-flipper.ts'
 export { processesBelow } from './processes-below.ts'
 export { filesWith, openToOthers } from './private-files.ts'
+export { inOwnNamespace, isInOwnNamespace, SmallDisk, whyNoNamespace } from './small-disk.ts'

@@ -91,6 +91,7 @@ function wrapDisk(disk: Disk, change: (file: FileHandle) => Partial<FileHandle>)
     rename: (from, to) => disk.rename(from, to),
     remove: (path) => disk.remove(path),
     syncDir: (path) => disk.syncDir(path),
+    freeBytes: (path) => disk.freeBytes(path),
   }
 }
 

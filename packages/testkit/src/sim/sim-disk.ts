@@ -35,6 +35,8 @@ export type DiskOperation = 'open' | 'write' | 'sync' | 'writeFileDurable' | 're
 const READ_MS = 0.05
 const WRITE_MS = 0.05
 const SYNC_MS = [0.1, 0.6] as const
+/** Room on a disk that is not full. */
+const FREE_BYTES = 2 ** 40
 
 export class SimDisk implements Disk {
   readonly #process: SimProcess
@@ -123,6 +125,10 @@ export class SimDisk implements Disk {
   lies(path: string): boolean {
     const { liesBelow } = this.#process.host.disk
     return liesBelow !== undefined && path.startsWith(liesBelow)
+  }
+
+  freeBytes(): Promise<number> {
+    return Promise.resolve(this.host.disk.full ? 0 : FREE_BYTES)
   }
 
   /** How long a sync takes now. */

@@ -7,7 +7,7 @@
  * - after the last byte the segment is zeros, so that its end can be seen;
  * - after an error nothing is reported as durable any more.
  */
-import { formatLsn, MirabelleError } from '@mirabelle/messages'
+import { formatLsn, isDiskFull, MirabelleError } from '@mirabelle/messages'
 import type { Lsn, Timeline } from '@mirabelle/messages'
 import { faults, type Disk, type FileHandle } from '@mirabelle/runtime'
 import { DEFAULT_SEGMENT_SIZE, PAGE_SIZE, segmentStart } from '../format/constants.ts'
@@ -25,7 +25,7 @@ export interface WalWriterOptions {
   readonly protectedTimeline?: Timeline
   /** All bytes before `end` are durable. */
   readonly onSynced: (end: Lsn) => void
-  /** Called once; the writer does nothing more. `wal.rewrite`, or `disk.failed` with the disk's error as cause. */
+  /** Called once; the writer does nothing more. `wal.rewrite`, or `disk.full` or `disk.failed` with the disk's error as cause. */
   readonly onError: (error: MirabelleError) => void
 }
 
@@ -209,17 +209,26 @@ export class WalWriter {
     const protectedEnd = isProtected ? this.#options.protectedEnd : 0
     const path = `${dir}/${walFileName(piece.timeline, start, this.segmentSize)}`
     const file = await disk.open(path, 'a+')
+    const segment = await this.#prepared(file, piece.timeline, start, protectedEnd).catch(
+      async (error: unknown) => {
+        await file.close()
+        throw error
+      },
+    )
+    this.#current = segment
+    this.#dirty.add(segment)
+    this.#newFiles = true
+    return segment
+  }
+
+  async #prepared(file: FileHandle, timeline: Timeline, start: Lsn, protectedEnd: Lsn): Promise<OpenSegment> {
     const size = await file.size()
     const keptUntil = Math.max(start, Math.min(protectedEnd, start + size, start + this.segmentSize))
     // What lies after the acknowledged end is the tail of an older stream: it goes, so that the end can be seen.
     if (size > keptUntil - start) await file.truncate(keptUntil - start)
     // Its place on the disk is taken at once: a flush of WAL then has only data to write, no metadata.
     if (keptUntil - start < this.segmentSize) await file.reserve(this.segmentSize)
-    const segment = { timeline: piece.timeline, start, file, keptUntil: size === 0 ? start : keptUntil }
-    this.#current = segment
-    this.#dirty.add(segment)
-    this.#newFiles = true
-    return segment
+    return { timeline, start, file, keptUntil: size === 0 ? start : keptUntil }
   }
 
   async #sync(): Promise<void> {
@@ -260,7 +269,7 @@ export class WalWriter {
       error instanceof MirabelleError
         ? error
         : new MirabelleError(
-            'disk.failed',
+            isDiskFull(error) ? 'disk.full' : 'disk.failed',
             `writing WAL at ${formatLsn(this.writtenEnd)} in ${this.#options.dir} failed: ${(error as Error).message}`,
             { cause: error },
           )

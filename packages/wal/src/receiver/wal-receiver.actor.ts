@@ -5,7 +5,7 @@
  * tells. Promises: only WAL that is checked and durable is acknowledged (I8), acknowledged WAL is never overwritten with other bytes
  * (I5), and every wait ends (I10): requests time out, a silent sender is dropped after `wal_receiver_timeout`, attempts are repeated.
  */
-import { formatLsn, MirabelleError } from '@mirabelle/messages'
+import { formatLsn, isDiskFull, MirabelleError } from '@mirabelle/messages'
 import type { Lsn, Message, MessageOf, Timeline } from '@mirabelle/messages'
 import { createDecider } from '@mirabelle/runtime'
 import type { Connection, Decider, Timer } from '@mirabelle/runtime'
@@ -22,6 +22,7 @@ import { DEFAULT_SEGMENT_SIZE } from '../format/constants.ts'
 import { judgeStart } from '../protocol/judge-start.ts'
 import { SilenceWatch } from '../protocol/silence-watch.ts'
 import { checkSender } from './check-sender.ts'
+import { expectRoom } from './expect-room.ts'
 import { fetchHistories } from './fetch-histories.ts'
 import { ReceivedEnd } from './received-end.ts'
 import { ReceivedWal } from './received-wal.ts'
@@ -157,7 +158,7 @@ class Receiver implements WalReceiver {
       error instanceof MirabelleError
         ? error
         : new MirabelleError(
-            'disk.failed',
+            isDiskFull(error) ? 'disk.full' : 'disk.failed',
             `the walreceiver of dbid ${this.#options.identity.dbid} failed: ${(error as Error).message}`,
             { cause: error },
           )
@@ -167,6 +168,7 @@ class Receiver implements WalReceiver {
   async #connect(attempt: number): Promise<void> {
     const { ports, identity, settings, walDir } = this.#options
     await this.#disconnect()
+    if (this.reason?.code === 'disk.full') await expectRoom(ports.disk, walDir, this.#segmentSize)
     if (!this.#synced) {
       await syncNewestSegments(ports.disk, walDir, this.#segmentSize)
       this.#synced = true

@@ -17,6 +17,10 @@ export type WalReceiverEvent =
 export const MAX_STRIKES = 3
 
 const FOREIGN: readonly ErrorCode[] = ['cluster.foreign', 'wrong.content', 'datadir.foreign']
+/** The position does not matter: nothing that could be received makes it good. */
+const HOPELESS: readonly ErrorCode[] = ['wal.rewrite', 'wal.unsynced']
+/** A stream began, and that says nothing about them. */
+const OF_THE_DISK: readonly ErrorCode[] = ['disk.full', 'disk.failed']
 const DIVERGED: readonly ErrorCode[] = ['wal.diverged', 'wal.ahead']
 
 interface Context {
@@ -51,7 +55,8 @@ const failures = [
     guard: 'isHopeless',
     target: 'broken',
     actions: 'keepFailure',
-    description: 'The same position was bad several times, or acknowledged WAL would have to be overwritten.',
+    description:
+      'The same position was bad several times, acknowledged WAL would have to be overwritten, or what was received cannot be made durable.',
   },
   {
     target: 'waiting',
@@ -74,7 +79,7 @@ export const walReceiverMachine = setup({
     isRemoved: ({ event }) => event.type === 'failed' && event.error.code === 'wal.removed',
     isHopeless: ({ event, context }) =>
       event.type === 'failed' &&
-      (event.error.code === 'wal.rewrite' ||
+      (HOPELESS.includes(event.error.code) ||
         (event.badLsn !== undefined &&
           event.badLsn === context.badLsn &&
           context.strikes + 1 >= MAX_STRIKES)),
@@ -94,7 +99,11 @@ export const walReceiverMachine = setup({
       if (badLsn === undefined) return { reason: error, attempts }
       return { reason: error, attempts, badLsn, strikes: badLsn === context.badLsn ? context.strikes + 1 : 1 }
     }),
-    forgetFailure: assign({ reason: null, attempts: 0 }),
+    // After a failure of the disk the pauses go on growing: the next stream may end at the same place.
+    forgetFailure: assign(({ context }) => ({
+      reason: null,
+      attempts: OF_THE_DISK.includes(context.reason?.code ?? 'internal') ? context.attempts : 0,
+    })),
     forgetStrikes: assign({ reason: null, attempts: 0, strikes: 0, badLsn: 0 }),
   },
 }).createMachine({

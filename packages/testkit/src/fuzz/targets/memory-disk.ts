@@ -36,6 +36,7 @@ export function memoryDisk(files: Map<string, Uint8Array>): Disk {
     rename: notNeeded,
     remove: notNeeded,
     syncDir: () => Promise.resolve(),
+    freeBytes: notNeeded,
   }
 }
 
