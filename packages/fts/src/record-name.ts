@@ -5,9 +5,11 @@ import type { CatalogRecord, Pair } from './fts-pair.ts'
 export function recordName(
   changes: CatalogRecord['changes'],
   pair: Pair | null,
-): 'failover' | 'mirror-down' | 'mirror-up' | 'history' {
+): 'failover' | 'mirror-down' | 'mirror-up' | 'out-of-sync' | 'history' {
   if (changes.length === 0) return 'history'
   const primary = changes.find(({ dbid }) => dbid === pair?.primary.dbid)
   if (primary?.role === 'm') return 'failover'
-  return changes.some(({ role, status }) => role === 'm' && status === 'd') ? 'mirror-down' : 'mirror-up'
+  const mirror = changes.find(({ role }) => role === 'm')
+  if (mirror?.status === 'd') return 'mirror-down'
+  return mirror?.mode === 'n' ? 'out-of-sync' : 'mirror-up'
 }

@@ -38,6 +38,8 @@ export const faultPointCatalog = {
         'fts.mirror-down.after': 'that is durable; SYNCREP_OFF is not sent, commits still wait',
         'fts.mirror-up.before': 'FTS is about to record that a pair is in sync',
         'fts.mirror-up.after': 'that is durable',
+        'fts.out-of-sync.before': 'FTS is about to record that a mirror is connected and not in sync',
+        'fts.out-of-sync.after': 'that is durable',
         'fts.history.before': 'FTS is about to write a row of history only: a double fault, or its end',
         'fts.history.after': 'that is durable',
       }),

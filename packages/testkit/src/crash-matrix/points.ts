@@ -48,6 +48,8 @@ const recovering = [
   'recover.in-sync',
   'fts.mirror-up.before',
   'fts.mirror-up.after',
+  'fts.out-of-sync.before',
+  'fts.out-of-sync.after',
 ] as const
 const building = [
   'mirrors.build.begin',
