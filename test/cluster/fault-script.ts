@@ -147,13 +147,17 @@ export class Script {
     return (await all()).slice(before)
   }
 
-  async kill(dbid: number): Promise<void> {
-    await this.cluster.cluster.kill(dbid)
+  /** Resolves with the pid of what was killed. */
+  kill(dbid: number): Promise<number> {
+    return this.cluster.cluster.kill(dbid)
   }
 
-  /** The process of an instance has ended, whoever ended it. */
-  async died(dbid: number): Promise<void> {
-    await waitFor(`the end of dbid ${dbid}`, async () => !(await this.cluster.pids()).has(dbid))
+  /** The process of an instance has ended, whoever ended it: any, or this one, when somebody may be starting another. */
+  async died(dbid: number, pid?: number): Promise<void> {
+    await waitFor(`the end of dbid ${dbid}`, async () => {
+      const now = (await this.cluster.pids()).get(dbid)
+      return pid === undefined ? now === undefined : now !== pid
+    })
   }
 
   /** Ends all faults, starts what does not run, and brings everything in sync again. */

@@ -187,8 +187,8 @@ for (const point of ['resolution.listed', 'resolution.verdict', 'resolution.ende
     FaultPoints.atStart(`${point}=suspend,in=dbid${COORDINATOR},content=0`)
     const started = cluster.cluster.start()
     await faults.reached(COORDINATOR, point)
-    await script.kill(primary.dbid)
-    await script.died(primary.dbid)
+    // The start that is under way may bring it back at once.
+    await script.died(primary.dbid, await script.kill(primary.dbid))
     await faults.resume(COORDINATOR, point)
     await started
     FaultPoints.atStart()
