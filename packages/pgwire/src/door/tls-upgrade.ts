@@ -27,6 +27,8 @@ export function upgradeToTls(socket: Socket, secureContext: SecureContext): Prom
     const settle = (): void => {
       secure.off('secure', done)
       for (const event of FAILURES) secure.off(event, failed)
+      // Node leaves it at this event for a session that no server of its own has accepted: a damaged record would leave the socket open for ever.
+      secure.on('_tlsError', (error) => secure.destroy(error))
     }
     secure.once('secure', done)
     for (const event of FAILURES) secure.once(event, failed)

@@ -68,6 +68,8 @@ export class Encryption {
           { pskCallback: () => psk }
         : { requestCert: true, rejectUnauthorized: true }),
     })
+    // Node leaves it at this event for a session that no server of its own has accepted: a damaged record would leave the socket open for ever.
+    peer.on('_tlsError', (error) => peer.destroy(error))
     peer.once('secure', () => {
       const unproven = this.#options.certificates !== undefined && peer.getPeerCertificate().raw === undefined
       const error = verifyError(peer)

@@ -6,17 +6,24 @@ import { summaryLines, type RunSummary } from './summary.ts'
 import { renderTimeline } from './timeline.ts'
 
 const style = `
-:root { color-scheme: light dark; font: 14px/1.45 system-ui, sans-serif; }
-body { margin: 1.5rem auto; max-width: 1240px; padding: 0 1rem; }
+:root { color-scheme: light dark; font: 14px/1.45 system-ui, sans-serif;
+  --ground: #fff; --ink: #1f2328; --good: #1a7f37; --bad: #cf222e; --fault: #c2651f; --heal: #4d8fd1; --up: #6cc382;
+  --line0: #2f6fbd; --line1: #b35900; --line2: #8250df; --line3: #1a7f37; }
+@media (prefers-color-scheme: dark) { :root {
+  --ground: #121417; --ink: #e6e8eb; --good: #4ac26b; --bad: #ff7b72; --fault: #f0883e; --heal: #58a6ff; --up: #2c8545;
+  --line0: #79b8ff; --line1: #f0a35e; --line2: #c297ff; --line3: #56d364; } }
+body { margin: 1.5rem auto; max-width: 1240px; padding: 0 1rem; background: var(--ground); color: var(--ink); }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-.good { color: #1a7f37; } .bad { color: #cf222e; }
+.good { color: var(--good); } .bad { color: var(--bad); }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; } td, th { padding: .15rem .7rem .15rem 0; text-align: left; vertical-align: top; }
+th { white-space: nowrap; } td:last-child { min-width: 14rem; }
 td.number { text-align: right; } pre { white-space: pre-wrap; }
-.timeline { width: 100%; height: auto; font: 11px system-ui, sans-serif; fill: currentColor; }
-.small { font-size: 9px; opacity: .75; } .tick { stroke: currentColor; opacity: .12; } .anomaly { stroke: #cf222e; stroke-width: 1.5; }
-.fault { fill: #d4752a; } .heal { fill: #4d8fd1; } .up { fill: #2da44e; opacity: .55; } .down { fill: #cf222e; }
-.chart { fill: none; stroke-width: 1.2; } .line0 { stroke: #2f6fbd; } .line1 { stroke: #d4752a; } .line2 { stroke: #8250df; } .line3 { stroke: #1a7f37; }
-.text0 { fill: #2f6fbd; } .text1 { fill: #d4752a; } .text2 { fill: #8250df; } .text3 { fill: #1a7f37; }
+.timeline { display: block; width: 100%; min-width: 960px; height: auto; font: 12px system-ui, sans-serif; fill: currentColor; }
+.small { font-size: 11px; } .tick { stroke: currentColor; opacity: .12; } .anomaly { stroke: var(--bad); stroke-width: 1.5; }
+.fault { fill: var(--fault); } .heal { fill: var(--heal); } .up { fill: var(--up); } .down { fill: var(--bad); }
+.chart { fill: none; stroke-width: 1.4; stroke-linejoin: round; }
+${[0, 1, 2, 3].map((n) => `.line${n} { stroke: var(--line${n}); } .text${n} { fill: var(--line${n}); }`).join(' ')}
 `
 
 export function renderReport(summary: RunSummary, wal: readonly WalSample[]): string {
@@ -29,6 +36,7 @@ export function renderReport(summary: RunSummary, wal: readonly WalSample[]): st
       'head',
       {},
       tag('meta', { charset: 'utf-8' }),
+      tag('meta', { name: 'viewport', content: 'width=device-width' }),
       tag('title', {}, title),
       new Markup(`<style>${style}</style>`),
     ),
@@ -37,7 +45,7 @@ export function renderReport(summary: RunSummary, wal: readonly WalSample[]): st
       {},
       tag('h1', { class: anomalies.length === 0 ? 'good' : 'bad' }, title),
       tag('pre', {}, summaryLines(summary).join('\n')),
-      renderTimeline(summary, wal),
+      wide(renderTimeline(summary, wal)),
       anomalySection(anomalies),
       faultSection(summary),
       episodeSection(summary),
@@ -63,8 +71,13 @@ function anomalySection(anomalies: readonly Anomaly[]): Content {
   ]
 }
 
+/** What may be wider than the window: it is moved by itself, not the page with it. */
+function wide(content: Markup): Markup {
+  return tag('div', { class: 'wide' }, content)
+}
+
 function table(heads: readonly string[], rows: readonly (readonly (string | number)[])[]): Markup {
-  return tag(
+  const drawn = tag(
     'table',
     {},
     tag('thead', {}, tag('tr', {}, ...heads.map((head) => tag('th', {}, head)))),
@@ -80,6 +93,7 @@ function table(heads: readonly string[], rows: readonly (readonly (string | numb
       ),
     ),
   )
+  return wide(drawn)
 }
 
 function faultSection({ faults }: RunSummary): Content {

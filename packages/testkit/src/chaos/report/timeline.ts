@@ -4,8 +4,10 @@ import { BUCKET_MS, type Availability } from './figures.ts'
 import { tag, type Content, type Markup } from './html.ts'
 import type { RunSummary } from './summary.ts'
 
-const LEFT = 110
-const WIDTH = 1_060
+const LEFT = 160
+const WIDTH = 1_010
+/** Letters of a label that there is room for. */
+const MOST_LETTERS = 24
 const ROW = 18
 const CHART = 110
 const GAP = 26
@@ -72,7 +74,8 @@ function verticalLine(x: number, bottom: number, name: string, title?: string): 
 }
 
 function label(text: string, y: number): Markup {
-  return tag('text', { x: LEFT - 8, y, 'text-anchor': 'end' }, text)
+  const shown = text.length > MOST_LETTERS ? `${text.slice(0, MOST_LETTERS - 1)}…` : text
+  return tag('text', { x: LEFT - 8, y, 'text-anchor': 'end' }, shown)
 }
 
 /** A row for each kind of fault that was done. */
@@ -207,7 +210,8 @@ function walBand(content: number, wal: readonly WalSample[], scale: Scale): Band
   const lines = dbids.map((dbid) => ({
     name: `dbid ${dbid}`,
     points: here
-      .filter((sample) => sample.dbid === dbid)
+      // An instance that starts does not know its position yet.
+      .filter((sample) => sample.dbid === dbid && sample.flushLsn > 0)
       .map(({ timeMs, flushLsn }) => [timeMs, flushLsn / 1024] as const),
   }))
   return chartBand(`WAL ${content}, KB`, scale, lines)
