@@ -73,8 +73,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const { outDir, segments = 2, tell = () => undefined } = options
   await mkdir(outDir, { recursive: true })
   tell(`making a cluster of ${segments} pairs`)
-  const { cluster, close } = await startCluster(options)
   const interrupted = whenAborted(options.signal)
+  // What is half made when it is interrupted ends with this process: its reapers see to that.
+  const { cluster, close } = await Promise.race([startCluster(options), interrupted])
   try {
     const recorded = await Promise.race([recordRun(cluster, options), interrupted])
     const verdicts = checkHistory(recorded.ops, { initial: initialBalances, allowNegative: false })
