@@ -274,9 +274,15 @@ export class Agent {
   async #startInstance(assignment: Assignment): Promise<Message> {
     if (this.#ending)
       throw new MirabelleError('not.ready', `the agent of ${this.#options.config.hostname} is shutting down`)
-    const keeper = this.#keepers.get(assignment.dbid) ?? this.#makeKeeper(assignment)
+    const known = this.#keepers.get(assignment.dbid)
+    const keeper = known ?? this.#makeKeeper(assignment)
     this.#keepers.set(assignment.dbid, keeper)
-    const pid = await keeper.start(assignment)
+    const pid = await keeper.start(assignment).catch((error: unknown) => {
+      // What has no folder here is not an instance of this host: it can still be created.
+      if (known === undefined && !keeper.running) this.#keepers.delete(assignment.dbid)
+      throw error
+    })
+    this.#keepers.set(assignment.dbid, keeper)
     await this.#remember()
     return { type: 'agent.started', dbid: assignment.dbid, pid }
   }

@@ -80,6 +80,17 @@ t.test('a hung instance is adopted by who holds its folder, and can be fenced', 
   )
   t.match(fenced, { wasRunning: true })
   t.same(await ended, [null, 'SIGKILL'])
+  const elsewhere = { ...assignment, dbid: 8, datadir: `${dir}/none` }
+  await t.rejects(
+    connection.request({ type: 'agent.start', assignment: elsewhere }, 10_000),
+    /dbid 8: the folder .*none does not exist/,
+  )
+  const after = await connection.request({ type: 'agent.status' }, 10_000)
+  t.same(
+    after.instances.map(({ dbid }) => dbid),
+    [7],
+    'what could not be started because it is not here is not known here: it can be created',
+  )
   await connection.request({ type: 'agent.shutdown', mode: 'fast' }, 10_000)
   connection.close()
   await over

@@ -29,6 +29,10 @@ const row = (dbid: number, content: number, role: 'p' | 'm', over: Partial<Segme
 const NEAR = 9001
 const FAR = 9002
 
+/** What an agent says that knows these instances. */
+const knows = (...dbids: number[]): Message =>
+  ({ type: 'agent.statusIs', instances: dbids.map((dbid) => ({ dbid, datadir: `/data/${dbid}` })) }) as never
+
 function setUp(rows: readonly SegmentRow[]) {
   const clock = new ManualClock()
   const network = new FakeNetwork(clock)
@@ -163,6 +167,7 @@ t.test(
     network.answers.set(FAR, (message) => {
       asked.push(message.type)
       if (message.type === 'agent.stop') return { type: 'agent.stopped', dbid: 3, wasRunning: true }
+      if (message.type === 'agent.status') return knows(3)
       if (message.type !== 'agent.start') return undefined
       t.match(message.assignment, { role: 'm', peer: { dbid: 2 } })
       return { type: 'agent.started', dbid: 3, pid: 7 }
@@ -177,9 +182,36 @@ t.test(
     })
     await clock.advance(150)
     t.match(await done, [{ dbid: 3, outcome: 'done' }])
-    t.same(asked, ['agent.stop', 'agent.start'])
+    t.same(asked, ['agent.stop', 'agent.status', 'agent.start'])
   },
 )
+
+t.test('on a machine that has taken the place of another one the folder is made first', async (t) => {
+  for (const [mode, wanted] of [
+    ['full', ['agent.stop', 'agent.status', 'agent.create', 'agent.start']],
+    ['auto', ['agent.stop', 'agent.status', 'agent.create', 'agent.start']],
+    ['incremental', ['agent.stop', 'agent.start']],
+  ] as const) {
+    const { network, admin, clock } = setUp([
+      row(2, 0, 'p', { mode: 'n' }),
+      row(3, 0, 'm', { status: 'd', mode: 'n' }),
+    ])
+    const asked: string[] = []
+    network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)
+    network.answers.set(FAR, (message) => {
+      asked.push(message.type)
+      if (message.type === 'agent.stop') return { type: 'agent.stopped', dbid: 3, wasRunning: false }
+      if (message.type === 'agent.status') return knows()
+      if (message.type !== 'agent.create') return new MirabelleError('datadir.broken', 'enough')
+      t.match(message, { from: 'empty', assignment: { dbid: 3, datadir: '/data/3', role: 'm' } })
+      return { type: 'ok' }
+    })
+    const done = recoverInstances({ ...(request as object), mode } as never, admin)
+    await clock.advance(100)
+    t.match(await done, [{ outcome: 'failed', message: 'enough' }])
+    t.same(asked, wanted, mode)
+  }
+})
 
 t.test('a recovery that does not get in sync says how far it came', async (t) => {
   const { network, admin, clock } = setUp([
@@ -194,7 +226,9 @@ t.test('a recovery that does not get in sync says how far it came', async (t) =>
   network.answers.set(FAR, (message) =>
     message.type === 'agent.stop'
       ? { type: 'agent.stopped', dbid: 3, wasRunning: false }
-      : { type: 'agent.started', dbid: 3, pid: 7 },
+      : message.type === 'agent.status'
+        ? knows(3)
+        : { type: 'agent.started', dbid: 3, pid: 7 },
   )
   const done = recoverInstances(request, admin)
   await clock.advance(1_000)
@@ -211,7 +245,9 @@ t.test('a recovery whose primary is lost for good does not wait for what cannot 
   network.answers.set(FAR, (message) =>
     message.type === 'agent.stop'
       ? { type: 'agent.stopped', dbid: 3, wasRunning: false }
-      : { type: 'agent.started', dbid: 3, pid: 7 },
+      : message.type === 'agent.status'
+        ? knows(3)
+        : { type: 'agent.started', dbid: 3, pid: 7 },
   )
   let health = 'up'
   const fts = { requestProbe: () => Promise.resolve(), contentState: () => ({ health }) }

@@ -9,6 +9,7 @@ import {
 } from '@mirabelle/messages'
 import { faults } from '@mirabelle/runtime'
 import { assignmentFor } from './assignments.ts'
+import { createIfNew } from './create-if-new.ts'
 import { markQuorum } from '../standby/quorum.ts'
 import { sentence, type AdminSources } from './admin-sources.ts'
 import { watchProgress } from './mirrors/progress-watch.ts'
@@ -123,6 +124,8 @@ export async function recoverOne(
       await links
         .agent(row.hostname)
         .request({ type: 'agent.stop', dbid: row.dbid, mode: 'immediate' }, STOP_TIMEOUT_MS)
+      // A machine that has taken the place of another one knows of nothing.
+      if (options.mode !== 'incremental') await createIfNew(row, sources)
     } catch (error) {
       return failed(
         `Not recovering segment ${row.dbid} because ${row.hostname} is unreachable: ${sentence(error)}`,

@@ -13,12 +13,11 @@ import {
   type SegmentRow,
 } from '@mirabelle/messages'
 import { faults } from '@mirabelle/runtime'
-import { assignmentFor } from './assignments.ts'
 import { markStandby, sentence, startOne, type AdminSources } from './cluster-admin.ts'
+import { createIfNew } from './create-if-new.ts'
 import { refusal, refuseComplete } from './standby-plan.ts'
 import { streams } from './standby-streams.ts'
 
-const AGENT_TIMEOUT_MS = 5_000
 const STOP_TIMEOUT_MS = 15_000
 const REMOVE_TIMEOUT_MS = 60_000
 
@@ -83,22 +82,6 @@ function checked(row: SegmentRow, { topology }: StandbySources): SegmentRow {
     throw refusal(`dbid ${row.dbid} belongs to content ${other.content}: ask for a new plan`)
   if (other?.role === 'p') throw refusal(`dbid ${row.dbid} is the coordinator: ask for a new plan`)
   return { ...row, content: COORDINATOR_CONTENT, role: 'm', preferredRole: 'm', mode: 'n', status: 'd' }
-}
-
-/** An empty folder, which the first start fills from the coordinator; one that the agent knows already stays. */
-async function createIfNew(row: SegmentRow, { topology, links }: StandbySources): Promise<void> {
-  const agent = links.agent(row.hostname)
-  const { instances } = await agent.request({ type: 'agent.status' }, AGENT_TIMEOUT_MS)
-  if (instances.some(({ dbid, datadir }) => dbid === row.dbid && datadir === row.datadir)) return
-  await agent.request(
-    {
-      type: 'agent.create',
-      assignment: assignmentFor(topology, row, 'm'),
-      clusterId: topology.clusterId,
-      from: 'empty',
-    },
-    STOP_TIMEOUT_MS,
-  )
 }
 
 /** Starts the standby and waits until it has everything; then the catalog says so. Rejects with why it does not. */
