@@ -39,7 +39,11 @@ t.test('a program that fails says so', async (t) => {
 })
 
 t.test('a program that hangs is killed with all that it started', async (t) => {
-  const { dir, run } = start(t, (dir) => `(sleep 60; touch ${dir}/late) & echo $! > ${dir}/pid; wait; :`, 2_000)
+  const { dir, run } = start(
+    t,
+    (dir) => `(sleep 60; touch ${dir}/late) & echo $! > ${dir}/pid; wait; :`,
+    2_000,
+  )
   t.equal(await run.ended, 'killed after 2000 ms')
   const pid = Number(readFileSync(`${dir}/pid`, 'utf8'))
   // It was sent its signal; when a busy machine lets it die is another matter.
