@@ -78,6 +78,10 @@ class Beginning {
         return this.#flap()
       case 'isolate':
         return this.#isolate(random.pick(this.#hosts()))
+      case 'split':
+        return this.#split()
+      case 'reset':
+        return cluster.fabric.reset(...this.#two())
       case 'slowLink':
         return this.#slowLink()
       case 'wallClock': {
@@ -192,7 +196,11 @@ class Beginning {
     const others = [...cluster.hosts.values()].filter((host) => host !== old.host && random.chance(0.7))
     if (!cutOff) old.pause()
     else for (const other of others) this.#both(old.host, other, 'cut')
-    this.#after(random.between(300, 2_000), () => operator.activate())
+    const activatesMs = random.between(300, 2_000)
+    this.#after(activatesMs, () => operator.activate())
+    // The old one may notice in the same moment that its standby is gone.
+    if (cutOff && random.chance(0.5))
+      this.#after(activatesMs + random.between(-20, 80), () => this.#resetStandby(old.host))
     this.#later(() => {
       old.resume()
       for (const other of others) this.#both(old.host, other, 'mend')
@@ -208,26 +216,32 @@ class Beginning {
     const { dbid, content } = mirror.assignment
     const { host } = mirror.process
     mirror.process.kill()
-    const hangMs = random.between(300, 3_000)
-    const killMs = random.between(0, 1.5 * hangMs)
+    const hangMs = random.between(400, 3_000)
+    const killMs = random.between(0, 1.2 * hangMs)
+    const hang = random.chance(0.5)
     const untilDown = (): void => {
       if (cluster.coordinator()?.service?.topology.row(dbid)?.status !== 'd')
         return this.#after(50, untilDown)
       operator.tend()
-      this.#after(random.between(20, 400), () => {
-        if (random.chance(0.5)) host.disk.hangsUntilMs = cluster.world.nowMs + hangMs
-        else host.disk.slowness = 1_000
-        this.#say(`the disk of ${host.name}, where dbid ${dbid} comes back, is slow or hangs`)
-        this.#after(hangMs, () => (host.disk.slowness = 1))
-        this.#after(killMs, () => this.#primaryOf(content)?.kill())
-      })
+      untilBack()
+    }
+    const untilBack = (): void => {
+      if (this.#primaryOf(content)?.instance.primary?.hub.mirrorStatus().dbid !== dbid)
+        return this.#after(20, untilBack)
+      if (this.#primaryOf(content)?.instance.primary?.hub.mirrorStatus().state === 'none')
+        return this.#after(0.5, untilBack)
+      if (hang) host.disk.hangsUntilMs = cluster.world.nowMs + hangMs
+      else host.disk.slowness = 200
+      this.#say(`the disk of ${host.name}, where dbid ${dbid} comes back, ${hang ? 'hangs' : 'is slow'}`)
+      this.#after(hangMs, () => (host.disk.slowness = 1))
+      this.#after(killMs, () => this.#primaryOf(content)?.process.kill())
     }
     untilDown()
   }
 
-  #primaryOf(content: number): SimProcess | undefined {
+  #primaryOf(content: number): RunningInstance | undefined {
     for (const running of this.#context.cluster.running.values())
-      if (running.assignment.content === content && acts('primary')(running)) return running.process
+      if (running.assignment.content === content && acts('primary')(running)) return running
     return undefined
   }
 
@@ -274,6 +288,27 @@ class Beginning {
     this.#later(() => {
       for (const other of others) this.#both(alone, other, 'mend')
     })
+  }
+
+  #resetStandby(from: SimHost): void {
+    const { cluster } = this.#context
+    const standby = cluster.rows.find(({ content, role }) => content === -1 && role === 'm')
+    if (standby !== undefined) cluster.fabric.reset(from, cluster.host(standby.hostname))
+  }
+
+  /** Two halves that do not hear each other; on the one without the coordinator somebody may activate the standby. */
+  #split(): void {
+    const { cluster, operator } = this.#context
+    const random = this.#random
+    const hosts = [...cluster.hosts.values()]
+    const one = hosts.filter(() => random.chance(0.5))
+    const other = hosts.filter((host) => !one.includes(host))
+    const all = (what: 'cut' | 'mend'): void => {
+      for (const a of one) for (const b of other) this.#both(a, b, what)
+    }
+    all('cut')
+    if (random.chance(0.5)) this.#after(random.between(300, 2_500), () => operator.activate())
+    this.#later(() => all('mend'))
   }
 
   #slowLink(): void {

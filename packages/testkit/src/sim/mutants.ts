@@ -64,7 +64,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-off-before-catalog',
-    firstSeed: 1,
+    firstSeed: 4,
     bug: 'a primary stops waiting for its mirror when the stream ends, before that is in the catalog',
     found: ['I3', 'lost'],
     plant: () => {
@@ -90,7 +90,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'catalog-not-awaited',
-    firstSeed: 1,
+    firstSeed: 4,
     bug: 'a change of the catalog counts as made before it is durable',
     found: ['I3', 'uncaught'],
     plant: () => ({
@@ -105,7 +105,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-out-of-sync',
-    firstSeed: 1,
+    firstSeed: 2,
     bug: 'the catalog keeps calling a pair in sync when its mirror has gone, so that the mirror is promoted later',
     found: ['I2', 'I3', 'uncaught', 'lost'],
     plant: () => ({
@@ -144,7 +144,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-told-late',
-    firstSeed: 66,
+    firstSeed: 11,
     bug: 'which statements took effect is told to the mirror one piece of WAL too late, so that a failover runs some again',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -160,7 +160,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-forgets-last-flush',
-    firstSeed: 4,
+    firstSeed: 6,
     bug: 'a promotion ends recovery one flush before the end of the received WAL',
     // The instance refuses to serve after such a promotion, so the content stays down.
     found: ['lost', 'liveness'],
@@ -190,7 +190,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'decision-forgotten',
-    firstSeed: 48,
+    firstSeed: 229,
     bug: 'a prepared transaction is rolled back although another participant has committed it',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -202,7 +202,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-ignored',
-    firstSeed: 26,
+    firstSeed: 64,
     bug: 'a coordinator that was replaced goes on with the epoch of its successor',
     found: ['I4', 'lost', 'I3', 'I9', 'appeared', 'liveness'],
     plant: () => {
@@ -247,14 +247,14 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'failed-fsync-forgiven',
-    firstSeed: 37,
+    firstSeed: 8,
     bug: 'an fsync of a mirror that has failed counts as done',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withFailedSyncsForgiven(ports.disk) }) }),
   },
   {
     name: 'epoch-forgotten',
-    firstSeed: 8,
+    firstSeed: 409,
     bug: 'the epoch that an instance has promised is not written down',
     found: ['I4', 'lost', 'appeared', 'doubled'],
     plant: () => ({
@@ -266,7 +266,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-on-forgotten',
-    firstSeed: 84,
+    firstSeed: 58,
     bug: 'that commits wait for the mirror is not written down before the pair is called in sync',
     found: ['I3', 'lost'],
     plant: () => ({
@@ -281,7 +281,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'copy-not-marked',
-    firstSeed: 55,
+    firstSeed: 54,
     bug: 'that a copy of the base has begun is not written down',
     found: ['torn'],
     plant: () => ({
@@ -293,7 +293,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'commit-row-forgotten',
-    firstSeed: 48,
+    firstSeed: 229,
     bug: 'a prepared transaction does not carry the row by which others learn that it was committed',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -305,7 +305,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-ignored',
-    firstSeed: 66,
+    firstSeed: 11,
     bug: 'the coordinator runs statements again after a failover without asking whether they have taken effect',
     found: ['doubled'],
     plant: () => ({
@@ -318,7 +318,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-not-sent',
-    firstSeed: 4,
+    firstSeed: 6,
     bug: 'FTS takes PROMOTE for sent when it is not',
     found: ['liveness'],
     plant: () => ({
@@ -332,7 +332,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'stale-standby-activated',
-    firstSeed: 332,
+    firstSeed: 25,
     bug: 'a standby does not mind that segments know it to be behind',
     found: ['lost', 'I3', 'I4', 'uncaught', 'appeared'],
     plant: () => ({

@@ -202,18 +202,32 @@ export class PromiseWatch {
       )
   }
 
-  /** I2 rests on it: a mirror that lacks anything that anybody was told of is never called in sync. */
+  /** I2 rests on it: a mirror that lacks anything that anybody was told of is never called in sync, neither by its primary nor in the catalog. */
   #onProbed(from: SimConnection, message: MessageOf<'fts.probed'>): void {
     const running = this.#instanceOf(from)
     const told = running?.instance.gate?.releasedLsn ?? 0
-    if (running === undefined || !message.isInSync || told <= FIRST_LSN) return
+    if (running === undefined || told <= FIRST_LSN || !(message.isInSync || this.#saysInSync(running))) return
     const { dbid } = running.assignment
     this.#durableAt(
       running,
       this.#peerOf(dbid),
       told,
       running.instance.timeline,
-      `dbid ${dbid} calls its mirror in sync, having told of`,
+      message.isInSync
+        ? `dbid ${dbid} calls its mirror in sync, having told of`
+        : `the catalog calls the mirror of dbid ${dbid} in sync, which has told of`,
+    )
+  }
+
+  /** The catalog of the acting coordinator has it as a primary in sync with its mirror. */
+  #saysInSync({ instance, assignment }: RunningInstance): boolean {
+    const topology = this.#cluster.coordinator()?.service?.topology
+    const row = topology?.row(assignment.dbid)
+    return (
+      row?.role === 'p' &&
+      row.mode === 's' &&
+      topology?.mirror(row.content)?.status === 'u' &&
+      instance.roleState === 'primary'
     )
   }
 

@@ -133,6 +133,15 @@ export class SimConnection implements Connection {
     this.#end(own, reason, true)
   }
 
+  /** Somebody in between ends it, for this end: nothing more arrives. */
+  reset(): void {
+    this.#end(
+      new MirabelleError('connection.lost', `the connection with ${this.peer.name} was reset`),
+      undefined,
+      false,
+    )
+  }
+
   /** The process that owns this end is gone: its kernel says so to the other end, unless the whole host is gone. */
   ownerGone(silently: boolean): void {
     if (this.#reason === undefined)

@@ -87,6 +87,16 @@ export class SimFabric {
     this.refresh()
   }
 
+  /** All connections between the two hosts end at once; new ones can be made. */
+  reset(a: SimHost, b: SimHost): void {
+    this.world.trace.add('network', `connections between ${a.name} and ${b.name} are reset`)
+    for (const connection of [...this.connections]) {
+      const here = connection.process.host
+      const there = connection.other?.process.host
+      if ((here === a && there === b) || (here === b && there === a)) connection.reset()
+    }
+  }
+
   delayLink(from: SimHost, to: SimHost, extraMs: number): void {
     this.link(from, to).extraMs = extraMs
   }
