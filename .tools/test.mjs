@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { makeReady, NotReady } from './lib/ready.mjs'
 import { filesBelow, inRoot, packageNames, root } from './lib/root.mjs'
+import { readyTap } from './test/ready-tap.mjs'
 import { createTapResults, failureLines } from './test/tap-results.mjs'
 
 const say = (line = '') => process.stdout.write(`${line}\n`)
@@ -91,6 +92,7 @@ function report(results, fileCount, beganAtMs) {
 
 async function main() {
   await makeReady()
+  await readyTap()
   const files = findTests()
   if (files.length === 0) {
     say(filters.length === 0 ? 'there are no test files' : `no test file matches ${filters.join(' ')}`)
