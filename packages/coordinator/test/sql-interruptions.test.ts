@@ -41,6 +41,22 @@ t.test('an idle transaction that holds the coordinator makes way for a role chan
   t.equal(await code(b.query('SELECT * FROM way')), '42P01', 'nothing of it is left')
 })
 
+t.test('a transaction with a savepoint does not outlive its statement that made way', async (t) => {
+  await a.query('BEGIN')
+  await a.query('CREATE TABLE way (id int PRIMARY KEY)')
+  await a.query('SAVEPOINT s')
+  const open = cluster.closeGate(-1)
+  const last = code(a.query('SELECT 1'))
+  await underWay()
+  const change = urgent('SELECT 1')
+  open()
+  await change
+  t.equal(await last, '40001')
+  t.equal(await code(a.query('ROLLBACK TO s')), '40001', 'there is nothing to go on with')
+  await a.query('ROLLBACK')
+  t.equal(await code(b.query('SELECT * FROM way')), '42P01', 'nothing of it is left')
+})
+
 t.test('a running read of the coordinator makes way and runs again by itself', async (t) => {
   const slow = a.query('SELECT count(*)::int AS n FROM generate_series(1, 4000000)')
   await underWay()

@@ -51,7 +51,7 @@ export async function initStandby(row: SegmentRow, sources: StandbySources): Pro
   }
   if (faults !== undefined) await faults.at('standby.init.recorded')
   try {
-    await createIfNew(wanted, sources)
+    await createIfNew(wanted, sources, 'folder')
     await bringUp(wanted, 'auto', sources)
   } catch (error) {
     log.warn({ dbid: wanted.dbid, err: error }, 'the standby coordinator could not be made: taking it back')
@@ -164,7 +164,7 @@ export async function resyncStandby(
   if (mode === 'auto' && row.status === 'u' && stream?.state === 'streaming')
     return [result(row, 'skipped', `the standby coordinator on ${place(row)} streams already: nothing to do`)]
   try {
-    await createIfNew(row, sources)
+    await createIfNew(row, sources, 'folder')
     await sources.links
       .agent(row.hostname)
       .request({ type: 'agent.stop', dbid: row.dbid, mode: 'fast' }, STOP_TIMEOUT_MS)

@@ -38,6 +38,8 @@ export class SqlSession implements FrontSession {
   #channel: CopyChannel | undefined
   #extendedCopy = false
   #idleTimer: { clear(): void } | undefined
+  /** Was to make way for a role change while a statement of it ran. */
+  #mustMakeWay: SessionTransaction | undefined
   #closed = false
 
   constructor(state: SessionState, onClosed: () => void) {
@@ -160,6 +162,9 @@ export class SqlSession implements FrontSession {
       this.#running = undefined
       this.#channel = undefined
       this.#armIdleTimer()
+      const asked = this.#mustMakeWay
+      this.#mustMakeWay = undefined
+      if (asked !== undefined && asked === this.#state.transaction) void this.preempt()
     })
     this.#running = running
     return this.#untilNext(running)
@@ -218,7 +223,11 @@ export class SqlSession implements FrontSession {
   async preempt(): Promise<void> {
     const { transaction, slot } = this.#state
     if (transaction === undefined || transaction.dtx.ended) return
-    if (this.#running !== undefined) return slot.fire('preempted')
+    if (this.#running !== undefined) {
+      // It may be too late to stop the statement: then the transaction makes way when that has ended.
+      this.#mustMakeWay = transaction
+      return slot.fire('preempted')
+    }
     const error = new SqlError('40001', 'the transaction made way for a change of roles of the cluster', {
       hint: 'Nothing was changed. Run the transaction again.',
     })
