@@ -14,7 +14,7 @@ t.test('what a start took for young objects is given back, and the process goes 
   }
   kept = []
   const before = youngBytes()
-  tidyMemorySoon(1)
+  tidyMemorySoon([1])
   const deadline = performance.now() + 20_000
   while (youngBytes() >= before && performance.now() < deadline)
     await new Promise((resolve) => setTimeout(resolve, 10))
