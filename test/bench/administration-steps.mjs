@@ -2,17 +2,13 @@
  * What `npm run bench:administration` measures. Each step breaks the cluster in its own way, runs the command that mends it as a process, and leaves the
  * cluster whole for the next one; together they are the life of a pair and of a standby coordinator.
  */
-import { spawn } from 'node:child_process'
-import { lstatSync, readdirSync, readFileSync } from 'node:fs'
+import { lstatSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { inSync, processesBelow, waitFor } from '@mirabelle/testkit/cluster'
+import { cpuOfProcess, run } from './command.mjs'
 
 export const STEPS = ['mirror', 'primary', 'rebalance', 'diverged', 'full', 'standby', 'activate']
 
-const command = fileURLToPath(new URL('../../packages/cli/bin/mirabelle.js', import.meta.url))
-/** Clock ticks a second in /proc/<pid>/stat: 100 on every Linux that Node runs on. */
-const TICKS = 100
 /** WAL that a primary writes and its hanging mirror does not get, bytes: more than sockets hold. */
 const DIVERGED_BYTES = 12e6
 
@@ -164,36 +160,9 @@ function insertSql(last, count, pad = `'x'`) {
   return `INSERT INTO bulk SELECT ${last} + i, i % 1000, ${pad} FROM generate_series(1, ${count}) i`
 }
 
-/** The command as a process of its own, with the processor time that it took, s. Rejects unless it did all of what it was asked for. */
-async function run(dir, args) {
-  const child = spawn(process.execPath, [command, ...args, '--dir', dir], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let stdout = ''
-  let stderr = ''
-  child.stdout.on('data', (bytes) => (stdout += bytes.toString()))
-  child.stderr.on('data', (bytes) => (stderr += bytes.toString()))
-  let cpu = 0
-  const look = setInterval(() => (cpu = cpuOfProcess(child.pid) ?? cpu), 20)
-  const status = await new Promise((resolve) => child.once('close', resolve))
-  clearInterval(look)
-  if (status !== 0) throw new Error(`mirabelle ${args.join(' ')} ended with ${status}: ${stdout}${stderr}`)
-  return { cpu, stdout }
-}
-
 /** Processor time of every process of the cluster so far, s. */
 function cpuOf(dir) {
   return new Map(processesBelow(dir).map((pid) => [pid, cpuOfProcess(pid) ?? 0]))
-}
-
-/** undefined when it has ended, or where the system has no /proc. */
-function cpuOfProcess(pid) {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1).split(' ')
-    return (Number(fields[11]) + Number(fields[12])) / TICKS
-  } catch {
-    return undefined
-  }
 }
 
 function sizeOf(path) {

@@ -5,10 +5,8 @@
  *
  *   npm run bench:failover -- --rounds=5 --writers=16 --only=kill-primary,hang-primary --json
  */
-import { spawn } from 'node:child_process'
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
-import { fileURLToPath } from 'node:url'
 import { openCluster } from 'mirabelle'
 import {
   contentOf,
@@ -18,6 +16,7 @@ import {
   Load,
   TestCluster,
 } from '@mirabelle/testkit/cluster'
+import { run } from './command.mjs'
 
 /** What is asked of each kind, ms. */
 const KINDS = {
@@ -55,7 +54,6 @@ if (unknown !== undefined) {
   process.exit(2)
 }
 const rounds = Number(values.rounds)
-const command = fileURLToPath(new URL('../../packages/cli/bin/mirabelle.js', import.meta.url))
 
 const cluster = await TestCluster.start({ segments: 2, standby: true })
 const figures = Object.fromEntries(only.map((kind) => [kind, { waitsMs: [], othersMs: [], parts: [] }]))
@@ -180,13 +178,13 @@ async function activate() {
   // The commands below change which instances there are.
   await (await openCluster(cluster.dir)).kill(dbid)
   const at = performance.now()
-  await mirabelle('standby', 'activate')
+  await run(cluster.dir, ['standby', 'activate'])
   const endedMs = performance.now() - at
   await load.acks(1)
   const firstOf = (content) => load.ledger.acksOf(content, at).find(({ beganAtMs }) => beganAtMs > at)
   for (const one of [0, 1]) await load.acksOn(one, at, 1)
   const waitMs = Math.max(...[0, 1].map((one) => (firstOf(one)?.endedAtMs ?? performance.now()) - at))
-  await mirabelle('standby', 'init')
+  await run(cluster.dir, ['standby', 'init'])
   await cluster.lookAgain()
   return { waitMs, parts: `the command ended after ${Math.round(endedMs)} ms` }
 }
@@ -195,18 +193,6 @@ function downInCatalog(dbid) {
   return cluster.waitForCatalog(`dbid ${dbid} down`, (rows) =>
     rows.some((row) => row.dbid === dbid && row.role === 'm' && row.status === 'd'),
   )
-}
-
-/** The command as an administrator runs it. Rejects unless it did what it was asked for. */
-async function mirabelle(...args) {
-  const child = spawn(process.execPath, [command, ...args, '--dir', cluster.dir], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let said = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => (said += bytes.toString()))
-  const status = await new Promise((resolve) => child.once('close', resolve))
-  if (status !== 0) throw new Error(`mirabelle ${args.join(' ')} ended with ${status}: ${said}`)
-  return said
 }
 
 function median(values) {

@@ -1,7 +1,7 @@
 /** What planted bugs are made of: things that are put between an actor and a port. */
 import type { WalParts } from '@mirabelle/instance'
 import type { Message } from '@mirabelle/messages'
-import type { Disk, FileHandle, Ports } from '@mirabelle/runtime'
+import type { Connection, Disk, FileHandle, Hello, Ports } from '@mirabelle/runtime'
 import type { SimEngine } from './sim-engine.ts'
 import { frontendQueries, queryBytes } from './pg-bytes.ts'
 
@@ -27,10 +27,11 @@ export function withoutFiles(disk: Disk, forgets: (path: string, text: string) =
   }
 }
 
-/** Ports whose connections ask and send something else. `ask` gets the question and a way to ask it really. */
-export function withRequests(
+/** Ports whose connections are changed after they are made, and say something else of whoever makes them. */
+export function withConnections(
   ports: Ports,
-  ask: (message: Message, really: (message: Message) => Promise<Message>) => Promise<Message>,
+  change: (connection: Connection) => void,
+  introduce: (hello: Hello) => Hello = (hello) => hello,
 ): Ports {
   const { network } = ports
   return {
@@ -38,34 +39,35 @@ export function withRequests(
     network: {
       listen: (endpoint, self, accept) => network.listen(endpoint, self, accept),
       connect: async (endpoint, hello, options) => {
-        const connection = await network.connect(endpoint, hello, options)
-        const request = connection.request.bind(connection) as (
-          message: Message,
-          timeoutMs: number,
-        ) => Promise<Message>
-        connection.request = ((message: Message, timeoutMs: number) =>
-          ask(message, (asked) => request(asked, timeoutMs))) as typeof connection.request
+        const connection = await network.connect(endpoint, introduce(hello), options)
+        change(connection)
         return connection
       },
     },
   }
 }
 
+/** Ports whose connections ask something else. `ask` gets the question and a way to ask it really. */
+export function withRequests(
+  ports: Ports,
+  ask: (message: Message, really: (message: Message) => Promise<Message>) => Promise<Message>,
+): Ports {
+  return withConnections(ports, (connection) => {
+    const request = connection.request.bind(connection) as (
+      message: Message,
+      timeoutMs: number,
+    ) => Promise<Message>
+    connection.request = ((message: Message, timeoutMs: number) =>
+      ask(message, (asked) => request(asked, timeoutMs))) as typeof connection.request
+  })
+}
+
 /** Ports whose connections send something else. */
 export function withSends(ports: Ports, change: (message: Message) => Message): Ports {
-  const { network } = ports
-  return {
-    ...ports,
-    network: {
-      listen: (endpoint, self, accept) => network.listen(endpoint, self, accept),
-      connect: async (endpoint, hello, options) => {
-        const connection = await network.connect(endpoint, hello, options)
-        const send = connection.send.bind(connection)
-        connection.send = (message) => send(change(message))
-        return connection
-      },
-    },
-  }
+  return withConnections(ports, (connection) => {
+    const send = connection.send.bind(connection)
+    connection.send = (message) => send(change(message))
+  })
 }
 
 function wrapDisk(disk: Disk, change: (file: FileHandle) => Partial<FileHandle>): Disk {

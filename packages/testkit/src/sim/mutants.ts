@@ -11,6 +11,7 @@ import {
   withoutSync,
   withRequests,
   withSends,
+  withConnections,
 } from './mutant-tools.ts'
 import type { RunningInstance, SimOverrides } from './sim-cluster.ts'
 
@@ -216,19 +217,14 @@ export const mutants: readonly Mutant[] = [
       return {
         ports: (ports, { content }) => {
           if (content >= 0) return ports
-          const { network } = ports
-          return {
-            ...ports,
-            network: {
-              listen: (endpoint, self, accept) => network.listen(endpoint, self, accept),
-              connect: async (endpoint, hello, options) => {
-                const connection = await network.connect(endpoint, adopt(hello), options)
-                const request = connection.request.bind(connection)
-                connection.request = (message, timeoutMs) => request(adopt(message), timeoutMs)
-                return connection
-              },
+          return withConnections(
+            ports,
+            (connection) => {
+              const request = connection.request.bind(connection)
+              connection.request = (message, timeoutMs) => request(adopt(message), timeoutMs)
             },
-          }
+            adopt,
+          )
         },
       }
     },
