@@ -114,3 +114,29 @@ void t.test('after its end the watch ends no stream', (t) => {
   t.same(ended, [])
   t.end()
 })
+
+void t.test(
+  'a mirror that comes back and takes in nothing stays stalled since the first time, until it advances',
+  (t) => {
+    const { gate, ended, advance, flushed, watch, mirror } = watched()
+    flushed(100)
+    gate.localDurable(200)
+    gate.wait(200, () => undefined)
+    t.equal(watch.stalledSince, null)
+    advance(20_000)
+    t.ok(ended.length > 1)
+    const since = watch.stalledSince
+    t.ok(since !== null && since < 8_000, String(since))
+    flushed(0)
+    flushed(100)
+    t.equal(watch.stalledSince, since, 'it has connected again')
+    flushed(101)
+    t.equal(watch.stalledSince, null, 'it advances')
+    flushed(100)
+    advance(20_000)
+    t.type(watch.stalledSince, 'number')
+    mirror.status = { ...mirror.status, dbid: 7 }
+    t.equal(watch.stalledSince, null, 'another mirror')
+    t.end()
+  },
+)

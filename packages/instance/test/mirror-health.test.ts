@@ -23,6 +23,7 @@ function health(changes: Partial<HealthInput>, mirror: Partial<MirrorStatus> = {
     releasedLsn: 0,
     now: 1000,
     acceptingSince: 1000,
+    stalledSince: null,
     settings: defaultSettings,
     ...changes,
   })
@@ -50,3 +51,16 @@ t.test('a mirror that came and went too often is not waited for', (test) => {
   test.equal(health({ now: 5001 }, { disconnectedAt: 5000, attempts }).requestRetry, false)
   test.end()
 })
+
+t.test(
+  'a mirror that streams but takes in nothing is not up, and is waited for as one that has gone',
+  (test) => {
+    const mirror = { state: 'streaming', disconnectedAt: 90_000, flushLsn: 100 } as const
+    test.match(health({ now: 90_000 }, mirror), { isMirrorUp: true, isInSync: true, readyForSyncRep: true })
+    const stalled = (forMs: number) => health({ now: 90_000 + forMs, stalledSince: 90_000 }, mirror)
+    const down = { isMirrorUp: false, isInSync: false, readyForSyncRep: false }
+    test.match(stalled(grace - 1), { ...down, requestRetry: true })
+    test.match(stalled(grace), { ...down, requestRetry: false })
+    test.end()
+  },
+)

@@ -22,6 +22,7 @@ import {
   type MessageOf,
   type SegmentRow,
 } from '@mirabelle/messages'
+import { WAL_PAGE_BYTES } from '@mirabelle/engine'
 import { delay, faults } from '@mirabelle/runtime'
 import type { Dispatcher } from '../dispatcher.ts'
 import { sentence, startOne, waitInSync, type AdminSources } from './cluster-admin.ts'
@@ -35,6 +36,8 @@ const CAUGHT_UP_MS = 2_000
 /** How long the PostgreSQL of a mirror that starts may take until it has replayed, ms; then the switchover goes on and the pause is longer. */
 const START_TIMEOUT_MS = 20_000
 const START_POLL_MS = 20
+/** WAL that a mirror may still have to replay, bytes. It is given WAL by the page, so that replay is up to two pages behind what is received. */
+const REPLAY_BEHIND = 2 * WAL_PAGE_BYTES
 const STOP_TIMEOUT_MS = 15_000
 /** How long the promoted mirror may take to open, ms. */
 const OPEN_TIMEOUT_MS = 15_000
@@ -247,7 +250,7 @@ async function obstacle(pair: Pair, sources: RebalanceSources): Promise<string |
 
 /**
  * A mirror takes WAL, and is in sync, before its PostgreSQL replays (it starts, or starts again on a newer timeline). A promotion would wait for
- * that, so it is waited for here, while statements still run: until all that the primary has now is replayed.
+ * that, so it is waited for here, while statements still run: until what the primary has now is replayed, but for a page or two.
  */
 async function replayedSoon(pair: Pair, sources: RebalanceSources): Promise<void> {
   const { clock } = sources
@@ -259,7 +262,7 @@ async function replayedSoon(pair: Pair, sources: RebalanceSources): Promise<void
     const [primary, mirror] = found
     target ??= primary.flushLsn
     const coming = mirror.roleState === 'starting' || mirror.roleState === 'mirror'
-    if (!coming || (mirror.roleState === 'mirror' && mirror.replayLsn >= target)) return
+    if (!coming || (mirror.roleState === 'mirror' && mirror.replayLsn >= target - REPLAY_BEHIND)) return
     await delay(clock, START_POLL_MS)
   }
 }

@@ -42,6 +42,10 @@ export interface PostgresModule {
   _GetUserId(): number
   _SetUserIdAndSecContext(user: number, context: number): void
   _GetFlushRecPtr(timeline: number): bigint
+  _XLogBeginInsert(): void
+  /** Returns where the record ends. */
+  _XLogInsert(resourceManager: number, info: number): bigint
+  _XLogFlush(lsn: bigint): void
   _GetXLogReplayRecPtr(timeline: number): bigint
   /** Addresses of PostgreSQL's flags. */
   readonly _InterruptPending: number

@@ -6,6 +6,8 @@
  * the one before, and when it waits for bytes that a request does not have (COPY without data, no Sync) it gets the message
  * that ends the wait. What a client may say runs under the identity lock, the preamble before it without.
  */
+import type { Lsn } from '@mirabelle/messages'
+import { WAL_PAGE_BYTES } from '../layout.ts'
 import { Field, type SharedState } from '../shared/shared-state.ts'
 import type { WireRequest } from '../shared/worker-protocol.ts'
 import { BackendScanner } from './backend-scanner.ts'
@@ -23,6 +25,8 @@ const COPY_FAIL_REASON = new TextEncoder().encode('the request holds no further 
 const COPY_FAIL = Uint8Array.from([0x66, 0, 0, 0, COPY_FAIL_REASON.length + 4, ...COPY_FAIL_REASON])
 const SYNC = Uint8Array.from([0x53, 0, 0, 0, 4])
 const IDLE = 0x49
+const RM_XLOG_ID = 0
+const XLOG_NOOP = 0x20
 /** What a request gets that belongs to a transaction which is not open (any more). */
 const NO_TRANSACTION = new TextEncoder().encode(
   'SERROR\0VERROR\0C40001\0Mthe transaction is not open any more: the statement did not run\0\0',
@@ -63,6 +67,8 @@ export class ProtocolRunner {
   #inPreamble = false
   #syncsLeft = 0
   #status = IDLE
+  /** Flush position of the last answer. */
+  #recordEnd: Lsn = 0
   #failed = false
   #copyIn = false
   #copyFailed = false
@@ -224,12 +230,31 @@ export class ProtocolRunner {
   }
 
   #finish(request: WireRequest): void {
-    const lsn = Number(this.#module._GetFlushRecPtr(0))
+    const lsn = this.#flushed()
     const output = this.#isPassedOver ? OUTSIDE.slice() : this.#output.slice(0, this.#outputEnd)
     if (request.mustSucceed && (this.#failed || this.#isPassedOver))
       throw new Error(`a request that must succeed has failed: ${new TextDecoder().decode(output)}`)
     this.#reporter.finished(request.seq, lsn, this.#status, output, this.#protocolError)
     this.#beginNext()
+  }
+
+  /**
+   * WAL flush position, always the end of a record. PostgreSQL that is short of WAL buffers, or writes a page of a table, flushes whole pages of WAL, and its flush position is then
+   * within a record as often as not; its walwriter writes the rest soon. There is no walwriter here, so the rest of a transaction that rolls
+   * back, or has not ended, would stay in memory, and a mirror has no use for half a record: it would never acknowledge what the answer waits for.
+   */
+  #flushed(): Lsn {
+    const lsn = Number(this.#module._GetFlushRecPtr(0))
+    if (lsn === this.#recordEnd) return lsn
+    this.#recordEnd = lsn % WAL_PAGE_BYTES === 0 ? this.#flushAll() : lsn
+    return this.#recordEnd
+  }
+
+  /** A record that does nothing, as the end up to which to flush: PostgreSQL does not export where its last record ends. */
+  #flushAll(): Lsn {
+    this.#module._XLogBeginInsert()
+    this.#module._XLogFlush(this.#module._XLogInsert(RM_XLOG_ID, XLOG_NOOP))
+    return Number(this.#module._GetFlushRecPtr(0))
   }
 
   #append(bytes: Uint8Array): void {

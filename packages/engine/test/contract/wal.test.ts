@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { walFileName as segmentName } from '@mirabelle/wal'
+import { walFileName as segmentName, WalValidator } from '@mirabelle/wal'
 import { instancePaths, WAL_SEGMENT_BYTES, type WalChunk } from '@mirabelle/engine'
 import { newPrimary, parse, query, run, value } from '../support/kit.ts'
 
@@ -58,6 +58,30 @@ t.test('a long statement ships its WAL while it runs, its completion with the co
   const carriers = chunks.filter((chunk) => chunk.completed.some((one) => one.tag === long.tag))
   t.equal(carriers.length, 1)
   t.ok((carriers[0] as WalChunk).start < lsn && lsn <= (carriers[0] as WalChunk).end)
+})
+
+t.test('the LSN of an answer is the end of a record, also when nothing was committed', async (t) => {
+  const { engine } = await newPrimary(t)
+  const { result } = await run(engine, 'CREATE TABLE a(i int, b text)')
+  const validator = new WalValidator({ start: result.lsn, atRecord: true })
+  engine.onWal = (chunk) => {
+    if (chunk.end > result.lsn) validator.push(chunk.bytes as Uint8Array)
+  }
+  const insert = "INSERT INTO a SELECT g, repeat('y', 200) FROM generate_series(1, 5000) g"
+  const errors = [insert, 'SELECT 1/0', 'ROLLBACK']
+  for (const sql of [
+    'BEGIN',
+    insert,
+    'SAVEPOINT s',
+    insert,
+    'ROLLBACK TO s',
+    'UPDATE a SET i = i + 1',
+    ...errors,
+  ]) {
+    const { lsn } = await engine.submit(query(sql))
+    t.equal(validator.validEnd, lsn, sql)
+  }
+  t.equal(validator.problem, undefined)
 })
 
 t.test('a small answer travels with its WAL, that of a read does not', async (t) => {

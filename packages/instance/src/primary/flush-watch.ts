@@ -1,6 +1,7 @@
 /**
  * Ends a stream whose mirror goes on talking but makes nothing durable that an answer waits for (I10): its disk hangs, or it waits for the rest of a record
- * whose length was damaged on the way. The mirror then comes again and fetches what it lacks, or it does not, and is recorded down.
+ * whose length was damaged on the way. The mirror then comes again and fetches what it lacks, or it does not, and is recorded down: also when it comes,
+ * again and again, and takes in nothing.
  *
  * Started with the primary side, ended with it. Looks only while answers wait for the mirror; a mirror that is slow but advances is left alone.
  */
@@ -29,12 +30,21 @@ export class FlushWatch {
   #flushLsn: Lsn = 0
   #sinceMs: number
   #lookedMs: number
+  /** The mirror whose stream was ended and that has made nothing durable since. */
+  #stalled: { readonly dbid: Dbid; readonly flushLsn: Lsn; readonly sinceMs: number } | undefined
 
   constructor(options: FlushWatchOptions) {
     this.#options = options
     this.#sinceMs = options.clock.monotonic()
     this.#lookedMs = this.#sinceMs
     this.#later()
+  }
+
+  /** Monotonic ms when the stream was first ended of a mirror that has made nothing durable since; null when there is none. */
+  get stalledSince(): number | null {
+    const { dbid, flushLsn } = this.#options.mirror()
+    if (this.#stalled?.dbid !== dbid || flushLsn > this.#stalled.flushLsn) this.#stalled = undefined
+    return this.#stalled?.sinceMs ?? null
   }
 
   stop(): void {
@@ -69,6 +79,8 @@ export class FlushWatch {
     const forMs = now - this.#sinceMs
     if (forMs < timeoutMs) return
     this.#sinceMs = now
+    if (this.stalledSince === null)
+      this.#stalled = { dbid: mirror.dbid, flushLsn: mirror.flushLsn, sinceMs: now }
     this.#options.disconnect(
       new MirabelleError(
         'connection.silent',

@@ -146,6 +146,7 @@ export class PrimarySide {
       releasedLsn: this.gate.releasedLsn,
       now: this.#options.ports.clock.monotonic(),
       acceptingSince: this.#acceptingSince,
+      stalledSince: this.#flushWatch.stalledSince,
       settings: this.#options.settings(),
     })
   }

@@ -1,7 +1,7 @@
 /**
  * What a primary says of its mirror when FTS asks (replication §3). Pure. The rules are those of Greenplum's primary: the mirror is up when
  * its walsender is past its start; while it is not, FTS is asked to try again within a grace period after it went (or after
- * this primary began to accept connections), unless it has come and gone too often.
+ * this primary began to accept connections), unless it has come and gone too often. One that comes back but takes in nothing has not come back.
  */
 import type { Lsn, Settings } from '@mirabelle/messages'
 import type { MirrorStatus } from '@mirabelle/wal'
@@ -23,6 +23,8 @@ export interface HealthInput {
   readonly now: number
   /** Monotonic ms when this primary began to accept connections. */
   readonly acceptingSince: number
+  /** Monotonic ms since when the mirror, connected or not, makes nothing durable that answers wait for; null while it does. */
+  readonly stalledSince: number | null
   readonly settings: Pick<
     Settings,
     'gp_fts_mark_mirror_down_grace_period' | 'gp_fts_replication_attempt_count'
@@ -49,8 +51,9 @@ export const NO_MIRROR: MirrorHealth = {
 export function mirrorHealth(input: HealthInput): MirrorHealth {
   const { mirror } = input
   const ours = input.mirrorDbid !== null && mirror.dbid === input.mirrorDbid
-  const isMirrorUp = ours && (mirror.state === 'catchup' || mirror.state === 'streaming')
-  const streaming = ours && mirror.state === 'streaming'
+  const working = ours && input.stalledSince === null
+  const isMirrorUp = working && (mirror.state === 'catchup' || mirror.state === 'streaming')
+  const streaming = working && mirror.state === 'streaming'
   return {
     isMirrorUp,
     // I2 rests on this: a mirror that lacks anything that a client was told of is never called in sync.
@@ -64,6 +67,7 @@ function withinGrace(input: HealthInput): boolean {
   if (input.mirror.attempts > input.settings.gp_fts_replication_attempt_count) return false
   const { gp_fts_mark_mirror_down_grace_period: grace } = input.settings
   const neverHere = input.mirror.dbid === 0
-  const forMs = input.now - Math.max(input.mirror.disconnectedAt ?? 0, input.acceptingSince)
+  const wentAt = input.stalledSince ?? input.mirror.disconnectedAt ?? 0
+  const forMs = input.now - Math.max(wentAt, input.acceptingSince)
   return forMs >= 0 && forMs < (neverHere ? Math.max(grace, START_GRACE_MS) : grace)
 }
