@@ -58,6 +58,8 @@ export class MirrorSide implements RefreshedMirror {
   #baseLsn: Lsn = 0
   #running = false
   #closed = false
+  /** The receiver cannot go on from this folder, and the owner was told. */
+  #unfit = false
   /** PostgreSQL was told a timeline: another one needs it to start again. */
   #begun = false
   #heard: () => void = () => undefined
@@ -96,16 +98,19 @@ export class MirrorSide implements RefreshedMirror {
     return this.#running ? this.#options.engine.replayLsn() : 0
   }
 
-  /** Starts receiving and replaying. Resolves when PostgreSQL replays or waits for WAL. */
-  async start(): Promise<EngineStarted> {
+  /**
+   * Starts receiving and replaying. Resolves when PostgreSQL replays or waits for WAL; with undefined when that would be for nothing, because the folder
+   * cannot follow its primary (`onUnfit` was called) or this side is closed.
+   */
+  async start(): Promise<EngineStarted | undefined> {
     const heard = this.#firstWord()
     this.#startReceiver()
     let started: EngineStarted | undefined
     await this.#withEngine(async () => {
       await heard
-      started = await this.#startEngine()
+      if (!this.#unfit && !this.#closed) started = await this.#startEngine()
     })
-    return started as unknown as EngineStarted
+    return started
   }
 
   /** Resolves when the receiver knows the primary's timeline, or that it cannot be asked now: a start on the old one would be for nothing. */
@@ -217,11 +222,10 @@ export class MirrorSide implements RefreshedMirror {
 
   #receiverState(state: WalReceiverState, reason: MirabelleError | null): void {
     this.#options.log.debug({ to: state, reason: reason?.message ?? '' }, 'walreceiver')
+    const unfit = state === 'diverged' || state === 'removed' || state === 'foreign' || state === 'broken'
+    if (unfit) this.#unfit = true
     if (state === 'streaming' || reason !== null) this.#heard()
-    if (this.#closed || reason === null) return
-    if (state === 'diverged' || state === 'removed' || state === 'foreign' || state === 'broken') {
-      this.#options.onUnfit(state, reason)
-    }
+    if (unfit && reason !== null && !this.#closed) this.#options.onUnfit(state, reason)
   }
 
   /** The primary is on a newer timeline: replay has to be restarted to follow it. */
