@@ -16,20 +16,26 @@ interface Spy {
   /** Syncs wait for it. */
   gate: Promise<void>
   fail: { write?: string; sync?: string }
+  /** No file can grow. */
+  full: boolean
 }
 
 /** The real disk, with what happens written down and errors on demand. */
 function spyDisk(): Spy {
-  const spy: Spy = { log: [], gate: Promise.resolve(), fail: {}, disk: realDisk }
+  const spy: Spy = { log: [], gate: Promise.resolve(), fail: {}, full: false, disk: realDisk }
   const error = (code: string): Error => Object.assign(new Error(code), { code })
   const wrap = (file: FileHandle): FileHandle => ({
     read: (position, length) => file.read(position, length),
     truncate: (length) => file.truncate(length),
-    reserve: (length) => file.reserve(length),
+    reserve: async (length) => {
+      if (spy.full && length > (await file.size())) throw error('ENOSPC')
+      await file.reserve(length)
+    },
     size: () => file.size(),
     close: () => file.close(),
     async write(position, bytes) {
       if (spy.fail.write !== undefined) throw error(spy.fail.write)
+      if (spy.full && position + bytes.length > (await file.size())) throw error('ENOSPC')
       await file.write(position, bytes)
       spy.log.push(`write ${bytes.length}`)
     },
@@ -161,6 +167,25 @@ t.test('an empty page below the acknowledged end is filled, not taken for other 
   await writer.close()
   t.same(errors, [])
   t.ok(readFileSync(join(dir, '000000010000000000000001')).subarray(0, 20_000).equals(bytesOf(20_000)))
+})
+
+t.test('a segment is gone on with on a full disk: it keeps its length, and what was acknowledged whole pages', async (t) => {
+  const dir = tempDir(t)
+  const path = join(dir, '000000010000000000000001')
+  const before = writerIn(dir)
+  before.writer.append(1, SEGMENT, bytesOf(20_000))
+  await before.writer.close()
+  const spy = spyDisk()
+  spy.full = true
+  const { writer, synced, errors } = writerIn(dir, { disk: spy.disk, protectedEnd: SEGMENT + 10_000 })
+  writer.append(1, SEGMENT, bytesOf(10_100))
+  await writer.close()
+  t.same(errors, [])
+  t.same(synced, [SEGMENT + 10_100])
+  const file = readFileSync(path)
+  t.equal(file.length, SEGMENT)
+  t.ok(file.subarray(0, 10_100).equals(bytesOf(10_100)))
+  t.ok(file.subarray(10_100).every((byte) => byte === 0))
 })
 
 for (const [where, code, told] of [

@@ -224,10 +224,13 @@ export class WalWriter {
   async #prepared(file: FileHandle, timeline: Timeline, start: Lsn, protectedEnd: Lsn): Promise<OpenSegment> {
     const size = await file.size()
     const keptUntil = Math.max(start, Math.min(protectedEnd, start + size, start + this.segmentSize))
-    // What lies after the acknowledged end is the tail of an older stream: it goes, so that the end can be seen.
-    if (size > keptUntil - start) await file.truncate(keptUntil - start)
+    // What lies after the acknowledged end is the tail of an older stream: it goes, so that the end can be seen. The file keeps its length, and its place
+    // on a disk that may be full: PostgreSQL reads whole pages, also the last one that was acknowledged.
+    for (let at = keptUntil - start; at < size; at += MAX_WRITE)
+      await file.write(at, new Uint8Array(Math.min(MAX_WRITE, size - at)))
+    if (size > this.segmentSize) await file.truncate(this.segmentSize)
     // Its place on the disk is taken at once: a flush of WAL then has only data to write, no metadata.
-    if (keptUntil - start < this.segmentSize) await file.reserve(this.segmentSize)
+    if (size < this.segmentSize) await file.reserve(this.segmentSize)
     return { timeline, start, file, keptUntil: size === 0 ? start : keptUntil }
   }
 
