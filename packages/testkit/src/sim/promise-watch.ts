@@ -12,8 +12,10 @@ import {
   type MessageOf,
   type SegmentRow,
 } from '@mirabelle/messages'
+import { DurableWatch } from './durable-watch.ts'
 import { CATALOG_KEY } from './sim-catalog-store.ts'
 import type { RunningInstance, SimCluster } from './sim-cluster.ts'
+import type { SimCoordinator } from './sim-coordinator.ts'
 import type { SimConnection } from './sim-connection.ts'
 import { initialCatalog } from './sim-layout.ts'
 import { newestTimeline, recoverWal, walBytes, FIRST_LSN } from './sim-wal.ts'
@@ -32,9 +34,11 @@ export class PromiseWatch {
   #catalog: ClusterSnapshot
   /** Answers told while the primary did not wait for its mirror are checked against the catalog once per change. */
   readonly #aloneChecked = new Set<string>()
+  readonly #durable: DurableWatch
 
   constructor(cluster: SimCluster) {
     this.#cluster = cluster
+    this.#durable = new DurableWatch(cluster)
     this.#catalog = initialCatalog(cluster.layout)
     this.#rows = this.#catalog.rows
     cluster.fabric.tap = (from, message) => this.#saw(from, message)
@@ -63,6 +67,9 @@ export class PromiseWatch {
           return
         case 'epoch.promised':
           this.#onPromised(from, message)
+          return
+        case 'standby.mark':
+          this.#onMark(from, message)
           return
         default:
       }
@@ -96,9 +103,56 @@ export class PromiseWatch {
       )
     const lsn = message.items.reduce((max, one) => Math.max(max, one[1]), 0)
     this.#durableAt(running, dbid, lsn, timeline, `${who} answers`)
-    if (instance.gate?.syncRep === true)
-      this.#durableAt(running, this.#peerOf(dbid), lsn, timeline, `${who} answers`)
-    else this.#mayAnswerAlone(running, timeline)
+    if (instance.gate?.syncRep !== true) return this.#mayAnswerAlone(running, timeline)
+    this.#durableAt(running, this.#peerOf(dbid), lsn, timeline, `${who} answers`)
+    if (instance.primary?.hub.mirrorStatus().state === 'none')
+      throw new SimFailure(
+        'I4',
+        `${who} answers while it waits for a mirror that is away, which may have taken its place`,
+      )
+  }
+
+  /** A client has the answer of a statement on the coordinator's own lane: the same promises hold for content -1. */
+  onOwnAnswer(coordinator: SimCoordinator, lsn: Lsn): void {
+    try {
+      this.#ownAnswer(coordinator, lsn)
+    } catch (error) {
+      this.#cluster.world.fail(error)
+    }
+  }
+
+  #ownAnswer({ instance, process }: SimCoordinator, lsn: Lsn): void {
+    const { dbid, timeline, assignment, gate } = instance
+    const running = this.#cluster.running.get(dbid)
+    if (running?.process !== process || gate === undefined) return
+    const who = `dbid ${dbid}, the coordinator,`
+    this.#durableAt(running, dbid, lsn, timeline, `${who} answers`)
+    const { peer } = assignment
+    if (peer === null) return
+    if (gate.syncRep) return this.#durableAt(running, peer.dbid, lsn, timeline, `${who} answers`)
+    const segments = this.#rows.filter(({ content }) => content >= 0).length
+    const marks = this.#durable.marks()
+    // Whoever takes over hears of it: no half of the segments and one more lacks all that remember.
+    if (marks < Math.floor(segments / 2))
+      throw new SimFailure(
+        'I3',
+        `${who} goes on without its standby, and only ${marks} of ${segments} segment instances remember that`,
+      )
+  }
+
+  /** That the standby is behind is taken back only when it has all that anybody was told of. */
+  #onMark(from: SimConnection, { stale }: MessageOf<'standby.mark'>): void {
+    const running = this.#instanceOf(from)
+    const told = running?.instance.gate?.releasedLsn ?? 0
+    if (stale || running === undefined || told <= FIRST_LSN) return
+    const { dbid } = running.assignment
+    this.#durableAt(
+      running,
+      this.#peerOf(dbid),
+      told,
+      running.instance.timeline,
+      `dbid ${dbid} says that its standby is not behind, having told of`,
+    )
   }
 
   /** I1: WAL up to `lsn` of a primary is durable on the disk of `dbid`, byte for byte. */
@@ -205,6 +259,7 @@ export class PromiseWatch {
   /** I2 rests on it: a mirror that lacks anything that anybody was told of is never called in sync, neither by its primary nor in the catalog. */
   #onProbed(from: SimConnection, message: MessageOf<'fts.probed'>): void {
     const running = this.#instanceOf(from)
+    if (running !== undefined) this.#durable.probed(running, message.isSyncRepEnabled)
     const told = running?.instance.gate?.releasedLsn ?? 0
     if (running === undefined || told <= FIRST_LSN || !(message.isInSync || this.#saysInSync(running))) return
     const { dbid } = running.assignment

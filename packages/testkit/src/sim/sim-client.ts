@@ -26,6 +26,8 @@ export interface ClientOptions {
   readonly contents: readonly number[]
   /** Mean pause between two statements at first, ms. */
   readonly pauseMs: number
+  /** The answer of a statement that wrote on the coordinator's own lane is there. */
+  readonly onOwnAnswer: (coordinator: SimCoordinator, lsn: number) => void
 }
 
 type Answered = 'acknowledged' | 'refused' | 'unknown'
@@ -109,8 +111,11 @@ export class SimClient {
   #append(coordinator: SimCoordinator, done: () => void): string {
     const [list] = this.#lists(1) as [string]
     return this.#write(coordinator, [list], done, async (id) => {
-      const run = dispatcherOf(coordinator).runOne(contentOf(list), item(`append ${list} ${id}`, true))
-      return errorOf((await run.promise).output)
+      const content = contentOf(list)
+      const run = dispatcherOf(coordinator).runOne(content, item(`append ${list} ${id}`, true))
+      const { output, lsn } = await run.promise
+      if (content === -1) this.#options.onOwnAnswer(coordinator, lsn)
+      return errorOf(output)
     })
   }
 

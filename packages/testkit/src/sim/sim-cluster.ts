@@ -54,6 +54,8 @@ export class SimCluster {
   /** The instances, as the cluster was laid out. */
   readonly rows: readonly SegmentRow[]
   readonly running = new Map<Dbid, RunningInstance>()
+  /** Sees each instance that an agent makes a process for. */
+  onSpawned: ((agent: SimProcess, assignment: Assignment) => void) | undefined
   /** Death certificates are late by so much. */
   certificateDelayMs = 0
   readonly #agents = new Map<string, SimProcess>()
@@ -124,6 +126,7 @@ export class SimCluster {
         process,
         (child, assignment) => this.#hostInstance(child, assignment),
         () => this.certificateDelayMs,
+        (assignment) => this.onSpawned?.(process, assignment),
       ),
       config: agentConfig(name),
       dir: AGENT_DIR,

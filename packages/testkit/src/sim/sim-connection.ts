@@ -261,6 +261,7 @@ export class SimConnection implements Connection {
     try {
       if (rid !== undefined && messageCatalog[message.type].reply === null)
         throw new MirabelleError('message.bad', `${message.type} asks for an answer, but has none`)
+      const onReply = rid === undefined ? undefined : this.#fabric.asked?.(this, message)
       const respond =
         rid === undefined
           ? undefined
@@ -268,7 +269,10 @@ export class SimConnection implements Connection {
               message.type as MessageType & RequestType,
               rid,
               this.process.world.trace.logger(this.process.name),
-              (reply) => this.#post(reply, undefined, rid),
+              (reply) => {
+                onReply?.(reply)
+                this.#post(reply, undefined, rid)
+              },
             )
       this.#handlers?.onMessage(message, respond)
     } catch (error) {

@@ -34,6 +34,7 @@ import {
   newestTimeline,
   recoverWal,
   SIM_SEGMENT_BYTES,
+  strayWal,
   walBytes,
   writeWal,
   type RecoveredWal,
@@ -126,6 +127,11 @@ export class SimEngine implements EnginePort {
     const run = this.#begin()
     this.#arrived = { timeline: options.timeline, end: options.receivedEnd }
     await this.#wait(START_MS, run)
+    const stray = strayWal(this.#files, this.#pgWal, this.#received, options.timeline)
+    if (stray !== undefined)
+      this.#process.world.fail(
+        new SimFailure('I5', `${this.#process.name} replays on a base that has ${stray}`),
+      )
     this.#phase = 'mirror'
     this.#replayed = options.receivedEnd
     return { generation: this.#generation, timeline: options.timeline, lsn: options.receivedEnd }

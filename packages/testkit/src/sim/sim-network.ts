@@ -38,6 +38,8 @@ export class SimFabric {
   readonly connections = new Set<SimConnection>()
   /** Sees every message when it is sent. */
   tap: ((from: SimConnection, message: Message) => void) | undefined
+  /** Sees each request that arrives; what it returns sees the answer. */
+  asked: ((at: SimConnection, message: Message) => ((reply: Message) => void) | undefined) | undefined
   /** A handler threw something that is no MirabelleError. */
   onUnexpected: ((process: SimProcess, error: unknown) => void) | undefined
   readonly #hosts = new Map<string, SimHost>()

@@ -8,11 +8,12 @@ const SPAWN_MS = [2, 8] as const
 /** From the end of a process to its parent's hearing of it, ms. */
 const REAP_MS = [0.2, 2] as const
 
-/** `host` starts the program of an instance in a process. */
+/** `host` starts the program of an instance in a process; `onSpawned` is told before. */
 export function simProcesses(
   agent: SimProcess,
   host: (process: SimProcess, assignment: Assignment) => void,
   certificateDelayMs: () => number,
+  onSpawned: (assignment: Assignment) => void,
 ): Processes {
   const { world } = agent
   const watch = (process: SimProcess): WatchedProcess => ({
@@ -31,6 +32,7 @@ export function simProcesses(
       const file = agent.host.files.file(args[args.indexOf('--start') + 1] ?? '')
       if (file === undefined) return Promise.reject(new Error('the start file is missing'))
       const assignment = JSON.parse(new TextDecoder().decode(file.content)) as Assignment
+      onSpawned(assignment)
       return new Promise((resolve) => {
         agent.schedule(world.random.between(...SPAWN_MS), () => {
           const process = agent.host.spawn(`dbid${assignment.dbid}`)

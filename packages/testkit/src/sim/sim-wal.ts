@@ -69,6 +69,26 @@ export function readHistory(files: SimFiles, folders: readonly string[], timelin
   return []
 }
 
+/**
+ * WAL that is no part of the timeline, written as primary behind the point where that timeline left: what it changed is in the base.
+ * In words; undefined when there is none.
+ */
+export function strayWal(
+  files: SimFiles,
+  pgWal: string,
+  received: string,
+  timeline: Timeline,
+): string | undefined {
+  const spans = timelineSpans(readHistory(files, [received, pgWal], timeline), timeline)
+  for (let own = newestTimeline(files, [pgWal]); own > 0; own--) {
+    if (own === timeline) continue
+    const { end } = recoverWal(files, [pgWal, received], own)
+    const limit = spans.find((span) => span.timeline === own)?.end ?? FIRST_LSN
+    if (end > limit) return `WAL of timeline ${own} up to ${end}, which timeline ${timeline} left at ${limit}`
+  }
+  return undefined
+}
+
 /** Reads the WAL of a timeline from its beginning as far as it is good, or up to `limit`. `durable`: as it would be after a loss of power. */
 export function recoverWal(
   files: SimFiles,

@@ -120,6 +120,7 @@ class Simulation {
   readonly #world: SimWorld
   readonly #history: HistoryChecker
   readonly #cluster: SimCluster
+  readonly #watch: PromiseWatch
   readonly #faults: Faults
   readonly #operator: SimOperator
   readonly #options: SimulationOptions
@@ -144,7 +145,7 @@ class Simulation {
       { ...(options.layout ?? defaultLayout), settings },
       options.overrides?.(),
     )
-    new PromiseWatch(this.#cluster)
+    this.#watch = new PromiseWatch(this.#cluster)
     this.#operator = new SimOperator(this.#cluster, random.fork())
     this.#faults = new Faults(this.#cluster, this.#operator)
   }
@@ -212,6 +213,7 @@ class Simulation {
           random: random.fork(),
           contents: this.#contents,
           pauseMs,
+          onOwnAnswer: (coordinator, lsn) => this.#watch.onOwnAnswer(coordinator, lsn),
         }),
       )
     }

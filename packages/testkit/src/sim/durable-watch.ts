@@ -1,0 +1,142 @@
+/**
+ * Watches what instances and agents say against what lies on their disks (I3, I4): a promise that is told before it is durable, or that is not kept, shows in
+ * the moment in which it is told, not only when a crash happens to follow. Made with the promise watch of a simulation; a broken promise ends the run.
+ */
+import { stateDir } from '@mirabelle/instance'
+import { PROVE_EPOCH_SETTING, type Assignment, type Dbid, type Message } from '@mirabelle/messages'
+import type { RunningInstance, SimCluster } from './sim-cluster.ts'
+import type { SimConnection } from './sim-connection.ts'
+import type { SimProcess } from './sim-process.ts'
+import { SimFailure } from './sim-world.ts'
+
+/** A mismatch that two answers of the same process show, so far apart, is none of the moment. */
+const LASTING_MS = 200
+
+/** Requests that only the coordinator of the newest epoch may make. */
+const OF_A_COORDINATOR: ReadonlySet<string> = new Set([
+  'fts.probe',
+  'segment.promote',
+  'segment.syncRepOff',
+  'epoch.promise',
+  'standby.mark',
+  'dispatch.open',
+  'instance.assign',
+  'instance.configure',
+])
+
+type OnReply = (reply: Message) => void
+
+export class DurableWatch {
+  readonly #cluster: SimCluster
+  /** What a small file holds, by its path on a host, and the bytes that this was read from. */
+  readonly #read = new Map<string, { readonly bytes: Uint8Array; readonly value: unknown }>()
+  /** Since when a primary says that it does not wait for its mirror while its disk says that it does. */
+  readonly #forgets = new Map<SimProcess, number>()
+  /** Instances that an agent is starting because somebody has asked it to: how many of these requests it has not answered. */
+  readonly #asked = new WeakMap<SimProcess, Map<Dbid, number>>()
+
+  constructor(cluster: SimCluster) {
+    this.#cluster = cluster
+    cluster.fabric.asked = (at, message) =>
+      message.type === 'agent.start'
+        ? this.#startAsked(at.process, message.assignment)
+        : this.#requested(at, message)
+    cluster.onSpawned = (agent, assignment) => this.#spawned(agent, assignment)
+  }
+
+  /** How many instances of the segments remember durably that the standby is behind. */
+  marks(): number {
+    const { rows } = this.#cluster
+    return rows.filter(
+      ({ content, hostname, datadir }) =>
+        content >= 0 && this.#durable(hostname, datadir, 'standby-stale.json') === true,
+    ).length
+  }
+
+  /** I3: commits that do not wait for the mirror must not wait again after a restart, or the content hangs until somebody notices. */
+  probed({ process, assignment, instance }: RunningInstance, isSyncRepEnabled: boolean): void {
+    const isForgotten =
+      !isSyncRepEnabled &&
+      instance.roleState === 'primary' &&
+      assignment.content >= 0 &&
+      this.#durable(process.host.name, assignment.datadir, 'sync-rep.json') === true
+    if (!isForgotten) {
+      this.#forgets.delete(process)
+      return
+    }
+    const { nowMs } = this.#cluster.world
+    const since = this.#forgets.get(process) ?? nowMs
+    this.#forgets.set(process, since)
+    if (nowMs - since > LASTING_MS)
+      throw new SimFailure(
+        'I3',
+        `dbid ${assignment.dbid} says that it does not wait for its mirror, and its disk that it does`,
+      )
+  }
+
+  /** A request arrives: what its answer must be, when that is known. */
+  #requested(at: SimConnection, message: Message): OnReply | undefined {
+    if (!OF_A_COORDINATOR.has(message.type)) return undefined
+    const { epoch } = message.type === 'instance.assign' ? message.assignment : (message as { epoch: number })
+    const running = this.#instanceOf(at.process)
+    if (running === undefined || epoch === 0) return undefined
+    const { dbid } = running.assignment
+    const promised = this.#epochOf(running)
+    if (epoch < promised)
+      return (reply) => {
+        if (reply.type !== 'error')
+          this.#fail(
+            `dbid ${dbid} grants ${message.type} of epoch ${epoch} after it has promised ${promised}`,
+          )
+      }
+    if (epoch === promised) return undefined
+    return (reply) => {
+      if (reply.type !== 'error' && this.#epochOf(running) < epoch)
+        this.#fail(`dbid ${dbid} answers ${message.type} of epoch ${epoch} before that is durable`)
+    }
+  }
+
+  #startAsked(agent: SimProcess, { dbid }: Assignment): OnReply {
+    const asked = this.#asked.get(agent) ?? new Map<Dbid, number>()
+    this.#asked.set(agent, asked)
+    const add = (count: number): void => void asked.set(dbid, (asked.get(dbid) ?? 0) + count)
+    add(1)
+    return () => add(-1)
+  }
+
+  /** After a reboot an agent starts nothing by itself but a coordinator, which has to prove that it still is one. */
+  #spawned(agent: SimProcess, { dbid, content, settings }: Assignment): void {
+    if ((this.#asked.get(agent)?.get(dbid) ?? 0) > 0) return
+    if (content === -1 && settings[PROVE_EPOCH_SETTING] === 'on') return
+    this.#fail(
+      content === -1
+        ? `${agent.name} starts dbid ${dbid} as coordinator by itself, and it need not prove that no other one rules`
+        : `${agent.name} starts dbid ${dbid} of content ${content} by itself`,
+    )
+  }
+
+  #epochOf({ process, assignment }: RunningInstance): number {
+    return (this.#durable(process.host.name, assignment.datadir, 'epoch.json') as number | undefined) ?? 0
+  }
+
+  #durable(host: string, datadir: string, name: string): unknown {
+    const path = `${stateDir(datadir)}/${name}`
+    const bytes = this.#cluster.host(host).files.file(path)?.durable
+    if (bytes === undefined || bytes.length === 0) return undefined
+    const key = `${host}:${path}`
+    const known = this.#read.get(key)
+    if (known?.bytes === bytes) return known.value
+    const { value } = JSON.parse(new TextDecoder().decode(bytes)) as { value: unknown }
+    this.#read.set(key, { bytes, value })
+    return value
+  }
+
+  #instanceOf(process: SimProcess): RunningInstance | undefined {
+    for (const running of this.#cluster.running.values()) if (running.process === process) return running
+    return undefined
+  }
+
+  #fail(what: string): void {
+    this.#cluster.world.fail(new SimFailure('I4', what))
+  }
+}
