@@ -169,24 +169,27 @@ t.test('an empty page below the acknowledged end is filled, not taken for other 
   t.ok(readFileSync(join(dir, '000000010000000000000001')).subarray(0, 20_000).equals(bytesOf(20_000)))
 })
 
-t.test('a segment is gone on with on a full disk: it keeps its length, and what was acknowledged whole pages', async (t) => {
-  const dir = tempDir(t)
-  const path = join(dir, '000000010000000000000001')
-  const before = writerIn(dir)
-  before.writer.append(1, SEGMENT, bytesOf(20_000))
-  await before.writer.close()
-  const spy = spyDisk()
-  spy.full = true
-  const { writer, synced, errors } = writerIn(dir, { disk: spy.disk, protectedEnd: SEGMENT + 10_000 })
-  writer.append(1, SEGMENT, bytesOf(10_100))
-  await writer.close()
-  t.same(errors, [])
-  t.same(synced, [SEGMENT + 10_100])
-  const file = readFileSync(path)
-  t.equal(file.length, SEGMENT)
-  t.ok(file.subarray(0, 10_100).equals(bytesOf(10_100)))
-  t.ok(file.subarray(10_100).every((byte) => byte === 0))
-})
+t.test(
+  'a segment is gone on with on a full disk: it keeps its length, and what was acknowledged whole pages',
+  async (t) => {
+    const dir = tempDir(t)
+    const path = join(dir, '000000010000000000000001')
+    const before = writerIn(dir)
+    before.writer.append(1, SEGMENT, bytesOf(20_000))
+    await before.writer.close()
+    const spy = spyDisk()
+    spy.full = true
+    const { writer, synced, errors } = writerIn(dir, { disk: spy.disk, protectedEnd: SEGMENT + 10_000 })
+    writer.append(1, SEGMENT, bytesOf(10_100))
+    await writer.close()
+    t.same(errors, [])
+    t.same(synced, [SEGMENT + 10_100])
+    const file = readFileSync(path)
+    t.equal(file.length, SEGMENT)
+    t.ok(file.subarray(0, 10_100).equals(bytesOf(10_100)))
+    t.ok(file.subarray(10_100).every((byte) => byte === 0))
+  },
+)
 
 for (const [where, code, told] of [
   ['write', 'ENOSPC', 'disk.full'],
