@@ -57,6 +57,8 @@ export class Agent {
   #listener: Listener | undefined
   #ending = false
   #written: Promise<unknown> = Promise.resolve()
+  /** What `instances.json` holds, as far as that is known. */
+  #writtenText: string | undefined
 
   constructor(options: AgentOptions) {
     this.#options = options
@@ -372,9 +374,13 @@ export class Agent {
       wanted: keeper.running || keeper.waiting,
     }))
     if (faults !== undefined) await faults.at('agent.remember')
+    const text = `${JSON.stringify(known, null, 2)}\n`
+    if (text === this.#writtenText) return
     const path = instancesFile(this.#options.dir)
     try {
-      await this.#options.ports.disk.writeFileDurable(path, `${JSON.stringify(known, null, 2)}\n`)
+      this.#writtenText = undefined
+      await this.#options.ports.disk.writeFileDurable(path, text)
+      this.#writtenText = text
     } catch (error) {
       throw diskFullOr(error, this.#options.dir)
     }

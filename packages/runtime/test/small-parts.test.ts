@@ -150,6 +150,24 @@ t.test('a beat comes every quarter of the limit, silence is told at the limit', 
   t.equal(seen.length, count, 'told once, and no beat after it')
 })
 
+t.test('beats are as rare as the patience of the other side allows', async (t) => {
+  const { clock, go } = handClock()
+  let beats = 0
+  const liveness = new Liveness({
+    clock,
+    silenceTimeoutMs: 400,
+    peerPatience: 5,
+    beat: () => beats++,
+    silent: () => t.fail('it was heard all the time'),
+  })
+  for (let ms = 0; ms < 2000; ms += 50) {
+    go(50)
+    liveness.heard()
+  }
+  t.equal(beats, 4, 'one each 500 ms')
+  liveness.stop()
+})
+
 t.test(
   'a process that was stopped and continued does not call its peer silent before listening',
   async (t) => {

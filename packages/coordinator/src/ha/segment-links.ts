@@ -34,6 +34,8 @@ export class SegmentLinks implements FtsTransport {
   readonly #instances = new Map<string, PeerLink>()
   readonly #agents = new Map<string, PeerLink>()
   readonly #watched = new Set<Dbid>()
+  /** Those of them that are being connected to, or will be in a moment. */
+  readonly #connecting = new Set<Dbid>()
   #closed = false
 
   constructor(options: SegmentLinksOptions) {
@@ -58,7 +60,10 @@ export class SegmentLinks implements FtsTransport {
         // Silence only makes FTS ask, so it may be short: a hung primary is to be taken over within 5 s.
         silenceTimeoutMs: () => Math.max(500, Math.min(1_200, topology.settings.gp_fts_probe_timeout * 1.2)),
         onConnected: () => this.#options.onInstanceUp?.(row.dbid),
-        onLost: (reason) => this.#options.onInstanceLost(row.dbid, reason),
+        onLost: (reason) => {
+          this.#options.onInstanceLost(row.dbid, reason)
+          this.#lookLater(row.dbid)
+        },
       })
       this.#instances.set(key, link)
     }
@@ -89,9 +94,8 @@ export class SegmentLinks implements FtsTransport {
     return link
   }
 
-  /** Keeps a control connection to an instance, so that its loss or silence is noticed between probes. */
+  /** Keeps a control connection to an instance where the catalog says it is, so that its loss or silence is noticed between probes. */
   watch(row: SegmentRow): void {
-    if (this.#watched.has(row.dbid)) return
     this.#watched.add(row.dbid)
     this.#look(row.dbid)
   }
@@ -102,10 +106,23 @@ export class SegmentLinks implements FtsTransport {
       this.#watched.delete(dbid)
       return
     }
-    const again = () => void this.#options.ports.clock.setTimer(AGENT_CONNECT_MS, () => this.#look(dbid))
     const link = this.instance(current)
-    if (link.connected) again()
-    else link.connect(AGENT_CONNECT_MS).then(again, again)
+    if (link.connected || this.#connecting.has(dbid)) return
+    this.#connecting.add(dbid)
+    const over = (): void => {
+      this.#connecting.delete(dbid)
+      if (!link.connected) this.#lookLater(dbid)
+    }
+    link.connect(AGENT_CONNECT_MS).then(over, over)
+  }
+
+  #lookLater(dbid: Dbid): void {
+    if (this.#closed || !this.#watched.has(dbid) || this.#connecting.has(dbid)) return
+    this.#connecting.add(dbid)
+    this.#options.ports.clock.setTimer(AGENT_CONNECT_MS, () => {
+      this.#connecting.delete(dbid)
+      this.#look(dbid)
+    })
   }
 
   /** Keeps a connection to every agent, so that death certificates arrive by themselves. */

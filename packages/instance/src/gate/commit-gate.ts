@@ -22,6 +22,8 @@ export interface CommitGateOptions {
 
 export class CommitGate {
   readonly #onReleased: () => void
+  /** Called when somebody begins to wait and nobody did before. */
+  onWaiting: (() => void) | undefined
   #localLsn: Lsn
   #mirrorLsn: Lsn = 0
   #syncRep: boolean
@@ -79,6 +81,7 @@ export class CommitGate {
     }
     this.#lsns.push(lsn)
     this.#waiters.push(waiter)
+    if (this.waiting === 1) this.onWaiting?.()
   }
 
   /** As a promise; rejects when the gate closes. */

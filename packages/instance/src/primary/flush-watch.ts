@@ -3,7 +3,7 @@
  * whose length was damaged on the way. The mirror then comes again and fetches what it lacks, or it does not, and is recorded down: also when it comes,
  * again and again, and takes in nothing.
  *
- * Started with the primary side, ended with it. Looks only while answers wait for the mirror; a mirror that is slow but advances is left alone.
+ * Started with the primary side, ended with it. Looks only while answers wait at the gate; a mirror that is slow but advances is left alone.
  */
 import { formatLsn, MirabelleError, type Dbid, type Lsn } from '@mirabelle/messages'
 import type { Clock, Timer } from '@mirabelle/runtime'
@@ -28,16 +28,15 @@ export class FlushWatch {
   #stopped = false
   /** What the mirror had when it was last seen to advance, or when nothing waited for it. */
   #flushLsn: Lsn = 0
-  #sinceMs: number
-  #lookedMs: number
+  #sinceMs = 0
+  #lookedMs = 0
   /** The mirror whose stream was ended and that has made nothing durable since. */
   #stalled: { readonly dbid: Dbid; readonly flushLsn: Lsn; readonly sinceMs: number } | undefined
 
   constructor(options: FlushWatchOptions) {
     this.#options = options
-    this.#sinceMs = options.clock.monotonic()
-    this.#lookedMs = this.#sinceMs
-    this.#later()
+    options.gate.onWaiting = () => this.#begin()
+    if (options.gate.waiting > 0) this.#begin()
   }
 
   /** Monotonic ms when the stream was first ended of a mirror that has made nothing durable since; null when there is none. */
@@ -52,11 +51,19 @@ export class FlushWatch {
     this.#timer?.clear()
   }
 
+  /** Somebody waits, after a time in which nobody did. */
+  #begin(): void {
+    if (this.#stopped || this.#timer !== undefined) return
+    this.#flushLsn = this.#options.mirror().flushLsn
+    this.#sinceMs = this.#lookedMs = this.#options.clock.monotonic()
+    this.#later()
+  }
+
   #later(): void {
-    if (this.#stopped) return
     this.#timer = this.#options.clock.setTimer(this.#options.timeoutMs() / LOOKS, () => {
+      this.#timer = undefined
       this.#look()
-      this.#later()
+      if (!this.#stopped && this.#options.gate.waiting > 0) this.#later()
     })
   }
 

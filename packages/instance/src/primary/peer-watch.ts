@@ -2,7 +2,7 @@
  * A primary whose mirror is gone asks the other half of the pair whether *it* has become primary (replication §1, I4): a process that was
  * stopped or cut off for a while learns so, within a second of waking up, that it has been replaced, and fences itself.
  *
- * Started with the primary side, ended with it; asks only while no stream of the mirror is there.
+ * Started with the primary side, ended with it; asks only while no stream of the mirror is there, and is told by `changed` that one may be gone.
  */
 import { MirabelleError, type Peer, type Timeline } from '@mirabelle/messages'
 import type { Clock, Hello, Logger, Network, Timer } from '@mirabelle/runtime'
@@ -30,7 +30,12 @@ export class PeerWatch {
 
   constructor(options: PeerWatchOptions) {
     this.#options = options
-    this.#schedule()
+    this.changed()
+  }
+
+  /** A stream, or who the peer is, has changed. */
+  changed(): void {
+    if (this.#timer === undefined && this.#mustAsk()) this.#schedule()
   }
 
   stop(): void {
@@ -42,9 +47,13 @@ export class PeerWatch {
     if (this.#stopped) return
     this.#timer = this.#options.clock.setTimer(INTERVAL_MS, () => {
       const peer = this.#options.peer()
-      if (peer === null || this.#options.mirrorConnected()) this.#schedule()
+      if (peer === null || this.#options.mirrorConnected()) this.#timer = undefined
       else void this.#look(peer).finally(() => this.#schedule())
     })
+  }
+
+  #mustAsk(): boolean {
+    return this.#options.peer() !== null && !this.#options.mirrorConnected()
   }
 
   async #look(peer: Peer): Promise<void> {

@@ -186,6 +186,7 @@ export class PrimarySide {
     const stream = this.hub.replicationRows().find((row) => row.dbid === dbid)
     this.gate.mirrorDurable(stream?.flushLsn ?? 0)
     if (identity.content !== COORDINATOR_CONTENT) this.gate.setMirrorAway(this.#mirrorIsAway())
+    this.#watch.changed()
     this.#standby?.evaluate()
   }
 
@@ -260,6 +261,7 @@ export class PrimarySide {
         onState: (dbid, state, reason) => {
           options.log.debug({ mirror: dbid, to: state, reason: reason?.message ?? '' }, 'walsender')
           this.#standby?.evaluate()
+          this.#watch.changed()
           options.hooks.onStream?.(dbid, state)
           // The coordinator goes on without its standby by a rule of its own.
           if (!isCoordinator) this.gate.setMirrorAway(this.#mirrorIsAway())

@@ -8,6 +8,7 @@ import { FrameDecoder } from '../wire/frame-decoder.ts'
 import { frameOf } from '../wire/frame.ts'
 import { sessionBinding } from './encryption.ts'
 import { MAX_HANDSHAKE_BYTES, OpenerHandshake } from './handshake.ts'
+import { ACCEPTER_PATIENCE } from './liveness.ts'
 import type { NetworkContext } from './network-context.ts'
 import { peerSocket } from './peer-socket.ts'
 import { SocketConnection } from './socket-connection.ts'
@@ -80,7 +81,14 @@ export function dial(
       }
       over = true
       outcomes.connected(
-        new SocketConnection({ ...context, socket, decoder, peer: step.peer, silenceTimeoutMs }),
+        new SocketConnection({
+          ...context,
+          socket,
+          decoder,
+          peer: step.peer,
+          silenceTimeoutMs,
+          peerPatience: ACCEPTER_PATIENCE,
+        }),
       )
     })
     socket.onData = (chunk) => {

@@ -1,6 +1,6 @@
 /**
- * Heartbeats of one connection: sends one when nothing else was sent for a quarter of the silence limit, and tells when
- * nothing was heard for the whole of it. Started with the connection, ended by `stop()`.
+ * Heartbeats of one connection: sends one when nothing else was sent for a quarter of the other side's silence limit, and
+ * tells when nothing was heard for the whole of its own. Started with the connection, ended by `stop()`.
  *
  * A process that was stopped and continued finds its timers late and the peer's bytes unread; so the limit counts only after
  * three timers that fired with nothing heard in between.
@@ -20,7 +20,9 @@ export interface LivenessOptions {
   readonly silenceTimeoutMs: number
   /** The limit of this side is so many times that. Default 1. */
   readonly patience?: number
-  /** Called every quarter of the limit. */
+  /** The limit of the other side is so many times that. Default 1. */
+  readonly peerPatience?: number
+  /** Called every quarter of the other side's limit. */
   readonly beat: () => void
   /** Called once, with the time since the last byte. */
   readonly silent: (silentMs: number) => void
@@ -55,7 +57,7 @@ export class Liveness {
   }
 
   #tick(): void {
-    const { clock, silenceTimeoutMs, patience = 1, beat, silent } = this.#options
+    const { clock, silenceTimeoutMs, patience = 1, peerPatience = 1, beat, silent } = this.#options
     const quarter = silenceTimeoutMs / 4
     const limitMs = silenceTimeoutMs * patience
     const now = clock.monotonic()
@@ -66,7 +68,7 @@ export class Liveness {
       silent(silentMs)
       return
     }
-    if (now - this.#beatAt >= quarter * 0.9) {
+    if (now - this.#beatAt >= quarter * peerPatience * 0.9) {
       this.#beatAt = now
       beat()
     }

@@ -37,6 +37,8 @@ export interface SocketConnectionOptions {
   readonly silenceTimeoutMs: number
   /** How many times that this side waits. Default 1. */
   readonly patience?: number
+  /** How many times that the other side waits. Default 1. */
+  readonly peerPatience?: number
 }
 
 export class SocketConnection implements Connection {
@@ -73,7 +75,8 @@ export class SocketConnection implements Connection {
     this.#liveness = new Liveness({
       clock,
       silenceTimeoutMs: options.silenceTimeoutMs,
-      ...(options.patience === undefined ? {} : { patience: options.patience }),
+      patience: options.patience ?? 1,
+      peerPatience: options.peerPatience ?? 1,
       beat: () => this.#beat(),
       silent: (ms) => this.#silent(ms),
     })

@@ -35,6 +35,8 @@ const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 1_000
 /** Frames that may come before the answer to wal.start was handled. */
 const MAX_EARLY = 1_000
+/** The part of `wal_receiver_timeout` after which a walsender that says nothing is asked for a word. */
+const ASK_AFTER = 3 / 4
 /** A frame carries at most 1 MiB; more is a mistake of the sender. */
 const MAX_FRAME_WAL = 4 * 1024 * 1024
 
@@ -288,6 +290,8 @@ class Receiver implements WalReceiver {
     this.#watch = new SilenceWatch({
       clock: ports.clock,
       timeoutMs: () => settings().wal_receiver_timeout,
+      askAfter: ASK_AFTER,
+      ask: () => this.#ask(),
       onSilent: (silentMs, timeoutMs) => {
         const who = `walsender of dbid ${this.#peer.dbid}`
         const text = `${who} was silent for ${Math.round(silentMs)} ms (wal_receiver_timeout ${timeoutMs} ms)`
@@ -347,6 +351,18 @@ class Receiver implements WalReceiver {
       replayLsn,
       sentAt: this.#newestSentAt,
     })
+  }
+
+  /** A walsender asks by itself, unless its limit is much longer than the one here. */
+  #ask(): boolean {
+    this.#reply()
+    this.#connection?.send({
+      type: 'wal.keepalive',
+      endLsn: this.#senderEnd,
+      sentAt: this.#options.ports.clock.monotonic(),
+      replyRequested: true,
+    })
+    return true
   }
 
   #waitForRetry(): void {

@@ -26,6 +26,8 @@ const WINDOW = 16 * MAX_WAL_CHUNK
 const MAX_WAITING = 4 * MAX_WAL_CHUNK
 /** Bytes of one read during catch-up: small enough not to hold up the commits that go on meanwhile. */
 const CATCHUP_CHUNK = 256 * 1024
+/** The part of `wal_sender_timeout` after which a mirror that says nothing is asked for its status. */
+const ASK_AFTER = 1 / 2
 const EMPTY = new Uint8Array(0)
 
 export class WalSender implements WalStream {
@@ -48,7 +50,6 @@ export class WalSender implements WalStream {
   #flushPlanned = false
   #settledIndex = 0
   #settledGeneration = -1
-  #lastSentMs: number
   #replyTime = 0
   #lagMs: number | null = null
   readonly #replayLag = new ReplayLag()
@@ -62,7 +63,6 @@ export class WalSender implements WalStream {
     const { clock, log } = hub.options.ports
     this.connectedAtMs = clock.monotonic()
     this.#startedAtMs = clock.now()
-    this.#lastSentMs = this.connectedAtMs
     this.#decider = createDecider(walSenderMachine, {
       log,
       subject: {
@@ -81,8 +81,9 @@ export class WalSender implements WalStream {
     this.#watch = new SilenceWatch({
       clock,
       timeoutMs: () => hub.options.settings().wal_sender_timeout,
+      askAfter: ASK_AFTER,
+      ask: () => this.#ask(),
       onSilent: (silentMs, timeoutMs) => this.#giveUp(silentMs, timeoutMs),
-      onLook: (silentMs, timeoutMs) => this.#keepAlive(silentMs, timeoutMs),
     })
   }
 
@@ -278,14 +279,12 @@ export class WalSender implements WalStream {
       settled,
     })
     this.#sent += bytes.length
-    this.#lastSentMs = now
     this.#replayLag.sent(this.#sent, now)
   }
 
   #sendKeepalive(replyRequested: boolean): void {
-    const now = this.#hub.options.ports.clock.monotonic()
-    this.#lastSentMs = now
-    this.connection.send({ type: 'wal.keepalive', endLsn: this.#hub.endLsn, sentAt: now, replyRequested })
+    const sentAt = this.#hub.options.ports.clock.monotonic()
+    this.connection.send({ type: 'wal.keepalive', endLsn: this.#hub.endLsn, sentAt, replyRequested })
   }
 
   #giveUp(silentMs: number, timeoutMs: number): void {
@@ -296,10 +295,11 @@ export class WalSender implements WalStream {
     this.connection.close(reason)
   }
 
-  #keepAlive(silentMs: number, timeoutMs: number): void {
-    if (this.state === 'startup') return
-    const quietMs = this.#hub.options.ports.clock.monotonic() - this.#lastSentMs
-    if (Math.max(quietMs, silentMs) >= timeoutMs / 4) this.#sendKeepalive(true)
+  /** The answer says where the mirror is, too. Before the stream begins it is the mirror that asks. */
+  #ask(): boolean {
+    if (this.state === 'startup') return false
+    this.#sendKeepalive(true)
+    return true
   }
 
   async #drainAndClose(): Promise<void> {
