@@ -277,7 +277,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'copy-not-marked',
-    firstSeed: 54,
+    firstSeed: 443,
     bug: 'that a copy of the base has begun is not written down',
     found: ['torn'],
     plant: () => ({
