@@ -1,20 +1,28 @@
 /**
  * Set: rows that are only inserted, one or several at a time, and read back. Made by the run. A client for each content keeps to it with single rows, waiting for no
- * other content, so that this workload also shows when a content could be used.
+ * other content, so that this workload also shows when a content could be used. Some transactions of the last client write a megabyte of WAL before they end, one way or the other:
+ * more than PostgreSQL has buffers for, so that it is written, shipped and acknowledged before there is a commit record.
  */
 import { contentOf } from '../../cluster/writers.ts'
 import type { SimRandom } from '../../sim/sim-random.ts'
-import type { Step } from './session.ts'
+import { TakenBack, type Step } from './session.ts'
 import { contentsOf, type Workload } from './workload.ts'
 
 const ROWS_OF_MANY = 4
 /** Reads show the end of the set only; all of it is read at last. */
 const WINDOW = 300
+const BALLAST = [
+  `INSERT INTO chaos_ballast SELECT i, repeat('ballast', 60) FROM generate_series(1, 1500) i`,
+  'DELETE FROM chaos_ballast',
+]
 
 export class SetWorkload implements Workload {
   readonly name = 'set'
   readonly clients: number
-  readonly tables = ['CREATE TABLE chaos_set (id bigint) DISTRIBUTED BY (id)']
+  readonly tables = [
+    'CREATE TABLE chaos_set (id bigint) DISTRIBUTED BY (id)',
+    'CREATE TABLE chaos_ballast (id bigint, pad text) DISTRIBUTED BY (id)',
+  ]
   readonly #contents: number
   #next = 1
 
@@ -26,7 +34,8 @@ export class SetWorkload implements Workload {
   next(random: SimRandom, client: number): Step {
     if (client < this.#contents) return this.#addOne(client)
     if (random.chance(0.4)) return this.#read(Math.max(0, this.#next - WINDOW))
-    return this.#addMany(random.chance(0.5))
+    if (random.chance(0.5)) return this.#addInOne()
+    return this.#addInTransaction(random.chance(0.3), random.chance(0.2))
   }
 
   finalSteps(): Step[] {
@@ -42,18 +51,29 @@ export class SetWorkload implements Workload {
     })
   }
 
-  /** In one statement, or one by one in a transaction. */
-  #addMany(inOne: boolean): Step {
-    const ids = Array.from({ length: ROWS_OF_MANY }, () => this.#next++)
+  #addInOne(): Step {
+    const ids = this.#someIds()
     return this.#add(ids, async (session) => {
       const rows = ids.map((_, i) => `($${i + 1})`).join(', ')
-      if (inOne) await session.query(`INSERT INTO chaos_set VALUES ${rows}`, ids)
-      else
-        await session.transaction(async () => {
-          for (const id of ids) await session.query('INSERT INTO chaos_set VALUES ($1)', [id])
-        })
+      await session.query(`INSERT INTO chaos_set VALUES ${rows}`, ids)
       return ids
     })
+  }
+
+  #addInTransaction(isHeavy: boolean, isTakenBack: boolean): Step {
+    const ids = this.#someIds()
+    return this.#add(ids, async (session) => {
+      await session.transaction(async () => {
+        if (isHeavy) for (const sql of BALLAST) await session.query(sql)
+        for (const id of ids) await session.query('INSERT INTO chaos_set VALUES ($1)', [id])
+        if (isTakenBack) throw new TakenBack('rolled back by its client')
+      })
+      return ids
+    })
+  }
+
+  #someIds(): number[] {
+    return Array.from({ length: ROWS_OF_MANY }, () => this.#next++)
   }
 
   #add(ids: readonly number[], run: Step['run']): Step {
