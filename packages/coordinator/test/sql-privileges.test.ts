@@ -272,6 +272,16 @@ t.test('startup parameters do no more than SET, as the user that logs in', async
     [['replica']],
     'a superuser gave it',
   )
+  await root.query('CREATE ROLE gone')
+  await root.query('GRANT gone TO bob')
+  await root.query('ALTER ROLE bob SET role = gone')
+  await root.query('DROP ROLE gone')
+  const again = await cluster.client({ user: 'bob' })
+  t.strictSame(
+    await rows(again, "SELECT current_user, current_setting('session_replication_role')"),
+    [['bob', 'replica']],
+    'what cannot be had any more does not lock a role out',
+  )
 })
 
 t.test('nothing of one session is seen by another', async (t) => {

@@ -178,6 +178,10 @@ t.test('a setting that would break a promise of the cluster cannot be changed', 
     'SET synchronous_commit = local',
     "SELECT set_config('synchronous_commit', 'off', false)",
     'SET standard_conforming_strings = off',
+    'ALTER ROLE postgres SET synchronous_commit = off',
+    "ALTER ROLE ALL SET client_encoding = 'LATIN1'",
+    "CREATE FUNCTION lax() RETURNS int LANGUAGE sql SET synchronous_commit = off AS 'SELECT 1'",
+    'ALTER FUNCTION pg_catalog.now() SET synchronous_commit TO local',
   ]) {
     t.equal(await code(a.query(sql)), '0A000', sql)
   }

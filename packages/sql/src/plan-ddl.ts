@@ -11,13 +11,13 @@ import { applyEdits } from './lex/edits.ts'
 import type { CutText } from './lex/distributed-clause.ts'
 import { tokenize } from './lex/tokens.ts'
 import type { DdlPlan, Plan } from './plan.ts'
+import { settingValue } from './plan-session.ts'
 
 type Clause = CutText['clauses'][number] | undefined
 
 /** The plan of a DDL statement, or undefined when the statement is none. `clause`: its DISTRIBUTED clause, cut out already. */
 export function planDdl(context: PlanContext, clause: Clause): Plan | undefined {
-  const { statement, sql } = context
-  const { kind, body } = statement
+  const { kind, body } = context.statement
   // Defaults, checks, views and indexes that call such functions would be evaluated where the rows are not.
   for (const use of context.survey.functions) refuseFunction(use.info, use.name)
   switch (kind) {
@@ -55,8 +55,12 @@ export function planDdl(context: PlanContext, clause: Clause): Plan | undefined 
     case 'ViewStmt':
       refuseTemporary(body.view as Ast)
       return ddl(context)
+    case 'AlterRoleSetStmt':
+    case 'CreateFunctionStmt':
+    case 'AlterFunctionStmt':
+      return { ...ddl(context), settings: settingsGiven(context) }
     default:
-      return isDdl(kind) ? { ...ddl(context), sql } : undefined
+      return isDdl(kind) ? ddl(context) : undefined
   }
 }
 
@@ -69,6 +73,16 @@ function ddl(context: PlanContext): DdlPlan {
     where: 'everywhere',
     notices: [],
   }
+}
+
+function settingsGiven({ statement, sql }: PlanContext): [string, string][] {
+  const given: [string, string][] = []
+  walk(statement.body, (node) => {
+    if (node.kind === 'VAR_SET_VALUE')
+      given.push([String(node.name).toLowerCase(), settingValue((node.args ?? []) as Ast[], sql)])
+    return true
+  })
+  return given
 }
 
 function planCreateTable(context: PlanContext, clause: Clause): DdlPlan {

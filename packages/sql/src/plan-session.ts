@@ -70,7 +70,7 @@ export function planAlterSystem(body: Ast, sql: string): Plan {
 }
 
 /** The value as set_config would take it: several values joined by a comma, names quoted where needed. */
-function settingValue(args: readonly Ast[], sql: string): string {
+export function settingValue(args: readonly Ast[], sql: string): string {
   const list = args.map((arg) => {
     if (arg.A_Const !== undefined) {
       const constant = readConstant(arg.A_Const as Ast)

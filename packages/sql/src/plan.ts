@@ -266,6 +266,8 @@ export interface DdlPlan {
   readonly checkUnique?: { readonly schema: string | undefined; readonly name: string }
   /** To be planned and run in the same transaction after the DDL (CREATE TABLE AS); the tag is then `SELECT n`. */
   readonly followUp?: string
+  /** What a role or a function is given (ALTER ROLE … SET, CREATE FUNCTION … SET), name in lower case. */
+  readonly settings?: readonly (readonly [name: string, value: string])[]
   readonly notices: readonly PlanNotice[]
 }
 

@@ -10,7 +10,7 @@ import { AnswerRelay } from '../execute/answer-relay.ts'
 import { runLocal, runOn } from '../execute/run-on.ts'
 import type { Scope } from '../execute/scope.ts'
 import { AUTHORIZATION, OWN_SETTINGS, ROLE } from './session-settings.ts'
-import { refuseUnlessAllowed } from './pinned-settings.ts'
+import { encoding, refuseUnlessAllowed } from '../execute/pinned-settings.ts'
 import type { SessionState } from './session-state.ts'
 
 /** What PostgreSQL reports by itself when it changes. */
@@ -110,16 +110,6 @@ function ownValue(name: SettingName, value: string): string {
     throw new SqlError('22023', (error as Error).message)
   }
   return value
-}
-
-/** All bytes are UTF-8 here; SQL_ASCII promises nothing, so it is true too. */
-export function encoding(value: string): string {
-  const plain = value.replace(/[^A-Za-z0-9]/g, '').toLowerCase()
-  if (plain === 'utf8' || plain === 'unicode') return 'UTF8'
-  if (plain === 'sqlascii') return 'SQL_ASCII'
-  throw new SqlError('0A000', `conversion between ${value} and UTF8 is not supported`, {
-    hint: 'Set client_encoding to UTF8.',
-  })
 }
 
 async function role(state: SessionState, scope: Scope, name: string, value: string): Promise<string> {

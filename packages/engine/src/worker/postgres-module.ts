@@ -47,7 +47,8 @@ export interface PostgresModule {
   _XLogInsert(resourceManager: number, info: number): bigint
   _XLogFlush(lsn: bigint): void
   _GetXLogReplayRecPtr(timeline: number): bigint
-  /** Addresses of PostgreSQL's flags. */
+  /** Addresses of PostgreSQL's counters of WAL, of which the first is that of records, and of its flags. */
+  readonly _pgWalUsage: number
   readonly _InterruptPending: number
   readonly _QueryCancelPending: number
 }

@@ -69,6 +69,8 @@ export class ProtocolRunner {
   #status = IDLE
   /** Flush position of the last answer. */
   #recordEnd: Lsn = 0
+  /** Records of WAL at the last answer. */
+  #recordsSeen = 0
   #failed = false
   #copyIn = false
   #copyFailed = false
@@ -239,15 +241,25 @@ export class ProtocolRunner {
   }
 
   /**
-   * WAL flush position, always the end of a record. PostgreSQL that is short of WAL buffers, or writes a page of a table, flushes whole pages of WAL, and its flush position is then
-   * within a record as often as not; its walwriter writes the rest soon. There is no walwriter here, so the rest of a transaction that rolls
-   * back, or has not ended, would stay in memory, and a mirror has no use for half a record: it would never acknowledge what the answer waits for.
+   * WAL flush position, always the end of a record, and behind everything that is committed. PostgreSQL leaves both to its walwriter, which is not there:
+   * - When it is short of WAL buffers, or writes a page of a table, it flushes whole pages of WAL, so that its flush position is within a record as often as
+   *   not. A mirror has no use for half a record: it would never acknowledge what the answer waits for.
+   * - A function can turn synchronous_commit off for the transaction that calls it, whatever is set outside.
    */
   #flushed(): Lsn {
     const lsn = Number(this.#module._GetFlushRecPtr(0))
-    if (lsn === this.#recordEnd) return lsn
-    this.#recordEnd = lsn % WAL_PAGE_BYTES === 0 ? this.#flushAll() : lsn
+    const records = this.#walRecords()
+    const isLeftInMemory = lsn === this.#recordEnd && records !== this.#recordsSeen && this.#status === IDLE
+    const mayBeHalf = lsn !== this.#recordEnd && lsn % WAL_PAGE_BYTES === 0
+    this.#recordEnd = isLeftInMemory || mayBeHalf ? this.#flushAll() : lsn
+    this.#recordsSeen = this.#walRecords()
     return this.#recordEnd
+  }
+
+  /** How many records of WAL PostgreSQL has inserted, its low 32 bits. */
+  #walRecords(): number {
+    const { HEAPU8, _pgWalUsage: at } = this.#module
+    return new DataView(HEAPU8.buffer).getInt32(at, true)
   }
 
   /** A record that does nothing, as the end up to which to flush: PostgreSQL does not export where its last record ends. */

@@ -84,6 +84,24 @@ t.test('the LSN of an answer is the end of a record, also when nothing was commi
   t.equal(validator.problem, undefined)
 })
 
+t.test('what a function does to synchronous_commit leaves no commit in memory', async (t) => {
+  const { engine } = await newPrimary(t)
+  await run(engine, 'CREATE TABLE a(i int)')
+  const { result: before } = await run(
+    engine,
+    "CREATE FUNCTION later() RETURNS int LANGUAGE sql AS 'SELECT set_config(''synchronous_commit'', ''off'', true); SELECT 1'",
+  )
+  const { result: inserted } = await run(engine, 'INSERT INTO a SELECT later()')
+  t.ok(inserted.lsn > before.lsn)
+  const { result: read } = await run(engine, 'SELECT later()')
+  t.equal(read.lsn, inserted.lsn)
+  await run(engine, 'BEGIN')
+  const { result: open } = await run(engine, 'INSERT INTO a SELECT later()')
+  t.equal(open.lsn, inserted.lsn, 'nothing is committed yet')
+  const { result: committed } = await run(engine, 'COMMIT')
+  t.ok(committed.lsn > open.lsn)
+})
+
 t.test('a small answer travels with its WAL, that of a read does not', async (t) => {
   const { engine } = await newPrimary(t)
   await run(engine, 'CREATE TABLE a(i int)')

@@ -9,10 +9,20 @@ const PINNED: Readonly<Record<string, { readonly value: string; readonly why: st
   },
 }
 
-/** Throws 0A000 when a session may not have this value, wherever it comes from: SET, set_config, the role, the startup packet. */
+/** Throws 0A000 when a session may not have this value, wherever it comes from: SET, set_config, the role, the startup packet; nor a role or a function. */
 export function refuseUnlessAllowed(name: string, value: string): void {
   const pinned = PINNED[name]
   if (pinned !== undefined && value.toLowerCase() !== pinned.value) {
     throw new SqlError('0A000', `${name} is always ${pinned.value}`, { hint: pinned.why })
   }
+}
+
+/** `client_encoding` as the session has it: all bytes are UTF-8 here; SQL_ASCII promises nothing, so it is true too. Throws 0A000. */
+export function encoding(value: string): string {
+  const plain = value.replace(/[^A-Za-z0-9]/g, '').toLowerCase()
+  if (plain === 'utf8' || plain === 'unicode') return 'UTF8'
+  if (plain === 'sqlascii') return 'SQL_ASCII'
+  throw new SqlError('0A000', `conversion between ${value} and UTF8 is not supported`, {
+    hint: 'Set client_encoding to UTF8.',
+  })
 }
