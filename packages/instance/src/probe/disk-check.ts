@@ -16,6 +16,7 @@ export class DiskCheck {
   readonly #path: string
   #running: Promise<void> | undefined
   #count = 0
+  readonly #block = new Uint8Array(BLOCK_BYTES)
 
   constructor(ports: { readonly clock: Clock; readonly disk: Disk }, path: string) {
     this.#clock = ports.clock
@@ -42,7 +43,7 @@ export class DiskCheck {
 
   async #run(): Promise<void> {
     this.#count += 1
-    const block = new Uint8Array(BLOCK_BYTES).fill(this.#count & 0xff)
+    const block = this.#block.fill(this.#count & 0xff)
     new DataView(block.buffer).setFloat64(0, this.#clock.now())
     try {
       const file = await this.#disk.open(this.#path, 'a+')

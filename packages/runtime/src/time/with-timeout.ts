@@ -14,7 +14,16 @@ export function withTimeout<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = clock.setTimer(Math.max(0, ms), () => reject(error()))
-    promise.then(resolve, reject).finally(() => timer.clear())
+    promise.then(
+      (value) => {
+        timer.clear()
+        resolve(value)
+      },
+      (reason: unknown) => {
+        timer.clear()
+        reject(reason as Error)
+      },
+    )
   })
 }
 

@@ -1,34 +1,58 @@
 /** Messages as the other side gets them: deep copies, and how long they would be on the wire (about). */
 import type { Message } from '@mirabelle/messages'
 
-/** A copy that shares nothing with the original. What msgpack does not carry (undefined fields) is left out. */
-export function copyMessage(message: Message): Message {
-  return copy(message) as Message
+/** What msgpack says of a number, a flag or the beginning of a map, about. */
+const SMALL = 4
+/** Small pieces of bytes are copied into a common buffer: one of their own costs more than the copy. */
+const SLAB_BYTES = 256 * 1024
+const LARGEST_IN_SLAB = 8 * 1024
+
+let slab = new Uint8Array(SLAB_BYTES)
+let slabUsed = 0
+/** Bytes of the message that is being copied. */
+let size = 0
+
+/** A copy that shares nothing with the original, and its size. What msgpack does not carry (undefined fields) is left out. */
+export function copyMessage(message: Message): { readonly message: Message; readonly bytes: number } {
+  size = 0
+  return { message: copy(message) as Message, bytes: size }
 }
 
 function copy(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value
-  if (value instanceof Uint8Array) return Uint8Array.prototype.slice.call(value)
+  if (typeof value === 'string') {
+    size += value.length + 2
+    return value
+  }
+  if (typeof value !== 'object' || value === null) {
+    size += SMALL
+    return value
+  }
+  if (value instanceof Uint8Array) {
+    size += value.length + 5
+    return copyBytes(value)
+  }
+  size += SMALL
   if (Array.isArray(value)) return value.map(copy)
   const result: Record<string, unknown> = {}
   for (const key in value) {
     const field = (value as Record<string, unknown>)[key]
-    if (field !== undefined) result[key] = copy(field)
+    size += key.length
+    if (field === undefined) size += SMALL
+    else result[key] = copy(field)
   }
   return result
 }
 
-/** Bytes of the payloads in a message, and a little for the rest. */
-export function sizeOfMessage(message: Message): number {
-  return size(message)
-}
-
-function size(value: unknown): number {
-  if (typeof value === 'string') return value.length + 2
-  if (typeof value !== 'object' || value === null) return 4
-  if (value instanceof Uint8Array) return value.length + 5
-  let sum = 4
-  if (Array.isArray(value)) for (const one of value) sum += size(one)
-  else for (const key in value) sum += key.length + size((value as Record<string, unknown>)[key])
-  return sum
+/** A copy of bytes, mostly within a buffer that holds other copies, too. */
+export function copyBytes(bytes: Uint8Array): Uint8Array {
+  const { length } = bytes
+  if (length > LARGEST_IN_SLAB) return new Uint8Array(bytes)
+  if (slabUsed + length > SLAB_BYTES) {
+    slab = new Uint8Array(SLAB_BYTES)
+    slabUsed = 0
+  }
+  const copied = slab.subarray(slabUsed, slabUsed + length)
+  copied.set(bytes)
+  slabUsed += length
+  return copied
 }

@@ -15,8 +15,14 @@ interface Id {
 interface List {
   /** The longest prefix that any read has shown. */
   seen: readonly string[]
+  /** The same ids, all of which were found to be in order. */
+  readonly places: Set<string>
   /** Ids whose append was acknowledged, in that order. */
   readonly acknowledged: string[]
+  /** So many of them are among what was seen. */
+  found: number
+  /** An id that was seen was refused afterwards: reads are looked at from the beginning. */
+  doubtful: boolean
 }
 
 /** What a read may not miss: taken when it is sent. */
@@ -47,8 +53,13 @@ export class HistoryChecker {
 
   /** It has not taken effect and never will, says the cluster. */
   refuse(id: string): void {
-    this.#id(id).outcome = 'refused'
+    const one = this.#id(id)
+    one.outcome = 'refused'
     this.counts.refused++
+    for (const name of one.lists) {
+      const list = this.#lists.get(name)
+      if (list?.places.has(id) === true) list.doubtful = true
+    }
   }
 
   /** Nobody told. */
@@ -69,10 +80,12 @@ export class HistoryChecker {
     const name = start.list
     const list = this.#list(name)
     this.counts.reads++
-    const places = new Map<string, number>()
-    ids.forEach((id, i) => {
+    // What begins as a read did that was in order is in order so far.
+    const goesOn = !list.doubtful && beginsWith(ids, list.seen)
+    const places = goesOn ? list.places : new Set<string>()
+    for (const id of goesOn ? ids.slice(list.seen.length) : ids) {
       if (places.has(id)) throw new SimFailure('doubled', `${who} of ${name} shows ${id} twice`)
-      places.set(id, i)
+      places.add(id)
       const known = this.#ids.get(id)
       if (known === undefined || !known.lists.includes(name))
         throw new SimFailure('appeared', `${who} of ${name} shows ${id}, which nobody appended`)
@@ -81,8 +94,9 @@ export class HistoryChecker {
           'appeared',
           `${who} of ${name} shows ${id}, whose append was refused or rolled back`,
         )
-    })
-    for (const id of list.acknowledged.slice(0, start.acknowledged)) {
+    }
+    for (let i = goesOn ? list.found : 0; i < start.acknowledged; i++) {
+      const id = list.acknowledged[i] as string
       if (!places.has(id))
         throw new SimFailure('lost', `${who} of ${name} misses ${id}, which was acknowledged before`)
     }
@@ -91,6 +105,11 @@ export class HistoryChecker {
         'lost',
         `${who} of ${name} shows ${ids.length} ids, ${start.seen} were seen before`,
       )
+    if (goesOn) {
+      list.seen = ids
+      list.found = Math.max(list.found, start.acknowledged)
+      return
+    }
     const both = Math.min(ids.length, list.seen.length)
     for (let i = 0; i < both; i++) {
       if (ids[i] !== list.seen[i])
@@ -99,15 +118,15 @@ export class HistoryChecker {
           `${who} of ${name} shows ${ids[i]} at place ${i} where ${list.seen[i]} was seen before`,
         )
     }
-    if (ids.length > list.seen.length) list.seen = [...ids]
   }
 
   /** Lists that were read at one moment: what was appended to several of them at once is in all or none. */
   checkAtomic(reads: ReadonlyMap<string, readonly string[]>, who = 'a read'): void {
+    const sets = new Map([...reads].map(([list, ids]) => [list, new Set(ids)]))
     for (const [list, ids] of reads) {
       for (const id of ids) {
         for (const other of this.#ids.get(id)?.lists ?? []) {
-          if (other !== list && reads.get(other)?.includes(id) === false)
+          if (other !== list && sets.get(other)?.has(id) === false)
             throw new SimFailure('I9', `${who} shows ${id} in ${list} and not in ${other}`)
         }
       }
@@ -128,9 +147,13 @@ export class HistoryChecker {
   #list(name: string): List {
     let list = this.#lists.get(name)
     if (list === undefined) {
-      list = { seen: [], acknowledged: [] }
+      list = { seen: [], places: new Set(), acknowledged: [], found: 0, doubtful: false }
       this.#lists.set(name, list)
     }
     return list
   }
+}
+
+function beginsWith(ids: readonly string[], seen: readonly string[]): boolean {
+  return ids.length >= seen.length && seen.every((id, i) => ids[i] === id)
 }

@@ -79,8 +79,6 @@ export class KvStore {
   }
 }
 
-const encoder = new TextEncoder()
-const decoder = new TextDecoder()
-
-export const encodeKv = (record: KvRecord): Uint8Array => encoder.encode(JSON.stringify(record))
-export const decodeKv = (payload: Uint8Array): KvRecord => JSON.parse(decoder.decode(payload)) as KvRecord
+export const encodeKv = (record: KvRecord): Uint8Array => Buffer.from(JSON.stringify(record))
+export const decodeKv = ({ buffer, byteOffset, length }: Uint8Array): KvRecord =>
+  JSON.parse(Buffer.from(buffer, byteOffset, length).toString()) as KvRecord

@@ -32,35 +32,58 @@ export interface AnswerBuilder {
 }
 
 export function answerBuilder(): AnswerBuilder {
-  const parts: Buffer[] = []
-  const message = (type: string, body: Buffer): void => {
-    const head = Buffer.alloc(5)
-    head.write(type, 0, 'latin1')
-    head.writeUInt32BE(body.length + 4, 1)
-    parts.push(head, body)
-  }
+  const parts: Uint8Array[] = []
   return {
     rows(values) {
       for (const value of values) {
         const text = Buffer.from(value)
-        const head = Buffer.alloc(6)
-        head.writeUInt16BE(1, 0)
-        head.writeInt32BE(text.length, 2)
-        message('D', Buffer.concat([head, text]))
+        const row = Buffer.allocUnsafe(HEAD_BYTES + 6 + text.length)
+        writeHead(row, 'D')
+        row.writeUInt16BE(1, HEAD_BYTES)
+        row.writeInt32BE(text.length, HEAD_BYTES + 2)
+        row.set(text, HEAD_BYTES + 6)
+        parts.push(row)
       }
-      message('C', Buffer.from(`SELECT ${values.length}\0`))
+      parts.push(shortMessage('C', `SELECT ${values.length}\0`))
     },
     complete(tag) {
-      message('C', Buffer.from(`${tag}\0`))
+      parts.push(shortMessage('C', `${tag}\0`))
     },
     error(sqlstate, text) {
-      message('E', Buffer.from(`SERROR\0VERROR\0C${sqlstate}\0M${text}\0\0`))
+      const body = Buffer.from(`SERROR\0VERROR\0C${sqlstate}\0M${text}\0\0`)
+      const message = Buffer.allocUnsafe(HEAD_BYTES + body.length)
+      writeHead(message, 'E')
+      message.set(body, HEAD_BYTES)
+      parts.push(message)
     },
     ready(txStatus) {
-      message('Z', Buffer.from(txStatus))
+      parts.push(shortMessage('Z', txStatus))
       return Buffer.concat(parts)
     },
   }
+}
+
+const HEAD_BYTES = 5
+
+function writeHead(message: Buffer, type: string): void {
+  message[0] = type.charCodeAt(0)
+  message.writeUInt32BE(message.length - 1, 1)
+}
+
+/** Messages of a few kinds that come again and again; nobody changes them. */
+const shortMessages = new Map<string, Uint8Array>()
+
+function shortMessage(type: string, text: string): Uint8Array {
+  const key = type + text
+  let message = shortMessages.get(key)
+  if (message === undefined) {
+    const made = Buffer.alloc(HEAD_BYTES + text.length, 0)
+    writeHead(made, type)
+    made.write(text, HEAD_BYTES, 'latin1')
+    message = made
+    shortMessages.set(key, message)
+  }
+  return message
 }
 
 /** A Query message. */

@@ -21,7 +21,7 @@ import { SimClock } from './sim-clock.ts'
 import type { SimHost } from './sim-host.ts'
 import type { SimFabric } from './sim-network.ts'
 import type { SimProcess } from './sim-process.ts'
-import { copyMessage, sizeOfMessage } from './copy-message.ts'
+import { copyMessage } from './copy-message.ts'
 
 /** As the real side: below it `drained` resolves; above it the peer takes nothing any more. */
 const LOW_WATER = 1024 * 1024
@@ -191,9 +191,9 @@ export class SimConnection implements Connection {
 
   #post(message: Message, rid: number | undefined, re: number | undefined): void {
     if (this.#reason !== undefined) return
-    const bytes = sizeOfMessage(message)
+    const { message: copied, bytes } = copyMessage(message)
     if (bytes > MAX_FRAME_BYTES) throw new MirabelleError('frame.bad', `a frame of ${bytes} bytes`)
-    const frame = { message: copyMessage(message), rid, re, bytes }
+    const frame = { message: copied, rid, re, bytes }
     this.#fabric.tap?.(this, frame.message)
     this.bufferedBytes += bytes
     if (this.bufferedBytes > MAX_QUEUED_BYTES) {

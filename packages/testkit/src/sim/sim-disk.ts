@@ -2,6 +2,7 @@
  * The disk port of a simulated process, over the files of its host. What is written is seen at once and durable after `sync`; the host's disk can be
  * slow, hang, be full, or fail to sync.
  */
+import { copyBytes } from './copy-message.ts'
 import type { DirEntry, Disk, FileHandle } from '@mirabelle/runtime'
 import { diskError, type SimFile } from './sim-files.ts'
 import type { SimProcess } from './sim-process.ts'
@@ -173,7 +174,7 @@ class SimFileHandle implements FileHandle {
   async read(position: number, length: number): Promise<Uint8Array> {
     this.#check()
     await this.#disk.take(READ_MS)
-    return this.#file.content.slice(position, position + length)
+    return copyBytes(this.#file.content.subarray(position, position + length))
   }
 
   async write(position: number, bytes: Uint8Array): Promise<void> {

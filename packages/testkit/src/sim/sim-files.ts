@@ -2,6 +2,7 @@
  * The files of one simulated host: what programs see (the page cache) and what would be there after the power went. Lives as long as the host;
  * a process that is killed loses nothing here, a host that loses its power loses what was not made durable, or a part of it.
  */
+import { copyBytes } from './copy-message.ts'
 import type { SimRandom } from './sim-random.ts'
 
 /** A disk writes whole sectors: of an unsynced change each sector is either there or not after the power went. */
@@ -74,7 +75,7 @@ export class SimFile {
     const from = Math.min(this.#dirtyFrom, this.content.length)
     const to = Math.min(this.#dirtyTo, this.content.length)
     const { length } = this.content
-    const bytes = this.content.slice(from, Math.max(from, to))
+    const bytes = copyBytes(this.content.subarray(from, Math.max(from, to)))
     return (lies = false) => {
       if (lies || this.#told !== undefined)
         this.#told = patched(this.#told ?? this.durable?.slice(), length, from, bytes)

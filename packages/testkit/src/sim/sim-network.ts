@@ -44,7 +44,7 @@ export class SimFabric {
   onUnexpected: ((process: SimProcess, error: unknown) => void) | undefined
   readonly #hosts = new Map<string, SimHost>()
   readonly #listening = new Map<string, Listening>()
-  readonly #links = new Map<string, Link>()
+  readonly #links = new Map<SimHost, Map<SimHost, Link>>()
   #port = FIRST_EPHEMERAL_PORT
   #pid = 100
 
@@ -61,11 +61,15 @@ export class SimFabric {
   }
 
   link(from: SimHost, to: SimHost): Link {
-    const key = `${from.name}>${to.name}`
-    let link = this.#links.get(key)
+    let links = this.#links.get(from)
+    if (links === undefined) {
+      links = new Map()
+      this.#links.set(from, links)
+    }
+    let link = links.get(to)
     if (link === undefined) {
       link = { cut: false, extraMs: 0, notBeforeMs: 0, held: [] }
-      this.#links.set(key, link)
+      links.set(to, link)
     }
     return link
   }

@@ -16,6 +16,7 @@ import {
   timelineSpans,
   walFileName,
   type EncodedWal,
+  type TimelineSpan,
   type WalPosition,
 } from '@mirabelle/wal'
 import { decodeKv, type KvRecord } from './kv-store.ts'
@@ -25,6 +26,9 @@ import type { SimFiles } from './sim-files.ts'
 export const SIM_SEGMENT_BYTES = 16 * 1024
 /** Where the WAL of a new cluster begins. */
 export const FIRST_LSN = 16 * 1024
+
+/** In the header of a segment's first page. */
+const SYSTEM_IDENTIFIER_AT = 24
 
 /** What recovery finds. */
 export interface RecoveredWal {
@@ -63,7 +67,7 @@ export function newestTimeline(files: SimFiles, folders: readonly string[]): Tim
 
 export function readHistory(files: SimFiles, folders: readonly string[], timeline: Timeline): HistoryEntry[] {
   for (const folder of folders) {
-    const file = files.file(`${folder}/${historyFileName(timeline)}`)
+    const file = files.file(pathIn(folder, -timeline, () => historyFileName(timeline)))
     if (file !== undefined) return parseHistory(new TextDecoder().decode(file.content), timeline)
   }
   return []
@@ -89,6 +93,9 @@ export function strayWal(
   return undefined
 }
 
+/** What was read last, by the files and by where and how they were read: the next time only what follows is read. */
+const known = new WeakMap<SimFiles, Map<string, { readonly bytes: Uint8Array; readonly wal: RecoveredWal }>>()
+
 /** Reads the WAL of a timeline from its beginning as far as it is good, or up to `limit`. `durable`: as it would be after a loss of power. */
 export function recoverWal(
   files: SimFiles,
@@ -100,19 +107,56 @@ export function recoverWal(
   const history = readHistory(files, folders, timeline)
   const bytes = Buffer.concat(segmentsOf(files, folders, timeline, history, limit, durable))
   const whole = bytes.subarray(0, Math.max(0, Math.min(bytes.length, limit - FIRST_LSN)))
-  const { records, validEnd } = readWalRecords(whole, {
-    start: FIRST_LSN,
-    atRecord: false,
+  let byPlace = known.get(files)
+  if (byPlace === undefined) known.set(files, (byPlace = new Map()))
+  const place = `${folders.join()} ${timeline} ${durable}`
+  const before = byPlace.get(place)
+  const wal = readOn(
+    whole,
+    timeline,
+    history,
+    before !== undefined && holds(whole, before) ? before.wal : undefined,
+  )
+  byPlace.set(place, { bytes: whole, wal })
+  return wal
+}
+
+/** True when these bytes begin with all the good WAL that was read before. */
+function holds(whole: Uint8Array, { bytes, wal }: { bytes: Uint8Array; wal: RecoveredWal }): boolean {
+  const good = wal.end - FIRST_LSN
+  return (
+    wal.lastRecord > 0 &&
+    whole.length >= good &&
+    Buffer.compare(whole.subarray(0, good), bytes.subarray(0, good)) === 0
+  )
+}
+
+/** The good WAL in `whole`, of which `before` is the beginning. */
+function readOn(
+  whole: Buffer,
+  timeline: Timeline,
+  history: readonly HistoryEntry[],
+  before: RecoveredWal | undefined,
+): RecoveredWal {
+  const spans = timelineSpans(history, timeline)
+  const goesOn = before !== undefined && formatHistory(before.history) === formatHistory(history)
+  const { records, validEnd } = readWalRecords(goesOn ? whole.subarray(before.end - FIRST_LSN) : whole, {
+    start: goesOn ? before.end : FIRST_LSN,
+    atRecord: goesOn,
     segmentSize: SIM_SEGMENT_BYTES,
-    spans: timelineSpans(history, timeline),
+    spans,
+    ...(goesOn
+      ? { prev: before.lastRecord, systemIdentifier: whole.readBigUInt64LE(SYSTEM_IDENTIFIER_AT) }
+      : {}),
   })
   const good = records.filter((record) => record.crcOk && record.endLsn <= validEnd)
+  const added = good.map((record) => decodeKv(mainData(record) ?? new Uint8Array(0)))
   return {
     timeline,
     history,
     end: validEnd,
-    lastRecord: good.at(-1)?.lsn ?? 0,
-    records: good.map((record) => decodeKv(mainData(record) ?? new Uint8Array(0))),
+    lastRecord: good.at(-1)?.lsn ?? (goesOn ? before.lastRecord : 0),
+    records: goesOn ? [...before.records, ...added] : added,
   }
 }
 
@@ -145,14 +189,7 @@ function segmentsOf(
   const spans = timelineSpans(history, timeline)
   const segments: Uint8Array[] = []
   for (let start = from; start < limit; start += SIM_SEGMENT_BYTES) {
-    const newest = fileTimeline(spans, start, SIM_SEGMENT_BYTES)
-    const segment = bestSegment(
-      files,
-      folders,
-      spans.map((span) => span.timeline).filter((one) => one <= newest),
-      start,
-      durable,
-    )
+    const segment = bestSegment(files, folders, spans, start, durable)
     if (segment === undefined) break
     segments.push(segment)
   }
@@ -163,16 +200,18 @@ function segmentsOf(
 function bestSegment(
   files: SimFiles,
   folders: readonly string[],
-  timelines: readonly Timeline[],
+  spans: readonly TimelineSpan[],
   start: Lsn,
   durable: boolean,
 ): Uint8Array | undefined {
-  for (const timeline of [...timelines].reverse()) {
-    const name = walFileName(timeline, start, SIM_SEGMENT_BYTES)
+  const newest = fileTimeline(spans, start, SIM_SEGMENT_BYTES)
+  for (let i = spans.length - 1; i >= 0; i--) {
+    const { timeline } = spans[i] as TimelineSpan
+    if (timeline > newest) continue
     let best: Uint8Array | undefined
     let bestFilled = 0
     for (const folder of folders) {
-      const file = files.file(`${folder}/${name}`)
+      const file = files.file(segmentPath(folder, timeline, start))
       const bytes = durable ? file?.toldDurable : file?.content
       if (file === undefined || bytes?.length !== SIM_SEGMENT_BYTES || bytes[0] === 0) continue
       if (file.filled <= bestFilled) continue
@@ -182,6 +221,22 @@ function bestSegment(
     if (best !== undefined) return best
   }
   return undefined
+}
+
+/** Paths of segments, and of histories by the timeline's negative number: they are asked for at every answer and every look. */
+const paths = new Map<string, Map<number, string>>()
+
+function pathIn(folder: string, key: number, name: () => string): string {
+  let inFolder = paths.get(folder)
+  if (inFolder === undefined) paths.set(folder, (inFolder = new Map()))
+  let path = inFolder.get(key)
+  if (path === undefined) inFolder.set(key, (path = `${folder}/${name()}`))
+  return path
+}
+
+function segmentPath(folder: string, timeline: Timeline, lsn: Lsn): string {
+  const key = timeline * 2 ** 32 + Math.floor(lsn / SIM_SEGMENT_BYTES)
+  return pathIn(folder, key, () => walFileName(timeline, lsn, SIM_SEGMENT_BYTES))
 }
 
 /** Writes WAL of a primary into the files of `pg_wal` (page cache only). Returns the paths that were touched. */
@@ -196,7 +251,7 @@ export function writeWal(
   for (let at = 0; at < bytes.length;) {
     const lsn = start + at
     const segment = segmentStart(lsn, SIM_SEGMENT_BYTES)
-    const path = `${folder}/${walFileName(timeline, lsn, SIM_SEGMENT_BYTES)}`
+    const path = segmentPath(folder, timeline, lsn)
     const file = files.make(path)
     if (file.content.length < SIM_SEGMENT_BYTES) file.resize(SIM_SEGMENT_BYTES)
     const length = Math.min(bytes.length - at, segment + SIM_SEGMENT_BYTES - lsn)

@@ -2,7 +2,7 @@
  * Simulated time: everything that happens is an event on one heap, run one at a time by `run`.
  *
  * Made with a seed by a simulation or a test; ends when nobody runs it any more. Promises: the same seed and the same calls give the same events
- * in the same order; between two events every promise that can settle has settled (see `#turn`); nothing of a process runs while it is
+ * in the same order; between two events every promise that can settle has settled (see `afterMicrotasks`); nothing of a process runs while it is
  * paused or after it is dead.
  */
 import { SimRandom } from './sim-random.ts'
@@ -15,6 +15,15 @@ interface WorldEvent extends SimEvent {
 }
 
 const settled = Promise.resolve()
+
+/**
+ * What calls `next` after all microtasks, however many follow from each other: Node runs the queue of ticks only when the queue of
+ * microtasks is empty, and a tick that is asked for by a microtask is therefore behind all of them.
+ */
+function afterMicrotasks(next: () => void): () => void {
+  const tick = (): void => process.nextTick(next)
+  return () => void settled.then(tick)
+}
 
 /** Something that the simulation found out to be wrong. */
 export class SimFailure extends Error {
@@ -82,9 +91,10 @@ export class SimWorld {
         } catch (error) {
           return reject(error as Error)
         }
-        this.#turn(turn)
+        later()
       }
-      this.#turn(turn)
+      const later = afterMicrotasks(turn)
+      later()
     })
   }
 
@@ -97,14 +107,6 @@ export class SimWorld {
     if (!settled)
       throw new SimFailure('liveness', 'nothing is left to happen and the promise is still pending')
     return watched
-  }
-
-  /**
-   * Calls `next` after all microtasks, however many follow from each other: Node runs the queue of ticks only when the queue of
-   * microtasks is empty, and a tick that is asked for by a microtask is therefore behind all of them.
-   */
-  #turn(next: () => void): void {
-    void settled.then(() => process.nextTick(next))
   }
 
   #next(untilMs: number): WorldEvent | undefined {
