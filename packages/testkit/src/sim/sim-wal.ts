@@ -74,8 +74,8 @@ export function readHistory(files: SimFiles, folders: readonly string[], timelin
 }
 
 /**
- * WAL that is no part of the timeline, written as primary behind the point where that timeline left: what it changed is in the base.
- * In words; undefined when there is none.
+ * WAL that is no part of the timeline, written as primary behind the point where the two parted: what it changed is in the base. In words; undefined when there is
+ * none. A promotion that did not come to its end has changed nothing.
  */
 export function strayWal(
   files: SimFiles,
@@ -83,12 +83,17 @@ export function strayWal(
   received: string,
   timeline: Timeline,
 ): string | undefined {
-  const spans = timelineSpans(readHistory(files, [received, pgWal], timeline), timeline)
+  const folders = [pgWal, received]
+  const history = readHistory(files, folders, timeline)
   for (let own = newestTimeline(files, [pgWal]); own > 0; own--) {
-    if (own === timeline) continue
-    const { end } = recoverWal(files, [pgWal, received], own)
-    const limit = spans.find((span) => span.timeline === own)?.end ?? FIRST_LSN
-    if (end > limit) return `WAL of timeline ${own} up to ${end}, which timeline ${timeline} left at ${limit}`
+    const fork = (own < timeline ? history : readHistory(files, folders, own)).find(
+      (entry) => entry.timeline === Math.min(own, timeline),
+    )
+    if (own === timeline || fork === undefined) continue
+    const { records, end } = recoverWal(files, folders, own)
+    const common = recoverWal(files, folders, own, fork.end).records.length
+    if (records.slice(common).some(({ t }) => t !== 'checkpoint'))
+      return `WAL of timeline ${own} up to ${end}, which parted from timeline ${timeline} at ${fork.end}`
   }
   return undefined
 }
