@@ -79,9 +79,7 @@ export class Agent {
     this.#listener = await ports.network.listen(
       config.listen,
       () => this.#self(),
-      (connection, hello) => {
-        this.#accept(connection, hello)
-      },
+      (connection, hello) => this.#accept(connection, hello),
     )
     ports.log.info(
       { hostname: config.hostname, port: this.#listener.port, instances: this.#keepers.size },
@@ -389,16 +387,19 @@ export class Agent {
   async #shutdown(mode: StopMode): Promise<Message> {
     await this.stop(mode)
     // The answer leaves first.
-    this.#options.ports.clock.setTimer(50, () => {
-      void this.#listener?.close().then(this.#options.onEnd)
-    })
+    this.#options.ports.clock.setTimer(50, () => void this.#listener?.close().then(this.#options.onEnd))
     return { type: 'ok' }
   }
 
-  /** Stops all instances of the host. */
+  /** Stops all instances of the host. Nothing is started meanwhile, nor afterwards; when it fails the agent goes on as before. */
   async stop(mode: StopMode): Promise<void> {
     this.#ending = true
-    await Promise.all([...this.#keepers.values()].map((keeper) => keeper.stop(mode)))
-    await this.#remember()
+    try {
+      await Promise.all([...this.#keepers.values()].map((keeper) => keeper.stop(mode)))
+      await this.#remember()
+    } catch (error) {
+      this.#ending = false
+      throw error
+    }
   }
 }

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { Agent, realProcesses } from '@mirabelle/agent'
 import type { Assignment, MessageOf } from '@mirabelle/messages'
-import { createRealPorts, type Hello } from '@mirabelle/runtime'
+import { createRealPorts, type Hello, type Ports } from '@mirabelle/runtime'
 
 const HOLDER =
   "import('@mirabelle/engine').then(async (m) => { await m.lockFolder(process.argv[1]); console.log('held'); setInterval(() => {}, 1000) })"
@@ -40,13 +40,19 @@ t.test('a hung instance is adopted by who holds its folder, and can be fenced', 
   }
   writeFileSync(`${dir}/instances.json`, JSON.stringify([{ assignment, wanted: true }]))
   mkdirSync(`${dir}/log`)
-  const ports = createRealPorts({
+  const real = createRealPorts({
     name: 'agent',
     level: 'silent',
     logFile: `${dir}/log/agent.log`,
     clusterKey: Buffer.alloc(32, 1),
     encryption: 'auto',
   })
+  let isFull = false
+  const writeFileDurable: Ports['disk']['writeFileDurable'] = (path, content) =>
+    isFull
+      ? Promise.reject(Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' }))
+      : real.disk.writeFileDurable(path, content)
+  const ports: Ports = { ...real, disk: { ...real.disk, writeFileDurable } }
   const config = {
     formatVersion: 1,
     clusterId: 'c',
@@ -90,6 +96,14 @@ t.test('a hung instance is adopted by who holds its folder, and can be fenced', 
     after.instances.map(({ dbid }) => dbid),
     [7],
     'what could not be started because it is not here is not known here: it can be created',
+  )
+  isFull = true
+  await t.rejects(connection.request({ type: 'agent.shutdown', mode: 'fast' }, 10_000), { code: 'disk.full' })
+  isFull = false
+  await t.rejects(
+    connection.request({ type: 'agent.start', assignment: elsewhere }, 10_000),
+    /does not exist/,
+    'an agent that could not shut down goes on',
   )
   await connection.request({ type: 'agent.shutdown', mode: 'fast' }, 10_000)
   connection.close()
