@@ -16,7 +16,7 @@ import {
   type MessageOf,
   type Peer,
 } from '@mirabelle/messages'
-import type { Hello, Ports, Responder } from '@mirabelle/runtime'
+import { withTimeout, type Hello, type Ports, type Responder } from '@mirabelle/runtime'
 import type { WalSenderState } from '@mirabelle/wal'
 import type { CatalogStore, ClusterSnapshot } from '../catalog/cluster-catalog.ts'
 import { Dispatcher } from '../dispatcher.ts'
@@ -40,6 +40,8 @@ import { Administration } from './administration.ts'
 const PROMISE_TIMEOUT_MS = 1_000
 const CONNECT_TIMEOUT_MS = 1_000
 const LANE_SILENCE_MS = 2_000
+/** How long a stop of the cluster waits for a change of roles to be recorded, ms. */
+const RECORD_LIMIT_MS = 2_000
 
 export interface ServiceOptions {
   readonly ports: Ports
@@ -367,11 +369,22 @@ export class CoordinatorService {
     return this.#live.collect(this.#stateSources, this.dispatcher)
   }
 
+  /** Ends FTS, before the segments are stopped. A record that waits for a standby and segments that are gone is not waited for: it may never end. */
+  async stopWatching(): Promise<void> {
+    const { clock, log } = this.#options.ports
+    const tooLong = () => new MirabelleError('timeout', `FTS still records after ${RECORD_LIMIT_MS} ms`)
+    await withTimeout(clock, this.fts.stop(), RECORD_LIMIT_MS, tooLong).catch((error: unknown) =>
+      log.warn({ err: error }, 'the segments are stopped although a change of the catalog is under way'),
+    )
+  }
+
   async close(reason: MirabelleError): Promise<void> {
     this.#closed = true
     this.#spread.close()
-    await this.fts.stop()
+    const stopped = this.fts.stop()
+    // Ends a record that is under way, too.
     this.dispatcher.close(reason)
+    await stopped
     this.links.close()
   }
 }

@@ -223,7 +223,7 @@ export class SimCoordinator {
 
   async #stopSegments(mode: 'smart' | 'fast' | 'immediate'): Promise<void> {
     this.open = false
-    await this.#service?.fts.stop()
+    await this.#service?.stopWatching()
     await this.#service?.stopInstances(mode)
   }
 
