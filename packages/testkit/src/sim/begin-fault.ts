@@ -1,25 +1,14 @@
 /** What each kind of fault does when it begins, and how it ends. */
-import type { FaultPlan, PlannedFault } from './fault-plan.ts'
-import type { FaultTriggers, Struck } from './fault-triggers.ts'
-import type { SimOperator } from './operator.ts'
-import type { RunningInstance, SimCluster } from './sim-cluster.ts'
+import type { FaultContext } from './fault-context.ts'
+import type { PlannedFault } from './fault-plan.ts'
+import type { Struck } from './fault-triggers.ts'
+import type { RunningInstance } from './sim-cluster.ts'
 import type { SimHost } from './sim-host.ts'
 import type { SimProcess } from './sim-process.ts'
 import type { SimRandom } from './sim-random.ts'
 
 /** How often a fault hits what the seed's faults are about. */
 const FOCUSED = 0.8
-
-export interface FaultContext {
-  readonly cluster: SimCluster
-  readonly operator: SimOperator
-  readonly triggers: FaultTriggers
-  readonly focus: FaultPlan['focus']
-  /** All faults have been ended. */
-  readonly over: () => boolean
-  /** Damages the next frames of WAL. */
-  readonly corruptWal: (frames: number) => void
-}
 
 /** Begins a fault; what it draws comes from `random`. */
 export function beginFault(fault: PlannedFault, random: SimRandom, context: FaultContext): void {
@@ -58,6 +47,10 @@ class Beginning {
         return this.#pause(this.#one(() => true)?.process)
       case 'pauseCoordinator':
         return this.#pause(cluster.coordinator()?.process)
+      case 'pauseHost':
+        return random.pick(this.#hosts()).processes.forEach((process) => this.#pause(process))
+      case 'unrecorded':
+        return this.#unrecorded()
       case 'replaceCoordinator':
         return this.#replaceCoordinator()
       case 'failWhileCatchingUp':
@@ -84,18 +77,9 @@ class Beginning {
         return cluster.fabric.reset(...this.#two())
       case 'slowLink':
         return this.#slowLink()
-      case 'wallClock': {
-        const host = random.pick(this.#hosts())
-        host.wallSkewMs = random.between(-3_600_000, 3_600_000)
-        return this.#say(`the clock of ${host.name} jumps by ${(host.wallSkewMs / 1000).toFixed(0)} s`)
-      }
-      case 'clockDrift': {
-        const host = random.pick(this.#hosts())
-        const rate = random.pick([0.7, 0.95, 1.05, 1.4])
-        host.setClockRate(rate)
-        this.#say(`the clock of ${host.name} runs ${rate} times as fast`)
-        return this.#later(() => host.setClockRate(1))
-      }
+      case 'wallClock':
+      case 'clockDrift':
+        return this.#clock(random.pick(this.#hosts()))
       case 'corruptWal':
         return this.#context.corruptWal(1 + random.below(2))
       case 'lateCertificates':
@@ -104,6 +88,18 @@ class Beginning {
       default:
         return this.#disk()
     }
+  }
+
+  #clock(host: SimHost): void {
+    const random = this.#random
+    if (this.#fault.kind === 'wallClock') {
+      host.wallSkewMs = random.between(-3_600_000, 3_600_000)
+      return this.#say(`the clock of ${host.name} jumps by ${(host.wallSkewMs / 1000).toFixed(0)} s`)
+    }
+    const rate = random.pick([0.7, 0.95, 1.05, 1.4])
+    host.setClockRate(rate)
+    this.#say(`the clock of ${host.name} runs ${rate} times as fast`)
+    this.#later(() => host.setClockRate(1))
   }
 
   #disk(): void {
@@ -204,6 +200,7 @@ class Beginning {
     this.#later(() => {
       old.resume()
       for (const other of others) this.#both(old.host, other, 'mend')
+      this.#context.hurry()
     })
   }
 
@@ -247,7 +244,22 @@ class Beginning {
 
   #pause(process: SimProcess | undefined): void {
     process?.pause()
-    this.#later(() => process?.resume())
+    this.#later(() => {
+      process?.resume()
+      this.#context.hurry()
+    })
+  }
+
+  /** The coordinator has no room for its catalog while something happens that it has to record. */
+  #unrecorded(): void {
+    const host = this.#context.cluster.coordinator()?.process.host
+    if (host === undefined) return
+    host.disk.full = true
+    this.#say(`the disk of ${host.name}, where the coordinator is, is full`)
+    this.#later(() => (host.disk.full = false))
+    this.#after(this.#random.between(0, 20), () =>
+      this.#one(({ assignment }) => assignment.content >= 0)?.process.kill(),
+    )
   }
 
   #power(host: SimHost): void {

@@ -11,6 +11,8 @@ const WEIGHTS = {
   killAgent: 1,
   pauseInstance: 4,
   pauseCoordinator: 1,
+  pauseHost: 2,
+  unrecorded: 2,
   replaceCoordinator: 3,
   failWhileCatchingUp: 4,
   atMessage: 14,

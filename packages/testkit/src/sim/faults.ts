@@ -15,6 +15,7 @@ import { SimRandom } from './sim-random.ts'
 export class Faults {
   readonly #cluster: SimCluster
   readonly #operator: SimOperator
+  readonly #hurry: () => void
   readonly #triggers: FaultTriggers
   /** Faults that have begun so far. */
   begun = 0
@@ -23,9 +24,11 @@ export class Faults {
   #corruptWith = new SimRandom(0)
   #over = false
 
-  constructor(cluster: SimCluster, operator: SimOperator) {
+  /** `hurry`: clients ask much for a moment. */
+  constructor(cluster: SimCluster, operator: SimOperator, hurry: () => void) {
     this.#cluster = cluster
     this.#operator = operator
+    this.#hurry = hurry
     const { fabric } = cluster
     const { tap } = fabric
     fabric.tap = (from, message) => {
@@ -72,6 +75,7 @@ export class Faults {
       triggers: this.#triggers,
       focus,
       over: () => this.#over,
+      hurry: this.#hurry,
       corruptWal: (frames) => {
         this.#corrupt += frames
         this.#corruptWith = random

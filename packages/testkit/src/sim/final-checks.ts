@@ -1,11 +1,13 @@
 /** What must be true of a simulated cluster once its faults are over: it is whole, clients can read everything, and every mirror has what its primary has. */
 import { pgWalDir, receivedWalDir } from '@mirabelle/instance'
+import { contentOf, dispatcherOf, idsIn, item } from './client-tools.ts'
 import type { HistoryChecker } from './history-checker.ts'
 import { KvStore } from './kv-store.ts'
-import { contentOf, dispatcherOf, idsIn, item } from './sim-client.ts'
 import type { SimCluster } from './sim-cluster.ts'
 import { recoverWal } from './sim-wal.ts'
 import { SimFailure } from './sim-world.ts'
+import { readBalances } from './value-work.ts'
+import type { ValueHistory } from './value-history.ts'
 
 export const NO_COORDINATOR = 'there is no coordinator'
 
@@ -34,8 +36,12 @@ export function topologyText(cluster: SimCluster): string {
   return `epoch ${topology.epoch} ${rows.join(' ')}`
 }
 
-/** Reads every list to its end, which no client does any more. */
-export async function readAll(cluster: SimCluster, history: HistoryChecker): Promise<void> {
+/** Reads every list to its end, which no client does any more, and all accounts; looks at what was read of registers. */
+export async function readAll(
+  cluster: SimCluster,
+  history: HistoryChecker,
+  values: ValueHistory,
+): Promise<void> {
   const coordinator = cluster.coordinator()
   if (coordinator === undefined) throw new SimFailure('liveness', 'the coordinator is gone at the end')
   const dispatcher = dispatcherOf(coordinator)
@@ -48,6 +54,13 @@ export async function readAll(cluster: SimCluster, history: HistoryChecker): Pro
     reads.set(list, ids)
   }
   history.checkAtomic(reads, 'the last read')
+  const balances = await cluster.world.until(readBalances(coordinator, [-1, ...contentsOf(cluster)]))
+  values.checkBalances(balances, 'the last read')
+  values.checkRegisters()
+}
+
+function contentsOf({ layout }: SimCluster): number[] {
+  return Array.from({ length: layout.contents }, (_, content) => content)
 }
 
 /** What a mirror has is what its primary has. */
@@ -69,6 +82,14 @@ export function compareCopies(cluster: SimCluster): void {
     )
     const copy = new KvStore()
     for (const record of there.records) copy.apply(record)
+    for (const [key, value] of primary.engine.store.values) {
+      const copied = copy.values.get(key)
+      if (copied !== value)
+        throw new SimFailure(
+          'I1',
+          `${key} is ${value.slice(0, 40)} at dbid ${row.dbid} and ${copied?.slice(0, 40)} at its mirror, dbid ${mirror.dbid}`,
+        )
+    }
     for (const [list, ids] of primary.engine.store.lists) {
       const copied = copy.lists.get(list) ?? []
       if (ids.join(' ') !== copied.join(' '))

@@ -1,6 +1,6 @@
 /**
  * The one backend session of the stand-in engine: understands the few SQL texts that lanes and distributed transactions send, and a tiny language of
- * its own (`put K V`, `get K`, `append LIST ID`, `list LIST`). Made at each start of a primary. No I/O: what it writes it returns as records.
+ * its own (`put K V`, `add K N`, `cas K OLD NEW`, `get K`, `append LIST ID`, `list LIST`). Made at each start of a primary. No I/O: what it writes it returns as records.
  */
 import type { EngineRequest } from '@mirabelle/engine'
 import { CATALOG_KEY } from './sim-catalog-store.ts'
@@ -138,6 +138,14 @@ export class KvSession {
     } else if (verb === 'put') {
       this.#change({ op: 'put', key, value: rest })
       answer.complete('UPDATE 1')
+    } else if (verb === 'add') {
+      this.#change({ op: 'add', key, by: Number(rest) })
+      answer.complete('UPDATE 1')
+    } else if (verb === 'cas') {
+      const [from, to] = rest.split(' ') as [string, string]
+      const swaps = this.#store.values.get(key) === from
+      if (swaps) this.#change({ op: 'put', key, value: to })
+      answer.rows([swaps ? '1' : '0'])
     } else if (verb === 'list') answer.rows([(this.#store.lists.get(key) ?? []).join(' ')])
     else if (verb === 'get') {
       const value = this.#store.values.get(key)

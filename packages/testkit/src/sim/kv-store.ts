@@ -15,6 +15,7 @@ export type KvRecord =
 
 export type KvChange =
   | { readonly op: 'put'; readonly key: string; readonly value: string }
+  | { readonly op: 'add'; readonly key: string; readonly by: number }
   | { readonly op: 'append'; readonly key: string; readonly id: string }
   | { readonly op: 'dtx'; readonly gid: string }
   | { readonly op: 'undtx'; readonly gid: string }
@@ -68,6 +69,8 @@ export class KvStore {
   #commit(changes: readonly KvChange[]): void {
     for (const change of changes) {
       if (change.op === 'put') this.values.set(change.key, change.value)
+      else if (change.op === 'add')
+        this.values.set(change.key, String(Number(this.values.get(change.key) ?? 0) + change.by))
       else if (change.op === 'dtx') this.dtxCommitted.add(change.gid)
       else if (change.op === 'undtx') this.dtxCommitted.delete(change.gid)
       else {

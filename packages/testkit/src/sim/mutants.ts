@@ -65,7 +65,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-off-before-catalog',
-    firstSeed: 4,
+    firstSeed: 15,
     bug: 'a primary stops waiting for its mirror when the stream ends, before that is in the catalog',
     found: ['I3', 'lost'],
     plant: () => {
@@ -91,7 +91,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'catalog-not-awaited',
-    firstSeed: 4,
+    firstSeed: 1,
     bug: 'a change of the catalog counts as made before it is durable',
     found: ['I3', 'uncaught'],
     plant: () => ({
@@ -106,7 +106,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-out-of-sync',
-    firstSeed: 2,
+    firstSeed: 1,
     bug: 'the catalog keeps calling a pair in sync when its mirror has gone, so that the mirror is promoted later',
     found: ['I2', 'I3', 'uncaught', 'lost'],
     plant: () => ({
@@ -128,7 +128,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'in-sync-too-early',
-    firstSeed: 4,
+    firstSeed: 3,
     bug: 'a mirror that catches up is called in sync before it has everything that was told',
     found: ['I1', 'lost'],
     plant: () => ({
@@ -145,7 +145,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-told-late',
-    firstSeed: 11,
+    firstSeed: 4,
     bug: 'which statements took effect is told to the mirror one piece of WAL too late, so that a failover runs some again',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -161,7 +161,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-forgets-last-flush',
-    firstSeed: 6,
+    firstSeed: 1,
     bug: 'a promotion ends recovery one flush before the end of the received WAL',
     // The instance refuses to serve after such a promotion, so the content stays down.
     found: ['lost', 'liveness'],
@@ -179,7 +179,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'prepared-forgotten',
-    firstSeed: 12,
+    firstSeed: 3,
     bug: 'a lane opens without looking for prepared transactions',
     found: ['I6'],
     plant: () => ({
@@ -191,7 +191,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'decision-forgotten',
-    firstSeed: 229,
+    firstSeed: 41,
     bug: 'a prepared transaction is rolled back although another participant has committed it',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -203,7 +203,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-ignored',
-    firstSeed: 64,
+    firstSeed: 61,
     bug: 'a coordinator that was replaced goes on with the epoch of its successor',
     found: ['I4', 'lost', 'I3', 'I9', 'appeared', 'liveness'],
     plant: () => {
@@ -243,14 +243,14 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'failed-fsync-forgiven',
-    firstSeed: 8,
+    firstSeed: 114,
     bug: 'an fsync of a mirror that has failed counts as done',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withFailedSyncsForgiven(ports.disk) }) }),
   },
   {
     name: 'epoch-forgotten',
-    firstSeed: 409,
+    firstSeed: 1,
     bug: 'the epoch that an instance has promised is not written down',
     found: ['I4', 'lost', 'appeared', 'doubled'],
     plant: () => ({
@@ -262,7 +262,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-on-forgotten',
-    firstSeed: 58,
+    firstSeed: 34,
     bug: 'that commits wait for the mirror is not written down before the pair is called in sync',
     found: ['I3', 'lost'],
     plant: () => ({
@@ -277,7 +277,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'copy-not-marked',
-    firstSeed: 443,
+    firstSeed: 356,
     bug: 'that a copy of the base has begun is not written down',
     found: ['torn'],
     plant: () => ({
@@ -289,7 +289,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'commit-row-forgotten',
-    firstSeed: 229,
+    firstSeed: 41,
     bug: 'a prepared transaction does not carry the row by which others learn that it was committed',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -301,7 +301,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-ignored',
-    firstSeed: 11,
+    firstSeed: 4,
     bug: 'the coordinator runs statements again after a failover without asking whether they have taken effect',
     found: ['doubled'],
     plant: () => ({
@@ -314,7 +314,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-not-sent',
-    firstSeed: 6,
+    firstSeed: 1,
     bug: 'FTS takes PROMOTE for sent when it is not',
     found: ['liveness'],
     plant: () => ({
@@ -328,7 +328,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'stale-standby-activated',
-    firstSeed: 25,
+    firstSeed: 608,
     bug: 'a standby does not mind that segments know it to be behind',
     found: ['lost', 'I3', 'I4', 'uncaught', 'appeared'],
     plant: () => ({

@@ -5,6 +5,7 @@
 import { stateDir } from '@mirabelle/instance'
 import { isMirabelleError, type Assignment, type Message, type SegmentRow } from '@mirabelle/messages'
 import type { SimCluster } from './sim-cluster.ts'
+import type { SimCoordinator } from './sim-coordinator.ts'
 import { AGENT_PORT, initialCatalog } from './sim-layout.ts'
 import type { SimRandom } from './sim-random.ts'
 
@@ -56,11 +57,31 @@ export class SimOperator {
     const own = topology.row(coordinator.instance.dbid)
     if (own?.role === 'p' && own.dbid !== this.#rows[0]?.dbid) this.#activated = true
     const { host } = coordinator.process
+    if (this.#isOvertaken(topology.epoch)) return this.#stopForStandby(coordinator)
     const down = topology.rows().some((row) => row.content >= 0 && row.status === 'd')
     const { port } = coordinator.instance
     cluster.tell(host, port, { type: 'cluster.start' })
     if (down)
       cluster.tell(host, port, { type: 'cluster.recover', mode: 'auto', dbids: null, timeoutMs: 10_000 })
+  }
+
+  /**
+   * An activation of the standby was begun and refused in the middle: a segment obeys an epoch that nobody has, so that the coordinator cannot start it as mirror any
+   * more. Its log says so; the standby has to take over.
+   */
+  #isOvertaken(epoch: number): boolean {
+    const running = this.#cluster.running
+    return this.#rows.some((row) => row.content >= 0 && !running.has(row.dbid) && this.#epochOf(row) > epoch)
+  }
+
+  /** In good order, so that the standby has everything. */
+  #stopForStandby({ instance, process }: SimCoordinator): void {
+    if (
+      instance.assignment.peer === null ||
+      this.#cluster.running.get(instance.assignment.peer.dbid) === undefined
+    )
+      return
+    this.#cluster.tell(process.host, AGENT_PORT, { type: 'agent.stop', dbid: instance.dbid, mode: 'fast' })
   }
 
   /** One of the commands that an administrator may give at any time, to whoever acts as coordinator. */

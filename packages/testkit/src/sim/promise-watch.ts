@@ -105,7 +105,7 @@ export class PromiseWatch {
     this.#durableAt(running, dbid, lsn, timeline, `${who} answers`)
     if (instance.gate?.syncRep !== true) return this.#mayAnswerAlone(running, timeline)
     this.#durableAt(running, this.#peerOf(dbid), lsn, timeline, `${who} answers`)
-    if (instance.primary?.hub.mirrorStatus().state === 'none')
+    if (instance.primary?.hub.replicationRows().length === 0)
       throw new SimFailure(
         'I4',
         `${who} answers while it waits for a mirror that is away, which may have taken its place`,

@@ -2,18 +2,22 @@
  * A client of the simulated cluster: one statement or transaction after the other, each with ids of its own, and a report of every answer to the history.
  * Begun by a simulation, ended by `stop`. It calls the dispatcher of a coordinator that lets clients in; when that process dies nobody answers.
  */
-import { NO_SETTINGS, SqlError, type LaneItem } from '@mirabelle/coordinator/ha'
+import { SqlError } from '@mirabelle/coordinator/ha'
 import { isMirabelleError } from '@mirabelle/messages'
-import { queryBytes, readAnswer } from './pg-bytes.ts'
+import { contentOf, dispatcherOf, errorOf, idsIn, item, madeWay, makingWay, Way } from './client-tools.ts'
 import type { SimEvent } from './event-heap.ts'
 import type { HistoryChecker, ReadStart } from './history-checker.ts'
 import type { SimCluster } from './sim-cluster.ts'
 import type { SimCoordinator } from './sim-coordinator.ts'
 import type { SimRandom } from './sim-random.ts'
+import { ValueWork } from './value-work.ts'
+import type { ValueHistory } from './value-history.ts'
 import type { SimWorld } from './sim-world.ts'
 
 /** A client gives up on an answer after so long and goes on; the answer still counts when it comes. */
 const PATIENCE_MS = 40_000
+/** How often it moves money or uses a register instead of a list. */
+const VALUES = 0.2
 /** Lists of one content. */
 const LISTS = 2
 
@@ -22,6 +26,7 @@ export interface ClientOptions {
   readonly world: SimWorld
   readonly cluster: SimCluster
   readonly history: HistoryChecker
+  readonly values: ValueHistory
   readonly random: SimRandom
   readonly contents: readonly number[]
   /** Mean pause between two statements at first, ms. */
@@ -34,6 +39,7 @@ type Answered = 'acknowledged' | 'refused' | 'unknown'
 
 export class SimClient {
   readonly #options: ClientOptions
+  readonly #values: ValueWork
   #pauseMs: number
   #next: SimEvent | undefined
   #count = 0
@@ -44,6 +50,10 @@ export class SimClient {
   constructor(options: ClientOptions) {
     this.#options = options
     this.#pauseMs = options.pauseMs
+    const { values, random, contents } = options
+    this.#values = new ValueWork({ history: values, random, contents }, (coordinator, onGone, work) =>
+      this.#in(coordinator, onGone, work),
+    )
     this.#later()
   }
 
@@ -95,8 +105,9 @@ export class SimClient {
       this.#later()
     }
     const patience = world.schedule(PATIENCE_MS, undefined, done)
-    const work =
-      kind < 0.5
+    const work = random.chance(VALUES)
+      ? this.#values.begin(coordinator, done)
+      : kind < 0.5
         ? this.#append(coordinator, done)
         : kind < 0.65
           ? this.#appendTogether(coordinator, done)
@@ -270,58 +281,6 @@ export class SimClient {
     }
     return lists
   }
-}
-
-/** How something that may hold the coordinator's lane ends as undone when a role change needs that lane and it waits, or is between two statements. */
-class Way {
-  isAsked = false
-  readonly leave: () => void
-  #cancel: (() => void) | undefined
-
-  constructor(coordinator: SimCoordinator) {
-    this.leave = coordinator.enterLocal(() => {
-      this.isAsked = true
-      this.#cancel?.()
-    })
-  }
-
-  set(cancel: (() => void) | undefined): void {
-    this.#cancel = cancel
-  }
-}
-
-async function makingWay<T>(coordinator: SimCoordinator, run: (way: Way) => Promise<T>): Promise<T> {
-  const way = new Way(coordinator)
-  try {
-    return await run(way)
-  } finally {
-    way.leave()
-  }
-}
-
-const madeWay = (): SqlError => new SqlError('40001', 'it made way for a change of roles')
-
-/** The content of a list: `c0.1` is list 1 on content 0. */
-export function contentOf(list: string): number {
-  return Number(list.slice(1, list.indexOf('.')))
-}
-
-export function idsIn(output: Uint8Array): string[] {
-  return (readAnswer(output).rows[0] ?? '').split(' ').filter((id) => id !== '')
-}
-
-export function item(sql: string, write: boolean): Omit<LaneItem, 'whenLost'> {
-  return { bytes: queryBytes(sql), syncs: 1, settings: NO_SETTINGS, write }
-}
-
-function errorOf(output: Uint8Array): string | undefined {
-  return readAnswer(output).error
-}
-
-export function dispatcherOf(coordinator: SimCoordinator) {
-  const dispatcher = coordinator.service?.dispatcher
-  if (dispatcher === undefined) throw new SqlError('57P03', 'the coordinator is not open')
-  return dispatcher
 }
 
 /** What an error says about the statement. */

@@ -6,6 +6,7 @@ import { encodeWalRecords } from '@mirabelle/wal'
 import { encodeKv, type KvRecord } from './kv-store.ts'
 import { CATALOG_KEY } from './sim-catalog-store.ts'
 import type { SimHost } from './sim-host.ts'
+import type { SimRandom } from './sim-random.ts'
 import { firstSegment } from './sim-wal.ts'
 
 export const CLUSTER_ID = 'simulation'
@@ -25,6 +26,23 @@ export const defaultLayout: SimLayout = {
   contents: 2,
   standby: true,
   settings: {},
+}
+
+/** One pair: whoever needs most of the segments needs both. */
+const smallLayout: SimLayout = { ...defaultLayout, contents: 1 }
+
+/** Three pairs on three hosts: a host that is cut off with the coordinator is none that the others need. */
+const wideLayout: SimLayout = {
+  ...defaultLayout,
+  hosts: ['mdw', 'smdw', 'sdw1', 'sdw2', 'sdw3'],
+  contents: 3,
+}
+
+/** Most clusters are of the default layout. */
+export function drawLayout(random: SimRandom): SimLayout {
+  const drawn = random.next()
+  if (drawn < 0.15) return smallLayout
+  return drawn < 0.35 ? wideLayout : defaultLayout
 }
 
 export function initialCatalog(layout: SimLayout): ClusterSnapshot {

@@ -10,9 +10,10 @@ import { SimOperator } from './operator.ts'
 import { PromiseWatch } from './promise-watch.ts'
 import { SimClient } from './sim-client.ts'
 import { SimCluster, type SimOverrides } from './sim-cluster.ts'
-import { defaultLayout, type SimLayout } from './sim-layout.ts'
+import { drawLayout, type SimLayout } from './sim-layout.ts'
 import type { SimRandom } from './sim-random.ts'
 import { SimFailure, SimWorld } from './sim-world.ts'
+import { ValueHistory } from './value-history.ts'
 
 /** After the last fault the cluster must be whole within this simulated time. */
 const HEAL_MS = 60_000
@@ -41,6 +42,7 @@ const NO_FAULTS: FaultPlan = { focus: undefined, faults: [] }
 export interface SimulationOptions {
   readonly seed: number
   readonly trace?: boolean
+  /** Instead of the one that the seed draws. */
   readonly layout?: SimLayout
   /**
    * The longest quiet stretch, minutes of simulated time: each seed draws how much of it is taken. Default 60. The story up to that stretch does not depend on
@@ -119,6 +121,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
 class Simulation {
   readonly #world: SimWorld
   readonly #history: HistoryChecker
+  readonly #values: ValueHistory
   readonly #cluster: SimCluster
   readonly #watch: PromiseWatch
   readonly #faults: Faults
@@ -134,20 +137,18 @@ class Simulation {
   constructor(world: SimWorld, history: HistoryChecker, options: SimulationOptions) {
     this.#world = world
     this.#history = history
+    this.#values = new ValueHistory(() => world.nowMs)
     this.#options = options
     const random = world.random
+    const layout = options.layout ?? drawLayout(random)
     const settings: Record<string, string> = {
       gp_fts_probe_interval: random.pick(['1000ms', '5000ms']),
-      ...options.layout?.settings,
+      ...layout.settings,
     }
-    this.#cluster = new SimCluster(
-      world,
-      { ...(options.layout ?? defaultLayout), settings },
-      options.overrides?.(),
-    )
+    this.#cluster = new SimCluster(world, { ...layout, settings }, options.overrides?.())
     this.#watch = new PromiseWatch(this.#cluster)
     this.#operator = new SimOperator(this.#cluster, random.fork())
-    this.#faults = new Faults(this.#cluster, this.#operator)
+    this.#faults = new Faults(this.#cluster, this.#operator, () => this.#hurryAt(0))
   }
 
   get faultsBegun(): number {
@@ -191,7 +192,7 @@ class Simulation {
         return `clients wait for ever: ${busy.join('; ')}`
       },
     )
-    await readAll(this.#cluster, this.#history)
+    await readAll(this.#cluster, this.#history, this.#values)
     await this.#for(200)
     compareCopies(this.#cluster)
   }
@@ -210,6 +211,7 @@ class Simulation {
           world: this.#world,
           cluster: this.#cluster,
           history: this.#history,
+          values: this.#values,
           random: random.fork(),
           contents: this.#contents,
           pauseMs,
