@@ -1,5 +1,5 @@
 /** What the workloads of simulated clients have in common: statements, answers, and how they make way for role changes. */
-import { NO_SETTINGS, SqlError, type LaneItem, type LaneResult } from '@mirabelle/coordinator/ha'
+import { NO_SETTINGS, SqlError, type LaneItem } from '@mirabelle/coordinator/ha'
 import { queryBytes, readAnswer } from './pg-bytes.ts'
 import type { SimCoordinator } from './sim-coordinator.ts'
 
