@@ -100,7 +100,7 @@ export class Decider<M extends AnyStateMachine> {
         `${this.#name()} got ${event.type} while it decides on another event`,
       )
     const before = this.snapshot
-    const taken = this.#machine.getTransitionData(before, event)
+    const taken = this.#steps.select(event)
     if (taken.length === 0 && !this.handles(event.type)) {
       if (this.#ignorable.has(event.type)) {
         log.debug({ ...subject, from, event: event.type }, 'ignored here')
@@ -117,7 +117,7 @@ export class Decider<M extends AnyStateMachine> {
     }
     this.#dispatching = true
     try {
-      const actions = this.#steps.next(event)
+      const actions = this.#steps.next(event, taken)
       const after = this.snapshot
       const to = this.state
       const reason = reasonOf(taken, after)
