@@ -22,8 +22,6 @@ import { createFrontDoor, PgError, type FrontDoor, type ShutdownMode } from '@mi
 import { boundedLogger, faults, type Ports, type Responder } from '@mirabelle/runtime'
 import { createSqlCatalogStore } from './catalog/sql-catalog-store.ts'
 import type { ClusterSnapshot } from './catalog/cluster-catalog.ts'
-import { ownItem } from './dtx/resolver.ts'
-import { SqlError } from './errors.ts'
 import { clientAuthentication } from './front/client-authentication.ts'
 import { CoordinatorService } from './ha/coordinator-service.ts'
 import { quietLocalLane } from './ha/quiet-local.ts'
@@ -360,11 +358,11 @@ export class Coordinator {
       authenticate: clientAuthentication({
         trustLoopback: () => this.#service?.topology.settings.loopback_trust ?? false,
         requireTls: () => this.#service?.topology.settings.require_secure_transport ?? false,
-        run: async (sql) => {
-          const service = this.#service
-          if (service === undefined) throw new SqlError('57P03', 'the database system is starting up')
-          return service.dispatcher.lane(-1).run({ ...ownItem(sql, false), whenLost: 'rerun' }).promise
+        role: (name) => {
+          if (this.#frontend === undefined) throw notReady('the database system is starting up')
+          return this.#frontend.role(name)
         },
+        now: () => ports.clock.now(),
       }),
       sessionFactory: (connection) => {
         if (this.#frontend === undefined) throw notReady('the database system is starting up')

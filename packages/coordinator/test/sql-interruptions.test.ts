@@ -259,3 +259,33 @@ t.test('many sessions change and read the schema at once without harm', async (t
     [{ n: 0 }],
   )
 })
+
+t.test(
+  'a login does not wait for who holds the coordinator, and sees roles as they are committed',
+  async (t) => {
+    const past = new Date(Date.now() - 60_000).toISOString()
+    for (const sql of [
+      'CREATE ROLE caller LOGIN',
+      "ALTER ROLE caller SET work_mem = '8MB'",
+      'CREATE ROLE barred NOLOGIN',
+      `CREATE ROLE former LOGIN VALID UNTIL '${past}'`,
+      "CREATE ROLE lasting LOGIN VALID UNTIL 'infinity'",
+    ])
+      await a.query(sql)
+    const options = { user: 'caller', options: '-c TimeZone=UTC' }
+    await cluster.client(options)
+    await a.query('BEGIN')
+    for (const sql of ['CREATE ROLE coming LOGIN', 'ALTER ROLE barred LOGIN', 'ALTER ROLE lasting NOLOGIN'])
+      await a.query(sql)
+    const caller = await cluster.client(options)
+    await cluster.client({ user: 'lasting' })
+    for (const user of ['coming', 'barred', 'former', 'nobody'])
+      t.equal(await code(cluster.client({ user })), '28000', user)
+    await a.query('COMMIT')
+    const { rows } = await caller.query("SELECT current_user, current_setting('work_mem') AS work_mem")
+    t.strictSame(rows, [{ current_user: 'caller', work_mem: '8MB' }])
+    await cluster.client({ user: 'coming' })
+    await cluster.client({ user: 'barred' })
+    t.equal(await code(cluster.client({ user: 'lasting' })), '28000')
+  },
+)

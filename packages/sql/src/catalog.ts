@@ -54,7 +54,7 @@ export interface FunctionInfo {
   readonly aggregate: boolean
   /** False for functions that initdb made (oid < 16384). */
   readonly userDefined: boolean
-  /** User-defined: the body may read or write a distributed table (see `bodyTouchesTables`). Undefined = not known = yes. */
+  /** User-defined: the body may touch a distributed table or change the schema (see `bodyTouchesTables`). Undefined = not known = yes. */
   readonly touchesDistributed?: boolean
 }
 

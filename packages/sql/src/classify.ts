@@ -100,7 +100,7 @@ function maintenance(command: MaintenancePlan['command'], forbiddenInTransaction
   return { kind: 'maintenance', command, forbiddenInTransaction }
 }
 
-/** DO runs on the coordinator; a block that names distributed tables would see them empty. */
+/** DO runs on the coordinator; a block that names distributed tables would see them empty, and what it made would be there alone. */
 function planDo(context: PlanContext, body: Ast): Plan {
   const options = new Map(
     ((body.args ?? []) as Ast[]).map((item) => [
@@ -114,7 +114,7 @@ function planDo(context: PlanContext, body: Ast): Plan {
   })
   if (touches)
     throw notSupported(
-      'DO blocks that may touch distributed tables are not supported',
+      'DO blocks that may touch distributed tables or change the schema are not supported',
       'Run the statements of the block from the application.',
     )
   if (distributedTables(context).length > 0)

@@ -123,6 +123,8 @@ t.test('what is not supported says so, with a hint', (t) => {
     'create materialized view m as select 1',
     'insert into tv values (1)',
     'do $$ begin delete from t; end $$',
+    'do $$ begin create role app login; exception when duplicate_object then null; end $$',
+    'do $$ begin if true then drop schema s; end if; end $$',
     'explain analyze insert into serials(v) values (1)',
     'alter table t add column x serial',
     'alter table t add column x int default random()',

@@ -26,6 +26,8 @@ export type RunOnCoordinator = (
 export class SchemaCache {
   readonly #segmentCount: number
   #snapshot: SchemaSnapshot | undefined
+  /** While somebody changes the schema: as it was before. */
+  #before: SchemaSnapshot | undefined
   #system: SystemSchemaJson | undefined
   #version = 0
   readonly #changing = new Set<object>()
@@ -39,6 +41,11 @@ export class SchemaCache {
     if (this.#snapshot === undefined)
       throw new MirabelleError('not.ready', 'the schema has not been loaded yet')
     return this.#snapshot
+  }
+
+  /** Without what an open transaction has changed. */
+  get committed(): SchemaSnapshot {
+    return this.#before ?? this.snapshot
   }
 
   /** Value of a setting of the coordinator's PostgreSQL at start. */
@@ -64,11 +71,13 @@ export class SchemaCache {
 
   /** A change begins: `by` holds the gate until `release`. */
   hold(by: object): void {
+    if (this.open) this.#before = this.#snapshot
     this.#changing.add(by)
   }
 
   release(by: object): void {
     if (!this.#changing.delete(by) || this.#changing.size > 0) return
+    this.#before = undefined
     const waiting = this.#waiting
     this.#waiting = []
     for (const go of waiting) go()

@@ -16,6 +16,8 @@ export interface RoleInfo {
   readonly canLogin: boolean
   /** SCRAM verifier. */
   readonly password: string | undefined
+  /** VALID UNTIL, ms since 1970; undefined = for ever. */
+  readonly validUntil: number | undefined
   /** ALTER ROLE … SET. */
   readonly settings: readonly (readonly [string, string])[]
 }
@@ -254,12 +256,20 @@ function touchingViews(tables: UserSchemaJson['tables']): Set<number> {
   return touching
 }
 
-function roleOf([name, superuser, canLogin, password, settings]: UserSchemaJson['roles'][number]): RoleInfo {
+function roleOf([
+  name,
+  superuser,
+  canLogin,
+  password,
+  validUntil,
+  settings,
+]: UserSchemaJson['roles'][number]): RoleInfo {
   return {
     name,
     superuser,
     canLogin,
     password: password ?? undefined,
+    validUntil: validUntil ?? undefined,
     settings: (settings ?? []).map((text) => {
       const at = text.indexOf('=')
       return [text.slice(0, at).toLowerCase(), text.slice(at + 1)] as const

@@ -46,6 +46,7 @@ export const userSchemaSql = `SELECT json_build_object(
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang WHERE p.oid >= ${FIRST_NORMAL_OID}),
 'types', (SELECT coalesce(json_agg(json_build_array(oid::int8, format_type(oid, NULL))), '[]') FROM pg_type WHERE oid >= ${FIRST_NORMAL_OID}),
 'roles', (SELECT json_agg(json_build_array(a.rolname, a.rolsuper, a.rolcanlogin, a.rolpassword,
+    CASE WHEN isfinite(a.rolvaliduntil) THEN (extract(epoch FROM a.rolvaliduntil) * 1000)::float8 WHEN a.rolvaliduntil < 'infinity' THEN 0 END,
     (SELECT json_agg(config) FROM pg_db_role_setting s, unnest(s.setconfig) AS config WHERE s.setrole = a.oid AND s.setdatabase IN (0,
       (SELECT oid FROM pg_database WHERE datname = current_database()))))) FROM pg_authid a))`
 
@@ -77,7 +78,14 @@ export interface UserSchemaJson {
   }[]
   readonly functions: readonly (readonly [string, string, string, boolean, string, string])[]
   readonly types: readonly (readonly [number, string])[]
-  readonly roles: readonly (readonly [string, boolean, boolean, string | null, readonly string[] | null])[]
+  readonly roles: readonly (readonly [
+    string,
+    boolean,
+    boolean,
+    string | null,
+    number | null,
+    readonly string[] | null,
+  ])[]
 }
 
 export interface SystemSchemaJson {

@@ -13,6 +13,41 @@ import { AUTHORIZATION, OWN_SETTINGS, ROLE, SettingsOfSession } from './session-
 import { SessionState } from './session-state.ts'
 import { mayBecomeSql, refuseUnlessMember } from './set-actions.ts'
 
+/** Answers that are kept, of one state of the schema. */
+const MAX_KEPT = 1_000
+
+/**
+ * What the coordinator's PostgreSQL said to settings at earlier logins: it says the same until roles or grants change, and a login that has nothing new
+ * to ask does not wait for its lane. Made with the front end.
+ */
+export class LoginAnswers {
+  readonly #services: Services
+  readonly #kept = new Map<string, readonly (string | null)[]>()
+  #version = 0
+
+  constructor(services: Services) {
+    this.#services = services
+  }
+
+  /** The first row; throws what PostgreSQL says to it. */
+  async firstRow(sql: string, as: SessionSettings): Promise<readonly (string | null)[]> {
+    const { schema, dispatcher } = this.#services
+    const { version } = schema.committed
+    if (version !== this.#version || this.#kept.size >= MAX_KEPT) this.#kept.clear()
+    this.#version = version
+    const key = `${as.key}\0${sql}`
+    const kept = this.#kept.get(key)
+    if (kept !== undefined) return kept
+    const item = { bytes: queryMessage(sql), syncs: 1, settings: as, write: false }
+    const { output } = await dispatcher.runOne(-1, item).promise
+    const error = firstErrorMessage(output)
+    if (error !== undefined) throw SqlError.fromBytes(error)
+    const row = rowsOf(output)[0] ?? []
+    if (schema.open && schema.committed.version === version) this.#kept.set(key, row)
+    return row
+  }
+}
+
 /** They need no proof by an engine. */
 const TAKEN_AS_THEY_ARE = new Set(['application_name', ...OWN_SETTINGS])
 
@@ -21,21 +56,25 @@ export async function openSessionState(options: {
   readonly connection: ClientConnection
   readonly superuser: string
   readonly describeCache: DescribeCache
+  readonly answers: LoginAnswers
 }): Promise<SessionState> {
-  const { services, connection, superuser } = options
-  const role = services.schema.snapshot.roles.get(connection.user)
+  const { services, connection, superuser, answers } = options
+  const { schema } = services
+  const role = schema.committed.roles.get(connection.user)
   if (role === undefined) throw new SqlError('28000', `role "${connection.user}" does not exist`)
   if (!role.canLogin) throw new SqlError('28000', `role "${connection.user}" is not permitted to log in`)
   const defaults = new Map<string, string>()
   if (connection.user !== superuser) defaults.set(AUTHORIZATION, connection.user)
   const login = new SettingsOfSession(new Map(defaults)).full
+  const take = (settings: readonly Setting[], as: SessionSettings): Promise<void> =>
+    takeSettings(settings, { schema, answers, as, login, taken: defaults })
   const asked = [...connection.settings].map(([name, value]) => [name.toLowerCase(), value] as const)
   const isAsked = new Set(asked.map(([name]) => name))
   // Given to the role by somebody who might. What cannot be had any more must not lock the role out.
   for (const setting of role.settings) {
     if (isAsked.has(setting[0])) continue
     try {
-      await take(services, [setting], NO_SETTINGS, login, defaults)
+      await take([setting], NO_SETTINGS)
     } catch (error) {
       if (!(error instanceof SqlError)) throw error
       const wire = error.wire === undefined ? undefined : Buffer.from(error.wire)
@@ -48,18 +87,25 @@ export async function openSessionState(options: {
     }
   }
   // The client may do less.
-  await take(services, asked, login, login, defaults)
+  await take(asked, login)
   return new SessionState({ ...options, settings: new SettingsOfSession(defaults) })
 }
 
+type Setting = readonly [name: string, value: string]
+
 /** Adds settings to those of a session, in the words of PostgreSQL. Throws what is wrong with one. */
-async function take(
-  services: Services,
+async function takeSettings(
   settings: readonly Setting[],
-  as: SessionSettings,
-  login: SessionSettings,
-  taken: Map<string, string>,
+  to: {
+    readonly schema: Services['schema']
+    readonly answers: LoginAnswers
+    /** Who sets them. */
+    readonly as: SessionSettings
+    readonly login: SessionSettings
+    readonly taken: Map<string, string>
+  },
 ): Promise<void> {
+  const { schema, answers, as, login, taken } = to
   const toProve: Setting[] = []
   for (const [name, value] of settings) {
     refuseUnlessAllowed(name, value)
@@ -69,47 +115,18 @@ async function take(
     else if (Object.hasOwn(settingsCatalog, name) || name === 'is_superuser' || name === AUTHORIZATION) {
       throw new SqlError('55P02', `parameter "${name}" cannot be set at the start of a connection`)
     } else if (name === ROLE) {
-      if (value !== 'none') refuseUnlessMember(value, await firstValue(services, mayBecomeSql(value), login))
+      const [may] = value === 'none' ? ['t'] : await answers.firstRow(mayBecomeSql(value), login)
+      refuseUnlessMember(value, may ?? undefined)
       taken.set(name, value)
     } else toProve.push([name, value])
   }
-  for (const [name, value] of await proved(services, toProve, as)) {
-    if (services.schema.serverSetting(name) !== value) taken.set(name, value)
-  }
-}
-
-type Setting = readonly [name: string, value: string]
-
-/** The values as PostgreSQL spells them, when `as` may set them. */
-async function proved(
-  services: Services,
-  settings: readonly Setting[],
-  as: SessionSettings,
-): Promise<Setting[]> {
-  if (settings.length === 0) return []
-  const calls = settings.map(
+  if (toProve.length === 0) return
+  const calls = toProve.map(
     ([name, value]) => `pg_catalog.set_config(${literal(name)}, ${literal(value)}, true)`,
   )
-  const row = await firstRow(services, `SELECT ${calls.join(', ')}`, as)
-  return settings.map(([name, value], i) => [name, row[i] ?? value] as const)
-}
-
-async function firstRow(
-  services: Services,
-  sql: string,
-  as: SessionSettings,
-): Promise<readonly (string | null)[]> {
-  const result = await services.dispatcher.runOne(-1, {
-    bytes: queryMessage(sql),
-    syncs: 1,
-    settings: as,
-    write: false,
-  }).promise
-  const error = firstErrorMessage(result.output)
-  if (error !== undefined) throw SqlError.fromBytes(error)
-  return rowsOf(result.output)[0] ?? []
-}
-
-async function firstValue(services: Services, sql: string, as: SessionSettings): Promise<string | undefined> {
-  return (await firstRow(services, sql, as))[0] ?? undefined
+  const spelled = await answers.firstRow(`SELECT ${calls.join(', ')}`, as)
+  for (const [i, [name, value]] of toProve.entries()) {
+    const own = spelled[i] ?? value
+    if (schema.serverSetting(name) !== own) taken.set(name, own)
+  }
 }

@@ -19,7 +19,7 @@ import { SchemaCache } from '../schema/schema-cache.ts'
 import type { RoleInfo } from '../schema/schema-snapshot.ts'
 import { DescribeCache } from './describe.ts'
 import type { FrontendOptions } from './frontend-hooks.ts'
-import { openSessionState } from './open-session.ts'
+import { LoginAnswers, openSessionState } from './open-session.ts'
 import { REPORTED, reportedValue } from './set-actions.ts'
 import { SqlSession } from './sql-session.ts'
 
@@ -54,11 +54,12 @@ export function createSqlFrontend(options: FrontendOptions): SqlFrontend {
     localUsers: new LocalUsers(ports.clock),
   }
   const describeCache = new DescribeCache()
+  const answers = new LoginAnswers(services)
   const sessions = new Set<SqlSession>()
   const load = () => services.schema.load((item) => dispatcher.runOne(-1, item).promise)
 
   const open = async (connection: ClientConnection): Promise<OpenedSession> => {
-    const state = await openSessionState({ services, connection, superuser, describeCache })
+    const state = await openSessionState({ services, connection, superuser, describeCache, answers })
     const session = new SqlSession(state, () => sessions.delete(session))
     sessions.add(session)
     const parameters: Record<string, string> = {}
@@ -75,7 +76,7 @@ export function createSqlFrontend(options: FrontendOptions): SqlFrontend {
       await load()
     },
     reloadSchema: load,
-    role: (name) => services.schema.snapshot.roles.get(name),
+    role: (name) => services.schema.committed.roles.get(name),
     sessionFactory: async (connection) => {
       try {
         return await open(connection)

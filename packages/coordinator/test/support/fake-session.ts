@@ -50,7 +50,7 @@ const USER: UserSchemaJson = {
   ],
   functions: [],
   types: [],
-  roles: [['postgres', true, true, null, null]],
+  roles: [['postgres', true, true, null, null, null]],
 }
 
 export interface FakeSession {

@@ -15,6 +15,7 @@ import { Dispatcher } from '../../src/dispatcher.ts'
 import { queryMessage } from '../../src/lanes/frontend-bytes.ts'
 import type { BackendEvents, LaneBackend } from '../../src/lanes/lane-backend.ts'
 import { openLocalBackend } from '../../src/lanes/local-backend.ts'
+import { clientAuthentication } from '../../src/front/client-authentication.ts'
 import { createSqlFrontend, type SqlFrontend } from '../../src/session/sql-frontend.ts'
 import type { FrontendHooks } from '../../src/session/frontend-hooks.ts'
 
@@ -114,7 +115,12 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
   await frontend.start()
   const door = await createFrontDoor({
     listen: { host: '127.0.0.1', port: 0 },
-    authenticate: () => ({ method: 'trust' }),
+    authenticate: clientAuthentication({
+      trustLoopback: () => true,
+      requireTls: () => false,
+      role: (name) => frontend.role(name),
+      now: () => ports.clock.now(),
+    }),
     logger: ports.log,
     sessionFactory: frontend.sessionFactory,
   })

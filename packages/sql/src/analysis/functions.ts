@@ -74,7 +74,7 @@ export function refuseFunction(info: FunctionInfo | undefined, name: string): vo
     if (refused !== undefined) throw notSupported(refused[0], refused[1])
   } else if (!readsNoTable(info)) {
     throw notSupported(
-      `function ${name} may read or write distributed tables, which functions cannot see`,
+      `function ${name} may touch distributed tables or change the schema: a function runs on one instance only`,
       'Run the statements of the function from the application, or declare the function IMMUTABLE if it touches no table.',
     )
   }
