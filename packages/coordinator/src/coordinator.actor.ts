@@ -276,7 +276,7 @@ export class Coordinator {
     this.#door?.setNotReady(notReady('the database system is shutting down'))
     if (mode === 'smart') await this.#door?.shutdown('smart')
     else this.#door?.terminateAll()
-    await this.#service?.fts.stop()
+    await this.#service?.stopWatching()
     await this.#service?.stopInstances(mode)
   }
 
