@@ -1,5 +1,6 @@
 export { simulate, type SimulationOptions, type SimulationResult } from './sim/simulation.ts'
 export { runSeeds, tellFailure, type RunSeedsOptions, type SeedsResult } from './sim/run-seeds.ts'
 export { shrinkFailure, type Replay, type Shrunk } from './sim/shrink.ts'
-export { mutants, type Mutant } from './sim/mutants.ts'
+export { mutants } from './sim/mutants.ts'
+export type { Mutant } from './sim/mutant.ts'
 export { faultKinds, type FaultKind, type FaultPlan } from './sim/fault-plan.ts'

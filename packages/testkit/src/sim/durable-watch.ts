@@ -3,8 +3,15 @@
  * the moment in which it is told, not only when a crash happens to follow. Made with the promise watch of a simulation; a broken promise ends the run.
  */
 import { stateDir } from '@mirabelle/instance'
-import { PROVE_EPOCH_SETTING, type Assignment, type Dbid, type Message } from '@mirabelle/messages'
+import {
+  PROVE_EPOCH_SETTING,
+  type Assignment,
+  type Dbid,
+  type Message,
+  type SegmentRow,
+} from '@mirabelle/messages'
 import type { RunningInstance, SimCluster } from './sim-cluster.ts'
+import type { SimCoordinator } from './sim-coordinator.ts'
 import type { SimConnection } from './sim-connection.ts'
 import type { SimProcess } from './sim-process.ts'
 import { SimFailure } from './sim-world.ts'
@@ -41,16 +48,24 @@ export class DurableWatch {
       message.type === 'agent.start'
         ? this.#startAsked(at.process, message.assignment)
         : this.#requested(at, message)
+    cluster.onTakenOver = (coordinator) => this.#takenOver(coordinator)
     cluster.onSpawned = (agent, assignment) => this.#spawned(agent, assignment)
   }
 
   /** How many instances of the segments remember durably that the standby is behind. */
   marks(): number {
-    const { rows } = this.#cluster
-    return rows.filter(
-      ({ content, hostname, datadir }) =>
-        content >= 0 && this.#durable(hostname, datadir, 'standby-stale.json') === true,
+    return this.#segments.filter(
+      (row) => this.#durable(row.hostname, row.datadir, 'standby-stale.json') === true,
     ).length
+  }
+
+  /** So many segments have to remember that the standby is behind before the coordinator goes on without it: then whoever takes over hears of it. */
+  get marksNeeded(): number {
+    return Math.floor(this.#segments.length / 2)
+  }
+
+  get #segments(): readonly SegmentRow[] {
+    return this.#cluster.rows.filter(({ content }) => content >= 0)
   }
 
   /** I3: commits that do not wait for the mirror must not wait again after a restart, or the content hangs until somebody notices. */
@@ -102,6 +117,19 @@ export class DurableWatch {
     const add = (count: number): void => void asked.set(dbid, (asked.get(dbid) ?? 0) + count)
     add(1)
     return () => add(-1)
+  }
+
+  /** A standby rules only when so many segments obey no older epoch that the old coordinator can record nothing any more. */
+  #takenOver({ instance }: SimCoordinator): void {
+    const { epoch, dbid } = instance
+    const segments = this.#segments
+    const obey = segments.filter(
+      (row) => ((this.#durable(row.hostname, row.datadir, 'epoch.json') as number | undefined) ?? 0) >= epoch,
+    )
+    if (obey.length > segments.length - this.marksNeeded) return
+    this.#fail(
+      `dbid ${dbid} takes over with epoch ${epoch}, which only ${obey.length} of ${segments.length} segment instances have promised`,
+    )
   }
 
   /** After a reboot an agent starts nothing by itself but a coordinator, which has to prove that it still is one. */

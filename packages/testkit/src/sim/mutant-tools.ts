@@ -47,6 +47,37 @@ export function withConnections(
   }
 }
 
+/** Ports of a process that takes what others ask of it for something else, also what they say of themselves. */
+export function withIncoming(ports: Ports, change: <T>(message: T) => T): Ports {
+  const { network } = ports
+  return {
+    ...ports,
+    network: {
+      connect: (endpoint, hello, options) => network.connect(endpoint, hello, options),
+      listen: (endpoint, self, accept) =>
+        network.listen(endpoint, self, (connection, hello) => {
+          const setHandlers = connection.setHandlers.bind(connection)
+          connection.setHandlers = ({ onMessage, onClose }) =>
+            setHandlers({ onMessage: (message, respond) => onMessage(change(message), respond), onClose })
+          accept(connection, change(hello))
+        }),
+    },
+  }
+}
+
+/** A disk that says of these files that they are durable before they are. */
+export function withoutWaitingFor(disk: Disk, which: (path: string) => boolean): Disk {
+  return {
+    ...wrapDisk(disk, () => ({})),
+    writeFileDurable: (path, content) => {
+      const written = disk.writeFileDurable(path, content)
+      if (!which(path)) return written
+      written.catch(() => undefined)
+      return Promise.resolve()
+    },
+  }
+}
+
 /** Ports whose connections ask something else. `ask` gets the question and a way to ask it really. */
 export function withRequests(
   ports: Ports,
@@ -121,4 +152,14 @@ export function rewriteSql(engine: SimEngine, pattern: RegExp, instead: string):
     const bytes = Buffer.concat(texts.map((text) => queryBytes(pattern.test(text) ? instead : text)))
     return submit({ ...request, bytes })
   }
+}
+
+/** Says of these statements that their WAL ends there. */
+export function withLsn(engine: SimEngine, pattern: RegExp, lsn: number): SimEngine {
+  const submit = engine.submit.bind(engine)
+  engine.submit = async (request) => {
+    const result = await submit(request)
+    return frontendQueries(request.bytes).some((text) => pattern.test(text)) ? { ...result, lsn } : result
+  }
+  return engine
 }

@@ -13,21 +13,12 @@ import {
   withSends,
   withConnections,
 } from './mutant-tools.ts'
-import type { RunningInstance, SimOverrides } from './sim-cluster.ts'
-
-export interface Mutant {
-  readonly name: string
-  /** What is wrong, as one would find it in a commit. */
-  readonly bug: string
-  /** A seed that finds it, or is near one that does: where the test begins. */
-  readonly firstSeed: number
-  /** The promises whose breach shows it. */
-  readonly found: readonly string[]
-  /** Makes it anew for each seed. */
-  readonly plant: () => SimOverrides
-}
+import type { Mutant } from './mutant.ts'
+import { roleMutants } from './role-mutants.ts'
+import type { RunningInstance } from './sim-cluster.ts'
 
 export const mutants: readonly Mutant[] = [
+  ...roleMutants,
   {
     name: 'ack-before-fsync',
     firstSeed: 1,

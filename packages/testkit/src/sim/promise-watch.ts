@@ -130,13 +130,11 @@ export class PromiseWatch {
     const { peer } = assignment
     if (peer === null) return
     if (gate.syncRep) return this.#durableAt(running, peer.dbid, lsn, timeline, `${who} answers`)
-    const segments = this.#rows.filter(({ content }) => content >= 0).length
     const marks = this.#durable.marks()
-    // Whoever takes over hears of it: no half of the segments and one more lacks all that remember.
-    if (marks < Math.floor(segments / 2))
+    if (marks < this.#durable.marksNeeded)
       throw new SimFailure(
         'I3',
-        `${who} goes on without its standby, and only ${marks} of ${segments} segment instances remember that`,
+        `${who} goes on without its standby, and only ${marks} segment instances remember that`,
       )
   }
 
@@ -260,6 +258,7 @@ export class PromiseWatch {
   #onProbed(from: SimConnection, message: MessageOf<'fts.probed'>): void {
     const running = this.#instanceOf(from)
     if (running !== undefined) this.#durable.probed(running, message.isSyncRepEnabled)
+    this.#looksWell()
     const told = running?.instance.gate?.releasedLsn ?? 0
     if (running === undefined || told <= FIRST_LSN || !(message.isInSync || this.#saysInSync(running))) return
     const { dbid } = running.assignment
@@ -272,6 +271,25 @@ export class PromiseWatch {
         ? `dbid ${dbid} calls its mirror in sync, having told of`
         : `the catalog calls the mirror of dbid ${dbid} in sync, which has told of`,
     )
+  }
+
+  /** What the acting coordinator's catalog may never say of a pair: two of a role, a primary that is down, halves that do not agree, a mirror that is down and in sync. */
+  #looksWell(): void {
+    const rows = this.#cluster.coordinator()?.service?.topology.rows() ?? []
+    for (const one of rows) {
+      if (one.content < 0) continue
+      const other = rows.find(({ content, dbid }) => content === one.content && dbid !== one.dbid)
+      const isWell =
+        (one.role === 'm' || one.status === 'u') &&
+        (one.mode === 'n' || one.status === 'u') &&
+        (other === undefined || (other.role !== one.role && other.mode === one.mode))
+      if (isWell) continue
+      const pair = rows.filter(({ content }) => content === one.content)
+      throw new SimFailure(
+        'I3',
+        `the catalog says of content ${one.content}: ${pair.map(({ dbid, role, mode, status }) => `dbid ${dbid} ${role} ${mode} ${status}`).join(', ')}`,
+      )
+    }
   }
 
   /** The catalog of the acting coordinator has it as a primary in sync with its mirror. */

@@ -56,6 +56,8 @@ export class SimCluster {
   readonly running = new Map<Dbid, RunningInstance>()
   /** Sees each instance that an agent makes a process for. */
   onSpawned: ((agent: SimProcess, assignment: Assignment) => void) | undefined
+  /** Sees each standby that becomes the coordinator. */
+  onTakenOver: ((coordinator: SimCoordinator) => void) | undefined
   /** Death certificates are late by so much. */
   certificateDelayMs = 0
   readonly #agents = new Map<string, SimProcess>()
@@ -229,6 +231,7 @@ export class SimCluster {
       const coordinator = new SimCoordinator({
         ...common,
         process,
+        onTakenOver: (one) => this.onTakenOver?.(one),
         wrapStore: this.#overrides.store ?? ((store) => store),
       })
       startable = coordinator

@@ -35,6 +35,8 @@ export interface SimCoordinatorOptions {
   readonly wal: WalParts
   readonly copyFromPeer: NonNullable<InstanceOptions['hooks']['copyFromPeer']>
   readonly onEnd: InstanceHooks['onEnd']
+  /** It was the standby and is primary now. */
+  readonly onTakenOver: (coordinator: SimCoordinator) => void
   readonly processInfo: NonNullable<InstanceOptions['processInfo']>
   /** Mutants put something between service and catalog here. */
   readonly wrapStore: (store: CatalogStore) => CatalogStore
@@ -86,7 +88,7 @@ export class SimCoordinator {
   }
 
   #hooks(): InstanceHooks {
-    const { ports, onEnd, copyFromPeer } = this.#options
+    const { ports, assignment, onEnd, onTakenOver, copyFromPeer } = this.#options
     return {
       onEnd: (error) => {
         this.open = false
@@ -95,6 +97,7 @@ export class SimCoordinator {
       },
       onRole: (change) => {
         if (change.to === 'primary') {
+          if (assignment.role === 'm') onTakenOver(this)
           this.#serving = this.#serve()
           this.#serving.catch((error: unknown) => this.instance.fail(error))
         } else if (change.from === 'primary') {
