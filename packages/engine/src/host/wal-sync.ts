@@ -51,6 +51,7 @@ export class WalSync {
     this.#state = state
     this.#written = { timeline, flush: lsn, pages: lsn, writes }
     this.#synced = this.#written
+    state.setDurable(lsn)
   }
 
   /** WAL was written. */
@@ -88,6 +89,7 @@ export class WalSync {
         if (this.#state === state) {
           this.#synced = target
           state?.set(Field.walSynced, target.writes)
+          state?.setDurable(target.flush)
         }
         return target.flush
       },

@@ -44,6 +44,7 @@ export const Field = {
 
 const RECEIVED_END = INT32_FIELDS / 2
 const REPLAY = RECEIVED_END + 1
+const DURABLE = REPLAY + 1
 
 /** Both sides' view of the shared numbers. */
 export class SharedState {
@@ -96,5 +97,14 @@ export class SharedState {
 
   setReplay(lsn: bigint): void {
     Atomics.store(this.#int64, REPLAY, lsn)
+  }
+
+  /** Primary: WAL up to here is fsynced, for all that the main thread knows. */
+  durable(): Lsn {
+    return Number(Atomics.load(this.#int64, DURABLE))
+  }
+
+  setDurable(lsn: Lsn): void {
+    Atomics.store(this.#int64, DURABLE, BigInt(lsn))
   }
 }

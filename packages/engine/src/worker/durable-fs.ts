@@ -31,13 +31,20 @@ export interface FsObserver {
 
 /** What kind of file a path is, as far as durability goes. */
 type FileKind =
-  | { readonly kind: 'data' | 'control' | 'other-wal' | 'new-segment' | 'wal-folder' }
+  | { readonly kind: 'pages' | 'data' | 'temporary' | 'control' | 'other-wal' | 'new-segment' | 'wal-folder' }
   | { readonly kind: 'segment'; readonly name: string; readonly timeline: number; readonly start: number }
 
 /** Bits of a mode for group and others. */
 const OTHERS = 0o077
 
+/** A relation: each of its pages begins with the LSN of the last change to it. */
+const PAGES: FileKind = { kind: 'pages' }
 const DATA: FileKind = { kind: 'data' }
+/** Of a temporary table, a sort, a hash: nobody reads it after a crash. */
+const TEMPORARY: FileKind = { kind: 'temporary' }
+const RELATION = /^(?:base\/\d+|global)\/\d+(?:_[a-z]+)?(?:\.\d+)?$/
+const TEMPORARY_FILE = /^base\/(?:\d+\/t\d+_\d+|pgsql_tmp\/)/
+const PAGE_BYTES = 8192
 /** pg_control: what it says is true only when everything before it is durable. */
 const CONTROL: FileKind = { kind: 'control' }
 const OTHER_WAL: FileKind = { kind: 'other-wal' }
@@ -98,7 +105,7 @@ export class DurableFs extends NodeFS {
       if (file.kind === 'segment' && this.phase === 'recovery')
         this.#observer.walWanted(file.name, position, length)
       const got = read(stream, heap, offset, length, position)
-      if (file.kind === 'data' || file.kind === 'control') this.#observer.dataTouched()
+      if (isData(file)) this.#observer.dataTouched()
       else this.#observer.walRead()
       return got
     }
@@ -133,7 +140,7 @@ export class DurableFs extends NodeFS {
     }
     switch (file.kind) {
       case 'segment': {
-        this.#guard.beforeWalWrite(file.name)
+        this.#guard.beforeWalWrite(file.name, file.start + position + length)
         const written = write(stream, heap, offset, length, position)
         const bytes = new Uint8Array(heap.buffer, heap.byteOffset + offset, written)
         this.#observer.walWritten(file.start + position, file.timeline, bytes)
@@ -143,9 +150,12 @@ export class DurableFs extends NodeFS {
       case 'new-segment':
       case 'wal-folder':
         return write(stream, heap, offset, length, position)
+      case 'temporary':
+      case 'pages':
       case 'control':
       case 'data': {
-        this.#ensureWal()
+        if (file.kind === 'pages') this.#ensureWal(newestLsn(heap, offset, length))
+        else if (file.kind !== 'temporary') this.#ensureWal()
         const written = write(stream, heap, offset, length, position)
         this.#observer.dataTouched()
         return written
@@ -184,8 +194,8 @@ export class DurableFs extends NodeFS {
     return 0
   }
 
-  #ensureWal(): void {
-    this.#orFail(() => this.#guard.ensureDurable())
+  #ensureWal(upTo?: number): void {
+    this.#orFail(() => this.#guard.ensureDurable(upTo))
   }
 
   #orFail(sync: () => void): void {
@@ -215,10 +225,29 @@ export class DurableFs extends NodeFS {
     if (path === this.#paths.pgWal) return WAL_FOLDER
     if (path === this.#paths.controlFile) return CONTROL
     const prefix = this.#paths.pgWal + sep
-    if (!path.startsWith(prefix)) return DATA
+    if (!path.startsWith(prefix)) {
+      const below = path.slice(this.#paths.pgdata.length + 1).replaceAll(sep, '/')
+      return RELATION.test(below) ? PAGES : TEMPORARY_FILE.test(below) ? TEMPORARY : DATA
+    }
     const name = path.slice(prefix.length)
     if (name.startsWith('xlogtemp.')) return NEW_SEGMENT
     const segment = parseSegmentName(name, this.#segmentBytes)
     return segment === undefined ? OTHER_WAL : { kind: 'segment', name, ...segment }
   }
+}
+
+function isData({ kind }: FileKind): boolean {
+  return kind === 'pages' || kind === 'data' || kind === 'temporary' || kind === 'control'
+}
+
+/** The newest LSN of whole pages; undefined when they are not whole. Pages of zeros, and such of which no WAL is written, have an old one. */
+function newestLsn(heap: Int8Array, offset: number, length: number): number | undefined {
+  if (length % PAGE_BYTES !== 0) return undefined
+  const view = new DataView(heap.buffer, heap.byteOffset + offset, length)
+  let newest = 0
+  for (let at = 0; at < length; at += PAGE_BYTES) {
+    // Two halves, the upper one first.
+    newest = Math.max(newest, view.getUint32(at, true) * 2 ** 32 + view.getUint32(at + 4, true))
+  }
+  return newest
 }

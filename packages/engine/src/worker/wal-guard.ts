@@ -3,12 +3,15 @@
  *
  * While the engine is open the main thread fsyncs WAL, in groups. PostgreSQL however counts WAL as flushed once it has
  * written it, and may then write data pages that depend on it. So before a data file is written or fsynced this guard makes
- * the written WAL durable itself, unless the main thread has done so already.
+ * the written WAL durable itself, unless the main thread has done so already, or the page says that it depends on older WAL only (its LSN, as in
+ * PostgreSQL's own rule): a bulk load that writes a page for each new one would wait for the disk at each.
  *
  * A failed fsync is never tried again: the kernel may have dropped the pages. The guard throws FsyncFailed and the worker dies.
  */
 import { closeSync, fdatasyncSync, fsyncSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Lsn } from '@mirabelle/messages'
+import { WAL_PAGE_BYTES } from '../layout.ts'
 import { Field, type SharedState } from '../shared/shared-state.ts'
 
 /** An fsync failed; nothing may be written after it. */
@@ -27,29 +30,35 @@ export class WalGuard {
   #current: { name: string; fd: number } | undefined
   #newSegment = false
   #syncedWrites = 0
+  /** Where the last page that was written begins: it may be written again with more in it, what lies before it is final. */
+  #finalEnd: Lsn = 0
+  /** WAL before it was made durable here. */
+  #durable: Lsn = 0
 
   constructor(pgWal: string, state: SharedState) {
     this.#pgWal = pgWal
     this.#state = state
   }
 
-  /** Call before each write to a WAL segment file. */
-  beforeWalWrite(name: string): void {
+  /** Call before each write to a WAL segment file; the write ends at `end`. */
+  beforeWalWrite(name: string, end: Lsn): void {
     if (this.#current?.name !== name) this.#openSegment(name)
     const current = this.#current as { name: string; fd: number }
     if (!this.#dirty.has(name)) this.#dirty.set(name, current.fd)
     Atomics.add(this.#state.int32, Field.walWrites, 1)
+    this.#finalEnd = Math.max(this.#finalEnd, end - WAL_PAGE_BYTES)
   }
 
-  /** Makes all WAL written so far durable. */
-  ensureDurable(): void {
+  /** Makes WAL durable: all that was written so far, or as much of it as what needs it up to `upTo` can ask for. */
+  ensureDurable(upTo = Number.POSITIVE_INFINITY): void {
     const writes = this.#state.get(Field.walWrites)
-    if (writes === this.#syncedWrites) return
+    if (writes === this.#syncedWrites || upTo <= this.#durable || upTo <= this.#state.durable()) return
     if (this.#state.get(Field.walSynced) !== writes) {
       for (const [name, fd] of this.#dirty) this.#sync(name, () => fdatasyncSync(fd))
       if (this.#newSegment) this.#syncDirectory()
     }
     this.#syncedWrites = writes
+    this.#durable = this.#finalEnd
     this.#newSegment = false
     this.#forgetClean()
   }

@@ -6,6 +6,7 @@ import t from 'tap'
 import { instancePaths, WAL_SEGMENT_BYTES } from '@mirabelle/engine'
 import { syncFiles } from '../../src/host/sync-files.ts'
 import { Field, SharedState } from '../../src/shared/shared-state.ts'
+import { parseSegmentName } from '../../src/layout.ts'
 import { compiledPostgres } from '../../src/host/postgres-wasm.ts'
 import { startBackend } from '../../src/worker/backend.ts'
 import { DurableFs, type FsObserver } from '../../src/worker/durable-fs.ts'
@@ -16,8 +17,12 @@ import { newInstance } from '../support/kit.ts'
 interface Call {
   readonly call: 'fsync' | 'fdatasync' | 'write'
   readonly path: string
+  /** Of a write: the file's bytes behind it, and the LSN of the newest of its pages. */
+  readonly end?: number
+  readonly lsn?: number
 }
 
+const PAGE = 8192
 const calls: Call[] = []
 let watching = false
 
@@ -35,9 +40,16 @@ function record(): void {
     note('fdatasync', fd)
     fdatasyncSync(fd)
   }
-  fs.writeSync = ((...args: Parameters<typeof writeSync>) => {
-    note('write', args[0])
-    return writeSync(...args)
+  fs.writeSync = ((fd: number, bytes: Int8Array, offset: number, length: number, position: number) => {
+    if (watching) {
+      const pages = Buffer.from(bytes.buffer, bytes.byteOffset + offset, length)
+      const lsns = Array.from({ length: Math.floor(length / PAGE) }, (_, i) => {
+        return pages.readUInt32LE(i * PAGE) * 2 ** 32 + pages.readUInt32LE(i * PAGE + 4)
+      })
+      const path = readlinkSync(`/proc/self/fd/${fd}`)
+      calls.push({ call: 'write', path, end: position + length, lsn: Math.max(0, ...lsns) })
+    }
+    return writeSync(fd, bytes, offset, length, position)
   }) as typeof writeSync
   syncBuiltinESMExports()
   t.teardown(() => {
@@ -111,11 +123,27 @@ t.test(
       calls.some((one) => one.call === 'write' && !isWal(one)),
       'more than fits into the buffers',
     )
-    let dirty = false
-    for (const one of calls) {
-      if (isWal(one)) dirty = one.call === 'write'
-      else if (one.call === 'write' && dirty) t.fail(`${one.path} was written before the WAL`)
+    // WAL before it is durable as it will stay: the last page of a write may be written again with more in it.
+    let durableEnd = 0
+    let written = 0
+    let isDirty = true
+    const count = { pages: 0, syncs: 0 }
+    for (const { call, path, end = 0, lsn = 0 } of calls) {
+      if (path.includes(`${sep}pg_wal${sep}`)) {
+        if (call === 'write')
+          written = (parseSegmentName(basename(path), WAL_SEGMENT_BYTES)?.start ?? 0) + end
+        else {
+          count.syncs++
+          durableEnd = written - PAGE
+        }
+        isDirty = call === 'write'
+      } else if (call === 'write' && path.includes(`${sep}base${sep}`)) {
+        count.pages++
+        if (isDirty && lsn > durableEnd)
+          t.fail(`${path} was written with LSN ${lsn}, WAL is durable up to ${durableEnd}`)
+      }
     }
+    t.ok(count.syncs > 0 && count.syncs * 10 < count.pages, `no sync a page: ${JSON.stringify(count)}`)
     await pg.close()
   },
 )
