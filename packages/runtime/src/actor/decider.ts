@@ -14,7 +14,7 @@ import type {
   InputFrom,
   SnapshotFrom,
 } from 'xstate'
-import type { Logger } from '../log/logger.ts'
+import { silentLogger, type Logger } from '../log/logger.ts'
 import { MachineSteps } from './machine-steps.ts'
 
 /** One step of a machine, as observers see it. */
@@ -121,9 +121,11 @@ export class Decider<M extends AnyStateMachine> {
       const after = this.snapshot
       const to = this.state
       const reason = reasonOf(taken, after)
-      const fields = { ...subject, ...facts?.(after), from, event: event.type, to }
-      if (to !== from) log.info(fields, reason)
-      else if (taken.length > 0) log.debug(fields, reason)
+      if (log !== silentLogger && taken.length > 0) {
+        const fields = { ...subject, ...facts?.(after), from, event: event.type, to }
+        if (to !== from) log.info(fields, reason)
+        else log.debug(fields, reason)
+      }
       const step: Step<M> = { from, event, to, reason, before, after, actions }
       for (const observer of this.#observers) observer(step)
       return actions
@@ -160,6 +162,8 @@ export function stateText(value: unknown): string {
 }
 
 function reasonOf(taken: readonly { readonly description?: string }[], after: unknown): string {
+  const first = taken[0]?.description
+  if (first !== undefined && taken.length === 1) return first
   const told = taken.flatMap(({ description }) => (description === undefined ? [] : [description]))
   if (told.length > 0) return told.join(' ')
   const nodes = (after as { _nodes: readonly { description?: string; type: string }[] })._nodes

@@ -85,14 +85,14 @@ export class FlatMachine {
     for (const action of actions) {
       const implementation = implementationOf(this.#machine, action)
       const params = paramsOf(action, context, event)
-      const info = { context, event, self, system }
       if (implementation?.resolve === undefined) {
+        const info = { context, event, self, system }
         const performed: Performed = { type: nameOf(action), info, params, exec: implementation }
         scope.actionExecutor(performed as never)
         continue
       }
-      const changed = assigned(implementation.assignment, { ...info, spawn: noSpawn }, params)
-      context = Object.assign({}, context, changed)
+      const args = { context, event, spawn: noSpawn, self, system }
+      context = { ...(context as object), ...assigned(implementation.assignment, args, params) }
     }
     return context
   }

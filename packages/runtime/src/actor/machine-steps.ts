@@ -34,8 +34,16 @@ export class MachineSteps<M extends AnyStateMachine> {
       ...inertScopeOf(machine, input),
       actionExecutor: (action) => void this.#actions.push(action as ExecutableActionsFrom<M>),
     }
+    const known = beginnings.get(machine)
+    if (known !== undefined && this.#flat !== null) {
+      this.#snapshot = known.snapshot as SnapshotFrom<M>
+      this.initialActions = known.actions as readonly ExecutableActionsFrom<M>[]
+      return
+    }
     this.#snapshot = machine.getInitialSnapshot(this.#scope, input as never) as SnapshotFrom<M>
     this.initialActions = this.#taken()
+    if (input === undefined && typeof machine.config.context !== 'function')
+      beginnings.set(machine, { snapshot: this.#snapshot, actions: this.initialActions })
   }
 
   get snapshot(): SnapshotFrom<M> {
@@ -68,6 +76,12 @@ export class MachineSteps<M extends AnyStateMachine> {
     return actions
   }
 }
+
+/** How machines begin that begin alike each time: without an input, and with a context that is not made anew. */
+const beginnings = new WeakMap<
+  AnyStateMachine,
+  { readonly snapshot: unknown; readonly actions: readonly unknown[] }
+>()
 
 type InertScope = Omit<AnyActorScope, 'actionExecutor'>
 

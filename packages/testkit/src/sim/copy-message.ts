@@ -4,10 +4,10 @@ import type { Message } from '@mirabelle/messages'
 /** What msgpack says of a number, a flag or the beginning of a map, about. */
 const SMALL = 4
 /** Small pieces of bytes are copied into a common buffer: one of their own costs more than the copy. */
-const SLAB_BYTES = 256 * 1024
+const SLAB_BYTES = 64 * 1024
 const LARGEST_IN_SLAB = 8 * 1024
 
-let slab = new Uint8Array(SLAB_BYTES)
+let slab = makeSlab()
 let slabUsed = 0
 /** Bytes of the message that is being copied. */
 let size = 0
@@ -48,11 +48,16 @@ export function copyBytes(bytes: Uint8Array): Uint8Array {
   const { length } = bytes
   if (length > LARGEST_IN_SLAB) return new Uint8Array(bytes)
   if (slabUsed + length > SLAB_BYTES) {
-    slab = new Uint8Array(SLAB_BYTES)
+    slab = makeSlab()
     slabUsed = 0
   }
   const copied = slab.subarray(slabUsed, slabUsed + length)
   copied.set(bytes)
   slabUsed += length
   return copied
+}
+
+/** Not filled with zeros: each piece is written to before anybody sees it. */
+function makeSlab(): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(SLAB_BYTES).buffer)
 }

@@ -30,6 +30,7 @@ export class PromiseWatch {
   readonly #checked = new Map<string, { timeline: number; lsn: Lsn }>()
   /** Highest epoch that an instance has told anybody it promised. */
   readonly #epochs = new Map<Dbid, number>()
+  readonly #catalogs = new Map<string, ClusterSnapshot>()
   /** The durable catalog as last looked at. */
   #catalog: ClusterSnapshot
   /** Answers told while the primary did not wait for its mirror are checked against the catalog once per change. */
@@ -357,9 +358,19 @@ export class PromiseWatch {
         (wal.timeline === best.timeline && wal.end > best.end)
       if (better && texts.length > 0) best = { timeline: wal.timeline, end: wal.end, texts }
     }
-    const versions = (best?.texts ?? []).map((text) => JSON.parse(text) as ClusterSnapshot)
+    const versions = (best?.texts ?? []).map((text) => this.#parsed(text))
     this.#catalog = versions.at(-1) ?? this.#catalog
     return versions
+  }
+
+  /** A catalog of these words; each is read once. */
+  #parsed(text: string): ClusterSnapshot {
+    let catalog = this.#catalogs.get(text)
+    if (catalog === undefined) {
+      catalog = JSON.parse(text) as ClusterSnapshot
+      this.#catalogs.set(text, catalog)
+    }
+    return catalog
   }
 
   #instanceOf(from: SimConnection): RunningInstance | undefined {

@@ -67,7 +67,7 @@ export function newestTimeline(files: SimFiles, folders: readonly string[]): Tim
 
 export function readHistory(files: SimFiles, folders: readonly string[], timeline: Timeline): HistoryEntry[] {
   for (const folder of folders) {
-    const file = files.file(pathIn(folder, -timeline, () => historyFileName(timeline)))
+    const file = files.file(historyPath(folder, timeline))
     if (file !== undefined) return parseHistory(new TextDecoder().decode(file.content), timeline)
   }
   return []
@@ -228,20 +228,42 @@ function bestSegment(
   return undefined
 }
 
-/** Paths of segments, and of histories by the timeline's negative number: they are asked for at every answer and every look. */
-const paths = new Map<string, Map<number, string>>()
+/** Paths of a folder's segments and histories: they are asked for at every answer and every look. */
+interface Paths {
+  readonly segments: Map<number, string>
+  readonly histories: Map<Timeline, string>
+}
 
-function pathIn(folder: string, key: number, name: () => string): string {
-  let inFolder = paths.get(folder)
-  if (inFolder === undefined) paths.set(folder, (inFolder = new Map()))
-  let path = inFolder.get(key)
-  if (path === undefined) inFolder.set(key, (path = `${folder}/${name()}`))
-  return path
+const pathsOf = new Map<string, Paths>()
+
+function pathsIn(folder: string): Paths {
+  let paths = pathsOf.get(folder)
+  if (paths === undefined) {
+    paths = { segments: new Map(), histories: new Map() }
+    pathsOf.set(folder, paths)
+  }
+  return paths
 }
 
 function segmentPath(folder: string, timeline: Timeline, lsn: Lsn): string {
+  const { segments } = pathsIn(folder)
   const key = timeline * 2 ** 32 + Math.floor(lsn / SIM_SEGMENT_BYTES)
-  return pathIn(folder, key, () => walFileName(timeline, lsn, SIM_SEGMENT_BYTES))
+  let path = segments.get(key)
+  if (path === undefined) {
+    path = `${folder}/${walFileName(timeline, lsn, SIM_SEGMENT_BYTES)}`
+    segments.set(key, path)
+  }
+  return path
+}
+
+function historyPath(folder: string, timeline: Timeline): string {
+  const { histories } = pathsIn(folder)
+  let path = histories.get(timeline)
+  if (path === undefined) {
+    path = `${folder}/${historyFileName(timeline)}`
+    histories.set(timeline, path)
+  }
+  return path
 }
 
 /** Writes WAL of a primary into the files of `pg_wal` (page cache only). Returns the paths that were touched. */

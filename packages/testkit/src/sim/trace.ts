@@ -1,5 +1,5 @@
 /** The story of a run: one line for each thing that happened. Kept only when asked for; the lines of two runs of one seed are equal. */
-import type { Logger } from '@mirabelle/runtime'
+import { silentLogger, type Logger } from '@mirabelle/runtime'
 
 export class Trace {
   readonly enabled: boolean
@@ -18,16 +18,8 @@ export class Trace {
 
   /** A logger whose lines are part of the story. */
   logger(who: string): Logger {
-    return this.enabled ? new TraceLogger(this, who, {}) : SILENT
+    return this.enabled ? new TraceLogger(this, who, {}) : silentLogger
   }
-}
-
-const SILENT: Logger = {
-  debug() {},
-  info() {},
-  warn() {},
-  error() {},
-  child: () => SILENT,
 }
 
 class TraceLogger implements Logger {
