@@ -27,9 +27,10 @@ import {
   type Ports,
   type Responder,
 } from '@mirabelle/runtime'
-import { instancesFile, readKnownInstances, type AgentConfig, type KnownInstance } from './agent-config.ts'
+import { readKnownInstances, type AgentConfig, type KnownInstance } from './agent-config.ts'
 import { createInstanceFolder } from './create-instance-folder.ts'
 import { inspectFolder } from './inspect-folder.ts'
+import { InstancesFile } from './instances-file.ts'
 import { emptyFolder, freeFolder, freePorts } from './offer-place.ts'
 import { readPromises } from './read-promises.ts'
 import { InstanceKeeper, type KeeperOptions, type StopMode } from './instance-keeper.ts'
@@ -56,12 +57,16 @@ export class Agent {
   readonly #connections = new Set<Connection>()
   #listener: Listener | undefined
   #ending = false
-  #written: Promise<unknown> = Promise.resolve()
-  /** What `instances.json` holds, as far as that is known. */
-  #writtenText: string | undefined
+  readonly #file: InstancesFile
 
   constructor(options: AgentOptions) {
     this.#options = options
+    this.#file = new InstancesFile(options.ports, options.dir, () =>
+      [...this.#keepers.values()].map((keeper) => ({
+        assignment: keeper.assignment,
+        wanted: keeper.running || keeper.waiting,
+      })),
+    )
   }
 
   /** The port it listens on. */
@@ -198,9 +203,9 @@ export class Agent {
     this.#options.ports.log.info({ dbid, content, pid, ...exit }, 'instance exited')
     if (exit.code === 0)
       // It was stopped in good order: a reboot does not bring it back.
-      this.#remember().catch((error: unknown) =>
-        this.#options.ports.log.error({ err: error }, 'instances.json'),
-      )
+      this.#file
+        .remember()
+        .catch((error: unknown) => this.#options.ports.log.error({ err: error }, 'instances.json'))
     for (const connection of this.#connections) {
       connection.send({ type: 'agent.exited', dbid, content, pid, code: exit.code, signal: exit.signal })
     }
@@ -283,7 +288,7 @@ export class Agent {
       throw error
     })
     this.#keepers.set(assignment.dbid, keeper)
-    await this.#remember()
+    await this.#file.remember()
     return { type: 'agent.started', dbid: assignment.dbid, pid }
   }
 
@@ -291,7 +296,7 @@ export class Agent {
     const keeper = this.#keepers.get(dbid)
     const wasRunning = keeper === undefined ? false : await end(keeper)
     // It is not to come back by itself after a reboot.
-    await this.#remember()
+    await this.#file.remember()
     return { type: 'agent.stopped', dbid, wasRunning }
   }
 
@@ -310,7 +315,7 @@ export class Agent {
       throw diskFullOr(error, datadir)
     }
     this.#keepers.set(dbid, this.#makeKeeper(assignment))
-    await this.#remember()
+    await this.#file.remember()
     return { type: 'ok' }
   }
 
@@ -336,7 +341,7 @@ export class Agent {
     await this.#options.ports.disk.remove(keeper.assignment.datadir)
     if (faults !== undefined) await faults.at('agent.remove.done')
     this.#keepers.delete(dbid)
-    await this.#remember()
+    await this.#file.remember()
     return { type: 'ok' }
   }
 
@@ -359,31 +364,6 @@ export class Agent {
     return { type: 'agent.discarded', bytes: divergedBytes }
   }
 
-  /** Writes down what runs; one after the other, so that an older picture never replaces a newer one. */
-  #remember(): Promise<void> {
-    const done = this.#written.then(() => this.#write())
-    this.#written = done.catch(() => undefined) // told to the one who asked
-    return done
-  }
-
-  async #write(): Promise<void> {
-    const known: KnownInstance[] = [...this.#keepers.values()].map((keeper) => ({
-      assignment: keeper.assignment,
-      wanted: keeper.running || keeper.waiting,
-    }))
-    if (faults !== undefined) await faults.at('agent.remember')
-    const text = `${JSON.stringify(known, null, 2)}\n`
-    if (text === this.#writtenText) return
-    const path = instancesFile(this.#options.dir)
-    try {
-      this.#writtenText = undefined
-      await this.#options.ports.disk.writeFileDurable(path, text)
-      this.#writtenText = text
-    } catch (error) {
-      throw diskFullOr(error, this.#options.dir)
-    }
-  }
-
   async #shutdown(mode: StopMode): Promise<Message> {
     await this.stop(mode)
     // The answer leaves first.
@@ -396,7 +376,7 @@ export class Agent {
     this.#ending = true
     try {
       await Promise.all([...this.#keepers.values()].map((keeper) => keeper.stop(mode)))
-      await this.#remember()
+      await this.#file.remember()
     } catch (error) {
       this.#ending = false
       throw error
