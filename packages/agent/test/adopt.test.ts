@@ -98,7 +98,12 @@ t.test('a hung instance is adopted by who holds its folder, and can be fenced', 
     'what could not be started because it is not here is not known here: it can be created',
   )
   isFull = true
-  await t.rejects(connection.request({ type: 'agent.shutdown', mode: 'fast' }, 10_000), { code: 'disk.full' })
+  await t.rejects(connection.request({ type: 'agent.remove', dbid: 7 }, 10_000), { code: 'disk.full' })
+  await t.rejects(
+    connection.request({ type: 'agent.shutdown', mode: 'fast' }, 10_000),
+    { code: 'disk.full' },
+    'what has changed is not written down yet',
+  )
   isFull = false
   await t.rejects(
     connection.request({ type: 'agent.start', assignment: elsewhere }, 10_000),
