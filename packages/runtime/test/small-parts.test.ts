@@ -241,6 +241,31 @@ t.test('the log is JSON lines with the fields of each actor, and its file is bou
   t.ok((await stat(`${logFile}.1`)).size < 200_000, 'so is the older one')
 })
 
+t.test(
+  'an error that is expected is told by its code and sentence, another one with where it came from',
+  async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'mirabelle-log-'))
+    t.teardown(() => rm(folder, { recursive: true }))
+    const logFile = join(folder, 'one.log')
+    const { log, flush } = openLogger({ name: 'one', level: 'info', logFile })
+    const refused = Object.assign(new Error('connect ECONNREFUSED'), {
+      code: 'ECONNREFUSED',
+      syscall: 'connect',
+    })
+    log.warn({ err: new MirabelleError('connection.refused', 'nobody there', { cause: refused }) }, 'a')
+    log.warn({ err: new TypeError('x is not a function', { cause: refused }) }, 'b')
+    flush()
+    const [expected, unexpected] = (await readFile(logFile, 'utf8')).trim().split('\n')
+    t.strictSame(JSON.parse(expected as string).err, {
+      type: 'MirabelleError',
+      code: 'connection.refused',
+      message: 'nobody there',
+      cause: { type: 'Error', code: 'ECONNREFUSED', message: 'connect ECONNREFUSED' },
+    })
+    t.match(JSON.parse(unexpected as string).err, { type: 'TypeError', stack: /small-parts/ })
+  },
+)
+
 t.test('a level that nobody knows is `info`', async (t) => {
   t.equal(parseLogLevel('debug'), 'debug')
   for (const word of [undefined, '', 'loud', 'toString']) t.equal(parseLogLevel(word), 'info')

@@ -1,4 +1,5 @@
 /** The logger of a process: one JSON line per event. Its file is bounded, see LineFile. */
+import { isMirabelleError } from '@mirabelle/messages'
 import pino from 'pino'
 import { LineFile } from './line-file.ts'
 import type { Logger } from './logger.ts'
@@ -37,11 +38,25 @@ export function openLogger(options: LoggerOptions): OpenLogger {
       level,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      serializers: { err: pino.stdSerializers.errWithCause },
+      serializers: { err: describedError },
     },
     file,
   )
   return { log, flush: () => file.flush() }
+}
+
+/**
+ * An error as a log line has it. What the cluster expects to go wrong (a peer that is away, a full disk) says so by its code and its sentence, and may do so
+ * every second; where in the code that was noticed is told of what nobody expected.
+ */
+function describedError(error: unknown): unknown {
+  if (isMirabelleError(error) && error.code !== 'internal') {
+    const { name, code, message, cause } = error
+    return { type: name, code, message, ...(cause === undefined ? {} : { cause: describedError(cause) }) }
+  }
+  if (error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string')
+    return { type: error.name, code: (error as NodeJS.ErrnoException).code, message: error.message }
+  return error instanceof Error ? pino.stdSerializers.errWithCause(error) : error
 }
 
 /** A level from a word; `info` for anything unknown. */
