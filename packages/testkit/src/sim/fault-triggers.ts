@@ -92,8 +92,13 @@ export class FaultTriggers {
   }
 
   /** `strike` runs at the first, second or third message of a drawn type. Returns the type. */
-  atMessage(random: SimRandom, focus: number | undefined, strike: (struck: Struck) => void): string {
-    const type = random.pick(MESSAGES)
+  atMessage(
+    random: SimRandom,
+    focus: number | undefined,
+    strike: (struck: Struck) => void,
+    types: readonly string[] = MESSAGES,
+  ): string {
+    const type = random.pick(types)
     const isStatement = /^[A-Z]/.test(type)
     this.#messages.push({
       matches: (message, text) =>

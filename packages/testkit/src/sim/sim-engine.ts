@@ -19,7 +19,7 @@ import {
   type WalChunk,
 } from '@mirabelle/engine'
 import type { Lsn, Timeline } from '@mirabelle/messages'
-import { encodeWalRecords, historyFileName, segmentStart, type WalPosition } from '@mirabelle/wal'
+import { encodeWalRecords, segmentStart, type WalPosition } from '@mirabelle/wal'
 import { encodeKv, KvStore, type KvRecord } from './kv-store.ts'
 import { KvSession, type KvRun } from './kv-session.ts'
 import { isFailure } from './pg-bytes.ts'
@@ -30,12 +30,13 @@ import type { SimProcess } from './sim-process.ts'
 import { SimFailure } from './sim-world.ts'
 import {
   clearAfter,
-  forkHistory,
   newestTimeline,
+  readIdentifier,
   recoverWal,
   SIM_SEGMENT_BYTES,
   strayWal,
   walBytes,
+  writeHistory,
   writeWal,
   type RecoveredWal,
 } from './sim-wal.ts'
@@ -161,11 +162,7 @@ export class SimEngine implements EnginePort {
         new EngineDied(`the WAL that was received ends at ${recovered.end}, but ${end} was acknowledged`),
       )
     const next = newestTimeline(this.#files, folders) + 1
-    const { text } = forkHistory(recovered)
-    const history = this.#files.make(`${this.#pgWal}/${historyFileName(next)}`)
-    history.resize(0)
-    history.write(0, new TextEncoder().encode(text))
-    const makeDurable = history.snapshot()
+    const makeDurable = writeHistory(this.#files, this.#pgWal, recovered, next)
     await this.#disk.take(this.#disk.syncMs())
     this.#alive(run)
     makeDurable()
@@ -258,16 +255,7 @@ export class SimEngine implements EnginePort {
     for (const record of recovered.records) this.store.apply(record)
     this.store.endRecovery()
     this.#phase = 'primary'
-    this.#generation++
-    this.#session = new KvSession(
-      this.store,
-      recovered.end * XIDS_PER_BYTE,
-      (sql) => {
-        const text = `${this.#process.name} runs "${sql}" beside a prepared transaction`
-        this.#process.world.fail(new SimFailure('I6', text))
-      },
-      () => !this.#process.host.disk.full,
-    )
+    this.#beginSession(recovered.end)
     this.#position = {
       timeline,
       lsn: recovered.end,
@@ -278,6 +266,21 @@ export class SimEngine implements EnginePort {
       ),
     }
     this.#append([{ t: 'checkpoint' }])
+  }
+
+  /** A statement had to be ended by force: the backend starts anew, and what was open in it is rolled back. What is prepared stays. */
+  restartBackend(): void {
+    if (this.#phase !== 'primary') return
+    this.store.endRecovery()
+    this.#beginSession(this.flushLsn())
+  }
+
+  #beginSession(end: Lsn): void {
+    const { name, world, host } = this.#process
+    const onBesidePrepared = (sql: string): void =>
+      world.fail(new SimFailure('I6', `${name} runs "${sql}" beside a prepared transaction`))
+    this.#generation++
+    this.#session = new KvSession(this.store, end * XIDS_PER_BYTE, onBesidePrepared, () => !host.disk.full)
   }
 
   #started(): EngineStarted {
@@ -391,10 +394,4 @@ export class SimEngine implements EnginePort {
     this.#running = false
     for (const pending of this.#queue.splice(0)) pending.reject(error)
   }
-}
-
-/** PostgreSQL's system identifier: the first eight bytes of pg_control. */
-function readIdentifier(content: Uint8Array | undefined): bigint {
-  if (content === undefined || content.length < 8) return 1n
-  return new DataView(content.buffer, content.byteOffset).getBigUint64(0, true)
 }

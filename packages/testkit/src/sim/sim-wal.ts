@@ -306,11 +306,22 @@ export function clearAfter(files: SimFiles, folder: string, timeline: Timeline, 
   return touched
 }
 
-/** The text of the history file of a timeline that forks off at `end`. */
-export function forkHistory(recovered: RecoveredWal): {
-  readonly entries: HistoryEntry[]
-  readonly text: string
-} {
+/** Writes the history of a timeline that begins where recovery ended (page cache only). Returns what makes it durable. */
+export function writeHistory(
+  files: SimFiles,
+  folder: string,
+  recovered: RecoveredWal,
+  timeline: Timeline,
+): () => void {
+  const file = files.make(`${folder}/${historyFileName(timeline)}`)
   const entries = [...recovered.history, { timeline: recovered.timeline, end: recovered.end }]
-  return { entries, text: formatHistory(entries) }
+  file.resize(0)
+  file.write(0, new TextEncoder().encode(formatHistory(entries)))
+  return file.snapshot()
+}
+
+/** PostgreSQL's system identifier: the first eight bytes of pg_control. */
+export function readIdentifier(content: Uint8Array | undefined): bigint {
+  if (content === undefined || content.length < 8) return 1n
+  return new DataView(content.buffer, content.byteOffset).getBigUint64(0, true)
 }

@@ -1,0 +1,77 @@
+/** Faults of the coordinator and its standby, alone and in the middle of what only they know. */
+import type { FaultTools } from './fault-tools.ts'
+import type { Struck } from './fault-triggers.ts'
+import type { SimHost } from './sim-host.ts'
+
+/** It hangs or is cut off, somebody activates the standby, and then it comes back. */
+export function replaceCoordinator(tools: FaultTools): void {
+  const { cluster, operator } = tools.context
+  const random = tools.random
+  const old = cluster.coordinator()?.process
+  if (old === undefined) return
+  const cutOff = random.chance(0.5)
+  const others = [...cluster.hosts.values()].filter((host) => host !== old.host && random.chance(0.7))
+  if (!cutOff) old.pause()
+  else for (const other of others) tools.both(old.host, other, 'cut')
+  const activatesMs = random.between(300, 2_000)
+  tools.after(activatesMs, () => operator.activate())
+  // The old one may notice in the same moment that its standby is gone.
+  if (cutOff && random.chance(0.5))
+    tools.after(activatesMs + random.between(-20, 80), () => resetStandby(tools, old.host))
+  tools.later(() => {
+    old.resume()
+    for (const other of others) tools.both(old.host, other, 'mend')
+    tools.context.hurry()
+  })
+}
+
+/** The coordinator goes on without its standby, then goes itself, and the standby is asked to take over. */
+export function leaveStandbyBehind(tools: FaultTools): void {
+  const { cluster, operator, hurry } = tools.context
+  const random = tools.random
+  const coordinator = cluster.coordinator()?.process
+  const standby = standbyHost(tools)
+  if (coordinator === undefined || standby === undefined || coordinator.host === standby) return
+  resetStandby(tools, coordinator.host)
+  tools.both(coordinator.host, standby, 'cut')
+  tools.later(() => tools.both(coordinator.host, standby, 'mend'))
+  const goesMs = random.between(30, 1_200)
+  tools.after(goesMs - 15, hurry)
+  tools.after(goesMs, () => coordinator.kill())
+  tools.after(goesMs + random.between(10, 400), () => operator.activate())
+}
+
+function standbyHost(tools: FaultTools): SimHost | undefined {
+  const { cluster } = tools.context
+  const standby = cluster.rows.find(({ content, role }) => content === -1 && role === 'm')
+  return standby === undefined ? undefined : cluster.host(standby.hostname)
+}
+
+/** A segment goes in the middle of a two-phase commit, and soon after it the coordinator, which is the only one that knows how it ends. */
+export function loseParticipant(tools: FaultTools): void {
+  const { triggers, focus, cluster } = tools.context
+  const waitMs = tools.random.between(0, 800)
+  const strike = ({ to }: Struck): void => {
+    to?.kill()
+    tools.context.hurry()
+    tools.after(waitMs, () => cluster.coordinator()?.process.kill())
+  }
+  triggers.atMessage(tools.random, tools.isFocused() ? focus : undefined, strike, ['COMMIT PREPARED'])
+}
+
+/** The coordinator has no room for its catalog while something happens that it has to record. */
+export function unrecorded(tools: FaultTools): void {
+  const host = tools.context.cluster.coordinator()?.process.host
+  if (host === undefined) return
+  host.disk.full = true
+  tools.say(`the disk of ${host.name}, where the coordinator is, is full`)
+  tools.later(() => (host.disk.full = false))
+  tools.after(tools.random.between(0, 20), () =>
+    tools.one(({ assignment }) => assignment.content >= 0)?.process.kill(),
+  )
+}
+
+function resetStandby(tools: FaultTools, from: SimHost): void {
+  const standby = standbyHost(tools)
+  if (standby !== undefined) tools.context.cluster.fabric.reset(from, standby)
+}
