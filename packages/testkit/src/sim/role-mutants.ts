@@ -12,7 +12,7 @@ import type { Mutant } from './mutant.ts'
 export const roleMutants: readonly Mutant[] = [
   {
     name: 'mirror-away-ignored',
-    firstSeed: 15,
+    firstSeed: 22,
     bug: 'a primary that waits for its mirror goes on answering reads when the mirror is away',
     found: ['I4'],
     plant: () => ({
@@ -27,7 +27,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'lower-epoch-accepted',
-    firstSeed: 44,
+    firstSeed: 20,
     bug: 'an instance obeys a coordinator of a lower epoch than it has promised',
     found: ['I4'],
     plant: () => {
@@ -46,7 +46,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-not-awaited',
-    firstSeed: 10,
+    firstSeed: 4,
     bug: 'an epoch is told to be promised before that is durable',
     found: ['I4'],
     plant: () => ({
@@ -58,7 +58,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'mark-not-counted',
-    firstSeed: 96,
+    firstSeed: 142,
     bug: 'a coordinator goes on without its standby although too few segments could be told',
     found: ['I3', 'lost'],
     plant: () => ({
@@ -72,7 +72,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'record-failure-forgiven',
-    firstSeed: 15,
+    firstSeed: 36,
     bug: 'a change of the catalog that failed counts as recorded',
     found: ['I3', 'I2', 'uncaught'],
     plant: () => ({
