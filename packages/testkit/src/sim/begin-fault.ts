@@ -7,7 +7,6 @@ import { acts, FaultTools } from './fault-tools.ts'
 import type { Struck } from './fault-triggers.ts'
 import type { RunningInstance } from './sim-cluster.ts'
 import type { SimHost } from './sim-host.ts'
-import type { SimProcess } from './sim-process.ts'
 import type { SimRandom } from './sim-random.ts'
 
 /** Begins a fault; what it draws comes from `random`. */
