@@ -24,6 +24,9 @@ class KvError extends Error {
   }
 }
 
+/** Most statements are of this language. */
+const OWN = /^(append|put|list|get) /
+
 export class KvSession {
   readonly #store: KvStore
   /** Called when a statement that is not the resolver's runs while something is prepared (I6): PostgreSQL would hang for ever. */
@@ -94,6 +97,7 @@ export class KvSession {
   }
 
   #statement(sql: string, answer: AnswerBuilder): void {
+    if (OWN.test(sql) && this.#txStatus !== 'E') return this.#own(sql, answer)
     const upper = sql.toUpperCase()
     if (upper === 'ROLLBACK' || upper === 'ABORT') {
       this.#rollback()

@@ -8,6 +8,7 @@ import {
   formatHistory,
   historyFileName,
   mainData,
+  PAGE_SIZE,
   parseHistory,
   parseHistoryFileName,
   parseWalFileName,
@@ -98,8 +99,8 @@ export function strayWal(
   return undefined
 }
 
-/** What was read last, by the files and by where and how they were read: the next time only what follows is read. */
-const known = new WeakMap<SimFiles, Map<string, { readonly bytes: Uint8Array; readonly wal: RecoveredWal }>>()
+/** What was read last, by database and timeline: the next time, on the disk of the primary or of its mirror, only what follows is read. */
+const known = new Map<string, { readonly bytes: Uint8Array; readonly wal: RecoveredWal }>()
 
 /** Reads the WAL of a timeline from its beginning as far as it is good, or up to `limit`. `durable`: as it would be after a loss of power. */
 export function recoverWal(
@@ -112,17 +113,16 @@ export function recoverWal(
   const history = readHistory(files, folders, timeline)
   const bytes = Buffer.concat(segmentsOf(files, folders, timeline, history, limit, durable))
   const whole = bytes.subarray(0, Math.max(0, Math.min(bytes.length, limit - FIRST_LSN)))
-  let byPlace = known.get(files)
-  if (byPlace === undefined) known.set(files, (byPlace = new Map()))
-  const place = `${folders.join()} ${timeline} ${durable}`
-  const before = byPlace.get(place)
+  if (whole.length < PAGE_SIZE) return readOn(whole, timeline, history, undefined)
+  const database = `${whole.readBigUInt64LE(SYSTEM_IDENTIFIER_AT)} ${timeline}`
+  const before = known.get(database)
   const wal = readOn(
     whole,
     timeline,
     history,
     before !== undefined && holds(whole, before) ? before.wal : undefined,
   )
-  byPlace.set(place, { bytes: whole, wal })
+  known.set(database, { bytes: whole, wal })
   return wal
 }
 
