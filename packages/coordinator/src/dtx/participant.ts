@@ -32,7 +32,9 @@ export function sendCommit({ lane }: Participant, wrote: boolean): LaneRun {
   })
 }
 
-/** Never rejects: a lane that is lost has rolled back by itself, one where it fails otherwise is opened anew. */
+/**
+ * Like COMMIT it is never taken out of a queue: a segment that is behind when its coordinator goes drops what has not begun, and the COMMIT or PREPARE of whoever
+ * came next would end this transaction instead of its own. Never rejects: a lane that is lost has rolled back by itself, one where it fails otherwise is opened anew. */
 export async function sendRollback({ lane }: Participant): Promise<void> {
   try {
     await lane.send({
@@ -41,6 +43,7 @@ export async function sendRollback({ lane }: Participant): Promise<void> {
       settings: undefined,
       write: false,
       whenLost: 'fail',
+      inTransaction: true,
     }).promise
   } catch (error) {
     if (!(error instanceof LaneLost)) lane.reopen(`ROLLBACK did not come to its end: ${String(error)}`)
