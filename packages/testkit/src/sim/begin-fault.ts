@@ -141,7 +141,8 @@ class Beginning {
     const random = this.#random
     const about = this.#tools.isFocused() ? focus : undefined
     const type = triggers.atMessage(random, about, (struck) => {
-      const waitMs = random.chance(0.5) ? 0 : random.between(0, 20)
+      // A statement takes two or three ms from here to its answer.
+      const waitMs = random.pick([0, 0, random.between(0, 3), random.between(0, 20)])
       this.#tools.say(`at a ${type} from ${struck.from.name} to ${struck.to?.name ?? 'nobody'}`)
       this.#tools.after(waitMs, () => this.#strike(struck))
     })

@@ -1,5 +1,5 @@
 /** Faults of the coordinator and its standby, alone and in the middle of what only they know. */
-import type { FaultTools } from './fault-tools.ts'
+import { acts, type FaultTools } from './fault-tools.ts'
 import type { Struck } from './fault-triggers.ts'
 import type { SimHost } from './sim-host.ts'
 
@@ -47,16 +47,25 @@ function standbyHost(tools: FaultTools): SimHost | undefined {
   return standby === undefined ? undefined : cluster.host(standby.hostname)
 }
 
-/** A segment goes in the middle of a two-phase commit, and soon after it the coordinator, which is the only one that knows how it ends. */
+/**
+ * A segment goes in the middle of a two-phase commit, or all that take part, and soon after it the coordinator, which is the only one that knows how it ends.
+ */
 export function loseParticipant(tools: FaultTools): void {
-  const { triggers, focus, cluster } = tools.context
-  const waitMs = tools.random.between(0, 800)
+  const { triggers, focus, cluster, hurry } = tools.context
+  const { random } = tools
+  const goesMs = random.between(0.5, 3)
+  const waitMs = random.pick([random.between(0, 50), random.between(0, 800)])
+  const all = random.chance(0.5)
   const strike = ({ to }: Struck): void => {
-    to?.kill()
-    tools.context.hurry()
-    tools.after(waitMs, () => cluster.coordinator()?.process.kill())
+    hurry()
+    tools.after(goesMs, () => {
+      to?.kill()
+      if (all) for (const one of [...cluster.running.values()]) if (acts('primary')(one)) one.process.kill()
+      tools.after(waitMs, () => cluster.coordinator()?.process.kill())
+    })
   }
-  triggers.atMessage(tools.random, tools.isFocused() ? focus : undefined, strike, ['COMMIT PREPARED'])
+  const types = [random.pick(['PREPARE TRANSACTION', 'COMMIT PREPARED'])]
+  triggers.atMessage(random, tools.isFocused() ? focus : undefined, strike, types)
 }
 
 /** The coordinator has no room for its catalog while something happens that it has to record. */

@@ -14,7 +14,7 @@ const WEIGHTS = {
   pauseHost: 2,
   unrecorded: 2,
   restartBackend: 2,
-  loseParticipant: 2,
+  loseParticipant: 3,
   leaveStandbyBehind: 2,
   replaceCoordinator: 3,
   failWhileCatchingUp: 4,

@@ -56,7 +56,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-off-before-catalog',
-    firstSeed: 19,
+    firstSeed: 2,
     bug: 'a primary stops waiting for its mirror when the stream ends, before that is in the catalog',
     found: ['I3', 'lost'],
     plant: () => {
@@ -82,7 +82,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'catalog-not-awaited',
-    firstSeed: 1,
+    firstSeed: 2,
     bug: 'a change of the catalog counts as made before it is durable',
     found: ['I3', 'uncaught'],
     plant: () => ({
@@ -97,7 +97,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-out-of-sync',
-    firstSeed: 1,
+    firstSeed: 3,
     bug: 'the catalog keeps calling a pair in sync when its mirror has gone, so that the mirror is promoted later',
     found: ['I2', 'I3', 'uncaught', 'lost'],
     plant: () => ({
@@ -136,7 +136,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-told-late',
-    firstSeed: 15,
+    firstSeed: 6,
     bug: 'which statements took effect is told to the mirror one piece of WAL too late, so that a failover runs some again',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -170,7 +170,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'prepared-forgotten',
-    firstSeed: 2,
+    firstSeed: 17,
     bug: 'a lane opens without looking for prepared transactions',
     found: ['I6'],
     plant: () => ({
@@ -182,7 +182,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'decision-forgotten',
-    firstSeed: 41,
+    firstSeed: 44,
     bug: 'a prepared transaction is rolled back although another participant has committed it',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -234,7 +234,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'failed-fsync-forgiven',
-    firstSeed: 48,
+    firstSeed: 10,
     bug: 'an fsync of a mirror that has failed counts as done',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withFailedSyncsForgiven(ports.disk) }) }),
@@ -253,7 +253,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-on-forgotten',
-    firstSeed: 12,
+    firstSeed: 88,
     bug: 'that commits wait for the mirror is not written down before the pair is called in sync',
     found: ['I3', 'lost'],
     plant: () => ({
@@ -268,7 +268,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'copy-not-marked',
-    firstSeed: 755,
+    firstSeed: 930,
     bug: 'that a copy of the base has begun is not written down',
     found: ['torn'],
     plant: () => ({
@@ -280,7 +280,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'commit-row-forgotten',
-    firstSeed: 41,
+    firstSeed: 37,
     bug: 'a prepared transaction does not carry the row by which others learn that it was committed',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -292,7 +292,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-ignored',
-    firstSeed: 15,
+    firstSeed: 6,
     bug: 'the coordinator runs statements again after a failover without asking whether they have taken effect',
     found: ['doubled'],
     plant: () => ({
@@ -305,7 +305,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-not-sent',
-    firstSeed: 1,
+    firstSeed: 6,
     bug: 'FTS takes PROMOTE for sent when it is not',
     found: ['liveness'],
     plant: () => ({
@@ -319,7 +319,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'stale-standby-activated',
-    firstSeed: 30,
+    firstSeed: 2,
     bug: 'a standby does not mind that segments know it to be behind',
     found: ['lost', 'I3', 'I4', 'uncaught', 'appeared'],
     plant: () => ({

@@ -12,7 +12,7 @@ import type { Mutant } from './mutant.ts'
 export const roleMutants: readonly Mutant[] = [
   {
     name: 'mirror-away-ignored',
-    firstSeed: 22,
+    firstSeed: 5,
     bug: 'a primary that waits for its mirror goes on answering reads when the mirror is away',
     found: ['I4'],
     plant: () => ({
@@ -58,7 +58,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'mark-not-counted',
-    firstSeed: 142,
+    firstSeed: 113,
     bug: 'a coordinator goes on without its standby although too few segments could be told',
     found: ['I3', 'lost'],
     plant: () => ({
@@ -72,7 +72,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'record-failure-forgiven',
-    firstSeed: 36,
+    firstSeed: 5,
     bug: 'a change of the catalog that failed counts as recorded',
     found: ['I3', 'I2', 'uncaught'],
     plant: () => ({
@@ -99,7 +99,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-not-claimed',
-    firstSeed: 3,
+    firstSeed: 1,
     bug: 'a standby takes over with an epoch that nobody was asked to promise',
     found: ['I4', 'lost'],
     plant: () => ({
@@ -125,7 +125,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'prepare-not-durable',
-    firstSeed: 91,
+    firstSeed: 629,
     bug: 'COMMIT PREPARED is sent before what was prepared is durable anywhere',
     found: ['I9', 'lost', 'I6', 'liveness'],
     plant: () => ({ engine: (engine) => withLsn(engine, /^PREPARE TRANSACTION/, 0) }),

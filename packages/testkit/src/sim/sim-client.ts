@@ -107,9 +107,9 @@ export class SimClient {
     const patience = world.schedule(PATIENCE_MS, undefined, done)
     const work = random.chance(VALUES)
       ? this.#values.begin(coordinator, done)
-      : kind < 0.5
+      : kind < 0.42
         ? this.#append(coordinator, done)
-        : kind < 0.65
+        : kind < 0.57
           ? this.#appendTogether(coordinator, done)
           : kind < 0.75
             ? this.#transaction(coordinator, done)
@@ -148,10 +148,11 @@ export class SimClient {
   /** BEGIN … COMMIT or ROLLBACK, with time between the statements. */
   #transaction(coordinator: SimCoordinator, done: () => void): string {
     const { random } = this.#options
-    const lists = this.#lists(random.chance(0.7) ? 2 : 1)
+    const lists = this.#lists(random.chance(0.6) ? 2 : 1)
     const rollsBack = random.chance(0.2)
     const fails = random.chance(0.1)
-    const pauses = lists.map(() => random.between(0, 30))
+    const longestMs = random.pick([0.5, 30])
+    const pauses = lists.map(() => random.between(0, longestMs))
     return this.#write(coordinator, lists, done, async (id) => {
       const transaction = dispatcherOf(coordinator).begin()
       const way = new Way(coordinator)
