@@ -81,7 +81,8 @@ export class PromiseWatch {
 
   #onAnswers(from: SimConnection, message: MessageOf<'query.done'>): void {
     const running = this.#instanceOf(from)
-    if (running === undefined) return
+    // What a host that was frozen says first nobody hears who has given it up.
+    if (running === undefined || from.other?.closed === true) return
     const { instance, assignment } = running
     const { content, dbid } = assignment
     const { timeline } = instance
