@@ -74,14 +74,14 @@ export class SimOperator {
     return this.#rows.some((row) => row.content >= 0 && !running.has(row.dbid) && this.#epochOf(row) > epoch)
   }
 
-  /** In good order, so that the standby has everything. */
+  /** In good order, so that the standby has everything, unless the standby has taken over before and this one did not hear of it. */
   #stopForStandby({ instance, process }: SimCoordinator): void {
-    if (
-      instance.assignment.peer === null ||
-      this.#cluster.running.get(instance.assignment.peer.dbid) === undefined
-    )
-      return
-    this.#cluster.tell(process.host, AGENT_PORT, { type: 'agent.stop', dbid: instance.dbid, mode: 'fast' })
+    const standby = this.#rows.find((row) => row.content === -1 && row.role === 'm')
+    if (standby === undefined || standby.dbid === instance.dbid) return
+    this.#activated ||= this.#stateOf(standby, 'role.json') === 'p'
+    if (!this.#activated && !this.#cluster.running.has(standby.dbid)) return
+    const mode = this.#activated ? 'immediate' : 'fast'
+    this.#cluster.tell(process.host, AGENT_PORT, { type: 'agent.stop', dbid: instance.dbid, mode })
   }
 
   /** One of the commands that an administrator may give at any time, to whoever acts as coordinator. */
@@ -179,8 +179,12 @@ export class SimOperator {
 
   /** What the instance has promised, as its folder says. */
   #epochOf(row: SegmentRow): number {
-    const file = this.#cluster.host(row.hostname).files.file(`${stateDir(row.datadir)}/epoch.json`)
-    if (file === undefined) return 1
-    return (JSON.parse(new TextDecoder().decode(file.content)) as { value: number }).value
+    return (this.#stateOf(row, 'epoch.json') as number | undefined) ?? 1
+  }
+
+  #stateOf(row: SegmentRow, name: string): unknown {
+    const file = this.#cluster.host(row.hostname).files.file(`${stateDir(row.datadir)}/${name}`)
+    if (file === undefined) return undefined
+    return (JSON.parse(new TextDecoder().decode(file.content)) as { value: unknown }).value
   }
 }
