@@ -284,6 +284,31 @@ t.test('startup parameters do no more than SET, as the user that logs in', async
   )
 })
 
+t.test('rows that the coordinator evaluates for its segments stay in no file of its own', async (t) => {
+  await root.query('CREATE TABLE filled (id serial, k int PRIMARY KEY, v text) DISTRIBUTED BY (k)')
+  await root.query('GRANT INSERT, SELECT ON filled TO alice')
+  await root.query('GRANT USAGE ON filled_id_seq TO alice')
+  const size = async (): Promise<unknown> =>
+    (await rows(root, "SELECT pg_relation_size('filled')::int + pg_relation_size('filled_pkey')::int"))[0]
+  const empty = await size()
+  const insert = (from: number): string =>
+    `INSERT INTO filled (k, v) SELECT i, repeat('x', 100) FROM generate_series(${from}, ${from + 4999}) i`
+  await root.query(insert(0))
+  t.strictSame(await size(), empty)
+  await root.query(`INSERT INTO filled (k, v) SELECT k + 5000, v FROM filled`)
+  t.strictSame(await size(), empty, 'gathered')
+  await root.query('BEGIN')
+  await root.query("INSERT INTO filled (k, v) VALUES (100000, 'in the same transaction')")
+  const small = await size()
+  await root.query(insert(10_000))
+  await root.query('COMMIT')
+  t.strictSame(await size(), small, 'in a transaction')
+  await alice.query(insert(20_000))
+  t.strictSame(await rows(root, 'SELECT count(*)::int, count(DISTINCT id)::int FROM filled'), [
+    [20_001, 20_001],
+  ])
+})
+
 t.test('nothing of one session is seen by another', async (t) => {
   await root.query("SET my.secret = 'of root'")
   await root.query('SELECT 1')

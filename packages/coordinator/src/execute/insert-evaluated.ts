@@ -1,6 +1,7 @@
 /**
  * INSERT whose rows are evaluated once, on the coordinator: serial columns, volatile defaults, INSERT … SELECT. The coordinator's own, empty
- * table evaluates them inside a savepoint that is rolled back; what sequences gave out is made durable before any row goes to a content.
+ * table evaluates them inside a savepoint that is rolled back; what sequences gave out is made durable before any row goes to a content. Where many rows may
+ * come the table gets new files inside the savepoint, if its user may truncate it: they go with the rollback, where rows in the old ones would stay until they are vacuumed.
  */
 import {
   Backend,
@@ -16,7 +17,9 @@ import { buildInsertParts, type InsertEvaluatedPlan } from '@mirabelle/sql'
 import { Breather } from '@mirabelle/runtime'
 import type { DistributedTransaction } from '../dtx/transaction.ts'
 import { firstErrorMessage } from '../lanes/backend-bytes.ts'
+import { literal } from '../catalog/catalog-sql.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
+import { quoteName } from '../session/quote.ts'
 import { SqlError } from '../errors.ts'
 import { loadRows } from '../copy/load-rows.ts'
 import { gatheredName, withGathered } from '../gather/gather.ts'
@@ -59,14 +62,16 @@ async function evaluateAlone(
   bound: Bound | undefined,
 ): Promise<Row[]> {
   const inside = scope.transaction?.hasBegunOn(-1) === true
+  const fresh = plan.manyRows ? [queryMessage(freshFilesSql(plan))] : []
   const item = {
     bytes: Buffer.concat([
       ...(inside ? [queryMessage(`SAVEPOINT ${SAVEPOINT}`)] : []),
+      ...fresh,
       evaluation(plan.evaluateSql, bound),
       queryMessage(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`),
       queryMessage(inside ? `RELEASE SAVEPOINT ${SAVEPOINT}` : 'COMMIT'),
     ]),
-    syncs: inside ? 4 : 3,
+    syncs: (inside ? 4 : 3) + fresh.length,
     write: true,
     settings: scope.transportSettings,
     ...(inside ? {} : { lead: ['BEGIN READ WRITE', `SAVEPOINT ${SAVEPOINT}`] }),
@@ -87,6 +92,8 @@ async function evaluateGathered(
     { steps: plan.gather, bound, apart: false, alsoHold: scope.services.dispatcher.dataContents },
     async (bracket) => {
       await bracket.query(`SAVEPOINT ${SAVEPOINT}`)
+      const fresh = { bytes: queryMessage(freshFilesSql(plan)), syncs: 1, write: true }
+      if (plan.manyRows) await bracket.run({ ...fresh, settings: scope.transportSettings })
       const bytes = evaluation(gatheredName(plan.evaluateSql, bracket), bound)
       const result = await bracket.run({ bytes, syncs: 1, write: true, settings: scope.transportSettings })
       const rows = await rowsOf(scope, result.output)
@@ -95,6 +102,12 @@ async function evaluateGathered(
       return rows
     },
   )
+}
+
+/** Who may not truncate the table, or cannot because others refer to it, evaluates in its old files. */
+function freshFilesSql({ table }: InsertEvaluatedPlan): string {
+  const name = `${quoteName(table.schema)}.${quoteName(table.name)}`
+  return `DO ${literal(`BEGIN TRUNCATE ONLY ${name}; EXCEPTION WHEN OTHERS THEN NULL; END`)}`
 }
 
 function evaluation(sql: string, bound: Bound | undefined): Uint8Array {
