@@ -287,8 +287,10 @@ export const faultPointCatalog = {
       ...pointsIn('agent/src/agent.actor.ts', {
         'agent.remove.begin': 'a folder is to be deleted',
         'agent.remove.done': 'it is gone; the agent has not written that down',
-        'agent.remember': 'instances.json is about to be written',
         'agent.discard.begin': 'diverged WAL is to be deleted',
+      }),
+      ...pointsIn('agent/src/instances-file.ts', {
+        'agent.remember': 'instances.json is about to be written',
       }),
       ...pointsIn('agent/src/instance-keeper.ts', {
         'agent.start.begin': 'an instance is to be started',
