@@ -1,37 +1,9 @@
 import t from 'tap'
 import type { MirabelleError } from '@mirabelle/messages'
-import type { Clock } from '@mirabelle/runtime'
 import type { MirrorStatus } from '@mirabelle/wal'
 import { CommitGate } from '../src/gate/commit-gate.ts'
 import { FlushWatch } from '../src/primary/flush-watch.ts'
-
-/** A clock whose timers fire when `advance` says so. */
-function handClock(): { clock: Clock; advance: (ms: number) => void } {
-  let now = 0
-  let timers: { at: number; fn: () => void }[] = []
-  const clock: Clock = {
-    now: () => now,
-    monotonic: () => now,
-    setTimer(ms, fn) {
-      const timer = { at: now + ms, fn }
-      timers.push(timer)
-      return { clear: () => (timers = timers.filter((one) => one !== timer)) }
-    },
-    soon: (fn) => fn(),
-  }
-  const advance = (ms: number): void => {
-    const until = now + ms
-    for (;;) {
-      const due = timers.filter((one) => one.at <= until).sort((a, b) => a.at - b.at)[0]
-      if (due === undefined) break
-      timers = timers.filter((one) => one !== due)
-      now = due.at
-      due.fn()
-    }
-    now = until
-  }
-  return { clock, advance }
-}
+import { handClock } from '../../runtime/test/support/hand-clock.ts'
 
 function watched() {
   const { clock, advance } = handClock()

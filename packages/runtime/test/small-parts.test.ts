@@ -11,6 +11,7 @@ import { Deadline, withTimeout } from '../src/time/with-timeout.ts'
 import { fromErrorMessage, toErrorMessage } from '../src/wire/wire-error.ts'
 import { isLoopback } from '../src/net/encryption.ts'
 import type { Clock } from '../src/ports/clock.ts'
+import { handClock } from './support/hand-clock.ts'
 
 const late = (): MirabelleError => new MirabelleError('timeout', 'too late')
 
@@ -106,31 +107,8 @@ t.test('a deadline counts over several waits', async (t) => {
   t.throws(() => deadline.check(), { code: 'timeout' })
 })
 
-/** A clock whose time is set by hand; each timer fires when its time has come, however late. */
-function handClock(): { clock: Clock; go(ms: number): void } {
-  let now = 0
-  let timers: { at: number; fn: () => void }[] = []
-  const go = (ms: number): void => {
-    now += ms
-    const due = timers.filter(({ at }) => at <= now)
-    timers = timers.filter(({ at }) => at > now)
-    for (const { fn } of due) fn()
-  }
-  const clock: Clock = {
-    now: () => now,
-    monotonic: () => now,
-    setTimer(ms, fn) {
-      const entry = { at: now + ms, fn }
-      timers.push(entry)
-      return { clear: () => void (timers = timers.filter((one) => one !== entry)) }
-    },
-    soon: (fn) => fn(),
-  }
-  return { clock, go }
-}
-
 t.test('a beat comes every quarter of the limit, silence is told at the limit', async (t) => {
-  const { clock, go } = handClock()
+  const { clock, jump } = handClock()
   const seen: string[] = []
   const liveness = new Liveness({
     clock,
@@ -138,20 +116,20 @@ t.test('a beat comes every quarter of the limit, silence is told at the limit', 
     beat: () => seen.push('beat'),
     silent: (ms) => seen.push(`silent ${ms}`),
   })
-  for (let ms = 0; ms < 350; ms += 50) go(50)
+  for (let ms = 0; ms < 350; ms += 50) jump(50)
   t.same(seen, ['beat', 'beat', 'beat'])
   liveness.heard()
-  for (let ms = 0; ms < 350; ms += 50) go(50)
+  for (let ms = 0; ms < 350; ms += 50) jump(50)
   t.notOk(seen.some((line) => line.startsWith('silent')))
-  for (let ms = 0; ms < 100; ms += 50) go(50)
+  for (let ms = 0; ms < 100; ms += 50) jump(50)
   t.match(seen.at(-1), /^silent 4\d\d$/)
   const count = seen.length
-  for (let ms = 0; ms < 2000; ms += 50) go(50)
+  for (let ms = 0; ms < 2000; ms += 50) jump(50)
   t.equal(seen.length, count, 'told once, and no beat after it')
 })
 
 t.test('beats are as rare as the patience of the other side allows', async (t) => {
-  const { clock, go } = handClock()
+  const { clock, jump } = handClock()
   let beats = 0
   const liveness = new Liveness({
     clock,
@@ -161,7 +139,7 @@ t.test('beats are as rare as the patience of the other side allows', async (t) =
     silent: () => t.fail('it was heard all the time'),
   })
   for (let ms = 0; ms < 2000; ms += 50) {
-    go(50)
+    jump(50)
     liveness.heard()
   }
   t.equal(beats, 4, 'one each 500 ms')
@@ -171,7 +149,7 @@ t.test('beats are as rare as the patience of the other side allows', async (t) =
 t.test(
   'a process that was stopped and continued does not call its peer silent before listening',
   async (t) => {
-    const { clock, go } = handClock()
+    const { clock, jump } = handClock()
     let silent = 0
     const liveness = new Liveness({
       clock,
@@ -179,10 +157,10 @@ t.test(
       beat: () => undefined,
       silent: () => silent++,
     })
-    go(60_000)
+    jump(60_000)
     t.equal(silent, 0)
     liveness.heard()
-    go(100)
+    jump(100)
     t.equal(silent, 0)
     liveness.stop()
   },
