@@ -1,6 +1,6 @@
 import t from 'tap'
 import { MirabelleError, type Message, type SegmentRow } from '@mirabelle/messages'
-import type { Hello } from '@mirabelle/runtime'
+import { silentLogger, type Hello } from '@mirabelle/runtime'
 import { startInstances, recoverInstances, markStandby, type AdminSources } from '../src/ha/cluster-admin.ts'
 import { putStrangersAway } from '../src/ha/mirrors/strangers.ts'
 import { WorkList } from '../src/ha/mirrors/work-list.ts'
@@ -8,7 +8,7 @@ import { PeerLink } from '../src/ha/peer-links.ts'
 import { SegmentLinks } from '../src/ha/segment-links.ts'
 import { Topology } from '../src/ha/topology.ts'
 import { FakeNetwork } from './support/fake-network.ts'
-import { fakePorts, silent } from './support/fake-ports.ts'
+import { fakePorts } from './support/fake-ports.ts'
 import { ManualClock, settle } from './support/manual-clock.ts'
 
 const row = (dbid: number, content: number, role: 'p' | 'm', over: Partial<SegmentRow> = {}): SegmentRow => ({
@@ -59,7 +59,7 @@ function setUp(rows: readonly SegmentRow[]) {
     onDeath() {},
     onInstanceLost: (dbid, reason) => lost.push(`${dbid} ${reason.code}`),
   })
-  const admin: AdminSources = { topology, links, fts: () => undefined, clock, log: silent, ownDbid: 1 }
+  const admin: AdminSources = { topology, links, fts: () => undefined, clock, log: silentLogger, ownDbid: 1 }
   return { clock, network, ports, topology, links, admin, lost }
 }
 

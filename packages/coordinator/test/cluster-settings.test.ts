@@ -2,14 +2,14 @@
 import t from 'tap'
 import { areNewer, MirabelleError, type Message, type SegmentRow } from '@mirabelle/messages'
 import type { FtsProber } from '@mirabelle/fts'
-import type { Hello } from '@mirabelle/runtime'
+import { silentLogger, type Hello } from '@mirabelle/runtime'
 import type { CatalogChange } from '../src/catalog/cluster-catalog.ts'
 import { ClusterSettings } from '../src/ha/cluster-settings.ts'
 import { SegmentLinks } from '../src/ha/segment-links.ts'
 import { SettingsSpread } from '../src/ha/settings-spread.ts'
 import { Topology } from '../src/ha/topology.ts'
 import { FakeNetwork } from './support/fake-network.ts'
-import { fakePorts, silent } from './support/fake-ports.ts'
+import { fakePorts } from './support/fake-ports.ts'
 import { ManualClock, settle } from './support/manual-clock.ts'
 
 const row = (dbid: number, content: number, role: 'p' | 'm', more: Partial<SegmentRow> = {}): SegmentRow => ({
@@ -75,7 +75,7 @@ function setUp(rows: readonly SegmentRow[]) {
       topology,
       links,
       clock,
-      log: silent,
+      log: silentLogger,
       ownDbid: 1,
       configureOwn: (texts) => Promise.resolve(keep(1, texts)),
       onSuperseded: (reason) => superseded.push(reason),

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { MirabelleError, type Message, type MessageOf, type SegmentRow } from '@mirabelle/messages'
-import type { Hello } from '@mirabelle/runtime'
+import { silentLogger, type Hello } from '@mirabelle/runtime'
 import type { AdminSources } from '../src/ha/admin-sources.ts'
 import { agentIsUp } from '../src/ha/host-boot.ts'
 import { proveEpoch } from '../src/ha/prove-epoch.ts'
@@ -8,7 +8,7 @@ import { SegmentLinks } from '../src/ha/segment-links.ts'
 import { stopHost } from '../src/ha/stop-host.ts'
 import { Topology } from '../src/ha/topology.ts'
 import { FakeNetwork } from './support/fake-network.ts'
-import { fakePorts, silent } from './support/fake-ports.ts'
+import { fakePorts } from './support/fake-ports.ts'
 import { ManualClock } from './support/manual-clock.ts'
 
 const row = (
@@ -64,7 +64,14 @@ function setUp(rows: readonly SegmentRow[] = pairs) {
     onDeath() {},
     onInstanceLost() {},
   })
-  const sources: AdminSources = { topology, links, fts: () => undefined, clock, log: silent, ownDbid: 1 }
+  const sources: AdminSources = {
+    topology,
+    links,
+    fts: () => undefined,
+    clock,
+    log: silentLogger,
+    ownDbid: 1,
+  }
   return { clock, network, sources }
 }
 

@@ -1,12 +1,12 @@
 import t from 'tap'
 import { MirabelleError } from '@mirabelle/messages'
+import { silentLogger } from '@mirabelle/runtime'
 import { firstColumn } from '../src/lanes/backend-bytes.ts'
 import { Lane } from '../src/lanes/lane.ts'
 import { NO_SETTINGS, type LaneItem } from '../src/lanes/lane-item.ts'
 import { queryMessage } from '../src/lanes/frontend-bytes.ts'
 import { ManualClock, settle } from './support/manual-clock.ts'
 import { FakeSegment } from './support/fake-segment.ts'
-import { silent } from './support/fake-ports.ts'
 
 const item = (sql: string, over: Partial<LaneItem> = {}): LaneItem => ({
   bytes: queryMessage(sql),
@@ -26,7 +26,7 @@ function setUp() {
   const lane = new Lane({
     content: 0,
     clock,
-    log: silent,
+    log: silentLogger,
     failoverTimeoutMs: () => 30_000,
     onLost: (_content, reason) => lost.push(reason.code),
     onOpen: () => opens++,

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { MirabelleError, type Message, type MessageOf, type SegmentRow } from '@mirabelle/messages'
 import type { FtsProber } from '@mirabelle/fts'
-import type { Hello } from '@mirabelle/runtime'
+import { silentLogger, type Hello } from '@mirabelle/runtime'
 import { rebalance, type RebalanceSources } from '../src/ha/rebalance.ts'
 import { WorkList } from '../src/ha/mirrors/work-list.ts'
 import { SegmentLinks } from '../src/ha/segment-links.ts'
@@ -9,7 +9,7 @@ import { Topology } from '../src/ha/topology.ts'
 import type { Lane } from '../src/lanes/lane.ts'
 import { LaneQueue, type LaneUser } from '../src/lanes/lane-queue.ts'
 import { FakeNetwork } from './support/fake-network.ts'
-import { fakePorts, silent } from './support/fake-ports.ts'
+import { fakePorts } from './support/fake-ports.ts'
 import { ManualClock } from './support/manual-clock.ts'
 
 const row = (
@@ -131,7 +131,7 @@ function setUp(rows: readonly SegmentRow[] = turned) {
     }),
     fts: () => fts,
     clock,
-    log: silent,
+    log: silentLogger,
     ownDbid: 1,
     work: new WorkList(),
     dispatcher: { lane: () => lane as unknown as Lane },

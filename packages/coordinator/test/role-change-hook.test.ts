@@ -1,12 +1,12 @@
 /** Which roles a program is told of, and that nothing waits for it. */
 import t from 'tap'
+import { silentLogger } from '@mirabelle/runtime'
 import {
   RoleChangeHook,
   takenRole,
   type RoleChangeFacts,
   type RoleChangeRun,
 } from '../src/front/role-change-hook.ts'
-import { silent } from './support/fake-ports.ts'
 
 interface Started extends RoleChangeRun {
   readonly command: string
@@ -19,7 +19,7 @@ function hook(command = 'move-address') {
   const started: Started[] = []
   const setting = { command }
   const made = new RoleChangeHook({
-    log: silent,
+    log: silentLogger,
     command: () => setting.command,
     facts: () => ({ host: 'h1', address: '10.0.0.1', port: 6432, dbid: 1, epoch: 4, clusterId: 'c' }),
     run: (text, facts) => {

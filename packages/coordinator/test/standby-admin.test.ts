@@ -1,13 +1,13 @@
 import t from 'tap'
 import { MirabelleError, type Message, type MessageOf, type Peer, type SegmentRow } from '@mirabelle/messages'
-import type { Hello } from '@mirabelle/runtime'
+import { silentLogger, type Hello } from '@mirabelle/runtime'
 import { initStandby, removeStandby, resyncStandby, type StandbySources } from '../src/ha/standby-admin.ts'
 import { planStandby } from '../src/ha/standby-plan.ts'
 import { StandbyWork } from '../src/ha/standby-work.ts'
 import { SegmentLinks } from '../src/ha/segment-links.ts'
 import { Topology } from '../src/ha/topology.ts'
 import { FakeNetwork } from './support/fake-network.ts'
-import { fakePorts, silent } from './support/fake-ports.ts'
+import { fakePorts } from './support/fake-ports.ts'
 import { ManualClock } from './support/manual-clock.ts'
 
 const row = (dbid: number, content: number, role: 'p' | 'm', hostname: string): SegmentRow => ({
@@ -117,7 +117,7 @@ function setUp(rows: readonly SegmentRow[], known: number[] = []) {
     }),
     fts: () => undefined,
     clock,
-    log: silent,
+    log: silentLogger,
     ownDbid: 2,
     ownStatus: () =>
       ({

@@ -1,15 +1,7 @@
 import t from 'tap'
 import { MirabelleError, type Peer } from '@mirabelle/messages'
-import type { Clock, Hello, Network } from '@mirabelle/runtime'
+import { silentLogger, type Clock, type Hello, type Network } from '@mirabelle/runtime'
 import { PeerWatch } from '../src/primary/peer-watch.ts'
-
-const log = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  child: () => log,
-}
 
 /** A watch whose peer is never there; `due` is what its timer would do. */
 function watched(peer: Peer | null, connected: boolean) {
@@ -32,7 +24,7 @@ function watched(peer: Peer | null, connected: boolean) {
   const watch = new PeerWatch({
     clock,
     network,
-    log,
+    log: silentLogger,
     hello: () => ({ dbid: 2, content: 0 }) as unknown as Hello,
     peer: () => state.peer,
     timeline: () => 1,

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { realClock, type Clock } from '@mirabelle/runtime'
+import { realClock, silentLogger, type Clock } from '@mirabelle/runtime'
 import { CommitGate } from '../src/gate/commit-gate.ts'
 import { StandbyPolicy } from '../src/primary/standby-policy.ts'
-import { noMirror, silent } from './support/one-instance.ts'
+import { noMirror } from './support/one-instance.ts'
 
 /** A clock whose time passes only when told. */
 function manualClock() {
@@ -43,7 +43,7 @@ function setUp(options: { standby?: number | null } = {}) {
   }
   const policy = new StandbyPolicy({
     clock,
-    log: silent,
+    log: silentLogger,
     gate,
     mirror: () => world.mirror,
     standbyDbid: () => world.standby,

@@ -1,18 +1,11 @@
 import t from 'tap'
 import { CommitGate, queryMessage } from '@mirabelle/instance'
 import { MirabelleError, type Message } from '@mirabelle/messages'
-import { realClock, type Connection, type Logger } from '@mirabelle/runtime'
+import { realClock, silentLogger, type Connection } from '@mirabelle/runtime'
 import { DispatchLane, MAX_PENDING } from '../src/dispatch/dispatch-lane.actor.ts'
 import { Session } from '../src/dispatch/session.ts'
 import { FakeEngine } from './support/fake-engine.ts'
 
-const log: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  child: () => log,
-}
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 async function turns(): Promise<void> {
   for (let i = 0; i < 5; i++) await turn()
@@ -21,7 +14,7 @@ async function turns(): Promise<void> {
 function setUp(syncRep = false) {
   const engine = new FakeEngine()
   const fatal: unknown[] = []
-  const lane = new DispatchLane({ clock: realClock, log, engine, resetSql: ['ROLLBACK'] })
+  const lane = new DispatchLane({ clock: realClock, log: silentLogger, engine, resetSql: ['ROLLBACK'] })
   const gate = new CommitGate({ localLsn: engine.lsn, syncRep, onReleased: () => lane.flush() })
   const chunks: number[][] = []
   engine.onWal = (chunk) => {

@@ -1,8 +1,7 @@
 /** Asks agents and instances: one connection a question, closed afterwards, so that nothing of a command outlives it. */
 import type { Endpoint, MessageOf, ReplyOf, RequestType } from '@mirabelle/messages'
-import { realNetwork, type Hello, type Network } from '@mirabelle/runtime'
+import { realNetwork, silentLogger, type Hello, type Network } from '@mirabelle/runtime'
 import type { ClusterFolder } from '../folder/cluster-folder.ts'
-import { quietLogger } from './quiet-logger.ts'
 
 /** A host that is gone answers nothing at all; one that is only busy answers within this time. */
 const CONNECT_MS = 5_000
@@ -21,7 +20,8 @@ export class Control {
     const { encryption, certificates } = folder.file.transport ?? { encryption: 'auto' }
     const network = realNetwork({
       clusterKey: folder.key(),
-      log: quietLogger,
+      // What matters comes back as answers and errors.
+      log: silentLogger,
       encryption,
       ...(certificates === undefined ? {} : { certificates }),
     })

@@ -1,16 +1,6 @@
 /** Ports for tests: a clock that the test moves, no log, no network, no disk unless given. */
-import type { Logger, Ports } from '@mirabelle/runtime'
+import { silentLogger, type Ports } from '@mirabelle/runtime'
 import type { ManualClock } from './manual-clock.ts'
-
-export const silent: Logger = {
-  child: () => silent,
-  trace() {},
-  debug() {},
-  info() {},
-  warn() {},
-  error() {},
-  fatal() {},
-} as unknown as Logger
 
 const refuse = (name: string) =>
   new Proxy(
@@ -26,7 +16,7 @@ export function fakePorts(clock: ManualClock, over: Partial<Ports> = {}): Ports 
   let number = 0
   return {
     clock,
-    log: silent,
+    log: silentLogger,
     network: refuse('network') as Ports['network'],
     disk: refuse('disk') as Ports['disk'],
     random: { next: () => 0.5, hex: (bytes) => (++number).toString(16).padStart(bytes * 2, 'a') },

@@ -19,7 +19,7 @@ import {
   type Disk,
   type Hello,
   type Listener,
-  type Logger,
+  silentLogger,
   type Ports,
   type Responder,
 } from '@mirabelle/runtime'
@@ -33,14 +33,6 @@ import type {
 import { acceptConnection } from '../../src/control/connections.ts'
 import { handleControl } from '../../src/control/control.ts'
 import { InstanceActor, writeIdentity, type InstanceHooks, type WalParts } from '../../src/index.ts'
-
-export const silent: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  child: () => silent,
-}
 
 /** Orders of what happened, across engine, disk and answers. */
 export type Journal = string[]
@@ -212,7 +204,7 @@ export async function makeOne(
     clock: realClock,
     disk: options.disk?.(disk) ?? disk,
     random: realRandom,
-    log: silent,
+    log: silentLogger,
     network: {
       listen: () => Promise.resolve(listener),
       connect: () => Promise.reject(new Error('nobody there')),

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import type pg from 'pg'
 import { createCluster, type Cluster, type CreateClusterOptions } from 'mirabelle'
 import type { Endpoint, MessageOf, ReplyOf, RequestType } from '@mirabelle/messages'
-import { realNetwork, type Connection, type Hello, type Logger } from '@mirabelle/runtime'
+import { realNetwork, silentLogger, type Connection, type Hello } from '@mirabelle/runtime'
 import { killBelow, processesBelow } from './processes-below.ts'
 import { Reaper } from './reaper.ts'
 import { waitFor } from './wait-for.ts'
@@ -186,7 +186,7 @@ export class TestCluster {
   /** A connection to an agent or an instance: as the command line opens them, or as `as` says. The caller closes it. */
   async dial(endpoint: Endpoint, as: Partial<Hello> = {}, clusterKey?: Uint8Array): Promise<Connection> {
     const key = clusterKey ?? (await readFile(join(this.dir, 'cluster.key')))
-    const network = realNetwork({ clusterKey: key, log: silent })
+    const network = realNetwork({ clusterKey: key, log: silentLogger })
     const { clusterId } = this.facts
     const self: Hello = {
       clusterId,
@@ -245,15 +245,6 @@ export class TestCluster {
 
 async function readFacts(dir: string): Promise<ClusterFacts> {
   return JSON.parse(await readFile(join(dir, 'cluster.json'), 'utf8')) as ClusterFacts
-}
-
-/** What matters comes back as answers and errors. */
-const silent: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  child: () => silent,
 }
 
 function pick(rows: readonly CatalogRow[], content: number, role: 'p' | 'm'): CatalogRow {
