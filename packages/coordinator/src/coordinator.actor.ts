@@ -344,6 +344,12 @@ export class Coordinator {
     })
   }
 
+  /** Throws what a client is told that comes too early. */
+  #openFrontend(): SqlFrontend {
+    if (this.#frontend === undefined) throw notReady('the database system is starting up')
+    return this.#frontend
+  }
+
   async #openDoor(): Promise<FrontDoor> {
     const { ports, assignment, sqlHost } = this.#options
     const tls = tlsFiles(assignment.datadir)
@@ -358,16 +364,10 @@ export class Coordinator {
       authenticate: clientAuthentication({
         trustLoopback: () => this.#service?.topology.settings.loopback_trust ?? false,
         requireTls: () => this.#service?.topology.settings.require_secure_transport ?? false,
-        role: (name) => {
-          if (this.#frontend === undefined) throw notReady('the database system is starting up')
-          return this.#frontend.role(name)
-        },
+        role: (name) => this.#openFrontend().role(name),
         now: () => ports.clock.now(),
       }),
-      sessionFactory: (connection) => {
-        if (this.#frontend === undefined) throw notReady('the database system is starting up')
-        return this.#frontend.sessionFactory(connection)
-      },
+      sessionFactory: (connection) => this.#openFrontend().sessionFactory(connection),
       // Anybody can make it warn.
       logger: boundedLogger(ports.log.child({ actor: 'front-door' }), ports.clock),
       clock: ports.clock,

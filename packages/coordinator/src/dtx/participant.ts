@@ -34,7 +34,9 @@ export function sendCommit({ lane }: Participant, wrote: boolean): LaneRun {
 
 /**
  * Like COMMIT it is never taken out of a queue: a segment that is behind when its coordinator goes drops what has not begun, and the COMMIT or PREPARE of whoever
- * came next would end this transaction instead of its own. Never rejects: a lane that is lost has rolled back by itself, one where it fails otherwise is opened anew. */
+ * came next would end this transaction instead of its own. Never rejects: a lane that is lost has rolled back by itself, one where it fails otherwise is opened
+ * anew.
+ */
 export async function sendRollback({ lane }: Participant): Promise<void> {
   try {
     await lane.send({

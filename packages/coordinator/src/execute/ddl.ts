@@ -17,7 +17,7 @@ import { NO_SETTINGS, type LaneResult } from '../lanes/lane-item.ts'
 import { firstErrorMessage } from '../lanes/backend-bytes.ts'
 import { SqlError } from '../errors.ts'
 import { relayNotices } from './notices.ts'
-import { encoding, refuseUnlessAllowed } from './pinned-settings.ts'
+import { refuseUnlessAllowed } from './pinned-settings.ts'
 import { refusal } from './refusal.ts'
 import { hold } from './hold.ts'
 import { runInside, withTransaction } from './run-on.ts'
@@ -26,10 +26,7 @@ import type { Scope } from './scope.ts'
 import type { Statement } from './statement.ts'
 
 export async function ddl(scope: Scope, plan: DdlPlan, execute: Execute): Promise<void> {
-  for (const [name, value] of plan.settings ?? []) {
-    refuseUnlessAllowed(name, value)
-    if (name === 'client_encoding') encoding(value)
-  }
+  for (const [name, value] of plan.settings ?? []) refuseUnlessAllowed(name, value)
   const owner = scope.transaction ?? {}
   scope.schemaChanges(owner)
   let committed = false

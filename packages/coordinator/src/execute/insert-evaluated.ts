@@ -92,10 +92,10 @@ async function evaluateGathered(
     { steps: plan.gather, bound, apart: false, alsoHold: scope.services.dispatcher.dataContents },
     async (bracket) => {
       await bracket.query(`SAVEPOINT ${SAVEPOINT}`)
-      const fresh = { bytes: queryMessage(freshFilesSql(plan)), syncs: 1, write: true }
-      if (plan.manyRows) await bracket.run({ ...fresh, settings: scope.transportSettings })
-      const bytes = evaluation(gatheredName(plan.evaluateSql, bracket), bound)
-      const result = await bracket.run({ bytes, syncs: 1, write: true, settings: scope.transportSettings })
+      const run = (bytes: Uint8Array) =>
+        bracket.run({ bytes, syncs: 1, write: true, settings: scope.transportSettings })
+      if (plan.manyRows) await run(queryMessage(freshFilesSql(plan)))
+      const result = await run(evaluation(gatheredName(plan.evaluateSql, bracket), bound))
       const rows = await rowsOf(scope, result.output)
       await bracket.control(`ROLLBACK TO SAVEPOINT ${SAVEPOINT}`)
       await bracket.keepSequences()

@@ -15,6 +15,7 @@ export function refuseUnlessAllowed(name: string, value: string): void {
   if (pinned !== undefined && value.toLowerCase() !== pinned.value) {
     throw new SqlError('0A000', `${name} is always ${pinned.value}`, { hint: pinned.why })
   }
+  if (name === 'client_encoding') encoding(value)
 }
 
 /** `client_encoding` as the session has it: all bytes are UTF-8 here; SQL_ASCII promises nothing, so it is true too. Throws 0A000. */

@@ -1,52 +1,16 @@
 /** What a session has at login: the settings of its role, then those of the startup packet, each proved by the coordinator's PostgreSQL. */
-import { readErrorFields, rowsOf, type ClientConnection } from '@mirabelle/pgwire'
+import type { ClientConnection } from '@mirabelle/pgwire'
 import { settingsCatalog } from '@mirabelle/messages'
 import { literal } from '../catalog/catalog-sql.ts'
 import type { Services } from '../execute/scope.ts'
 import { SqlError } from '../errors.ts'
-import { firstErrorMessage } from '../lanes/backend-bytes.ts'
-import { queryMessage } from '../lanes/frontend-bytes.ts'
 import { NO_SETTINGS, type SessionSettings } from '../lanes/lane-item.ts'
 import type { DescribeCache } from './describe.ts'
 import { encoding, refuseUnlessAllowed } from '../execute/pinned-settings.ts'
+import type { LoginAnswers } from './login-answers.ts'
 import { AUTHORIZATION, OWN_SETTINGS, ROLE, SettingsOfSession } from './session-settings.ts'
-import { SessionState } from './session-state.ts'
+import { errorFields, SessionState } from './session-state.ts'
 import { mayBecomeSql, refuseUnlessMember } from './set-actions.ts'
-
-/** Answers that are kept, of one state of the schema. */
-const MAX_KEPT = 1_000
-
-/**
- * What the coordinator's PostgreSQL said to settings at earlier logins: it says the same until roles or grants change, and a login that has nothing new
- * to ask does not wait for its lane. Made with the front end.
- */
-export class LoginAnswers {
-  readonly #services: Services
-  readonly #kept = new Map<string, readonly (string | null)[]>()
-  #version = 0
-
-  constructor(services: Services) {
-    this.#services = services
-  }
-
-  /** The first row; throws what PostgreSQL says to it. */
-  async firstRow(sql: string, as: SessionSettings): Promise<readonly (string | null)[]> {
-    const { schema, dispatcher } = this.#services
-    const { version } = schema.committed
-    if (version !== this.#version || this.#kept.size >= MAX_KEPT) this.#kept.clear()
-    this.#version = version
-    const key = `${as.key}\0${sql}`
-    const kept = this.#kept.get(key)
-    if (kept !== undefined) return kept
-    const item = { bytes: queryMessage(sql), syncs: 1, settings: as, write: false }
-    const { output } = await dispatcher.runOne(-1, item).promise
-    const error = firstErrorMessage(output)
-    if (error !== undefined) throw SqlError.fromBytes(error)
-    const row = rowsOf(output)[0] ?? []
-    if (schema.open && schema.committed.version === version) this.#kept.set(key, row)
-    return row
-  }
-}
 
 /** They need no proof by an engine. */
 const TAKEN_AS_THEY_ARE = new Set(['application_name', ...OWN_SETTINGS])
@@ -68,26 +32,23 @@ export async function openSessionState(options: {
   const login = new SettingsOfSession(new Map(defaults)).full
   const take = (settings: readonly Setting[], as: SessionSettings): Promise<void> =>
     takeSettings(settings, { schema, answers, as, login, taken: defaults })
-  const asked = [...connection.settings].map(([name, value]) => [name.toLowerCase(), value] as const)
-  const isAsked = new Set(asked.map(([name]) => name))
+  const asked = new Map([...connection.settings].map(([name, value]) => [name.toLowerCase(), value]))
   // Given to the role by somebody who might. What cannot be had any more must not lock the role out.
   for (const setting of role.settings) {
-    if (isAsked.has(setting[0])) continue
+    if (asked.has(setting[0])) continue
     try {
       await take([setting], NO_SETTINGS)
     } catch (error) {
       if (!(error instanceof SqlError)) throw error
-      const wire = error.wire === undefined ? undefined : Buffer.from(error.wire)
-      const reason = wire === undefined ? error.message : readErrorFields(wire, 0, wire.length).message
       connection.notice({
         severity: 'WARNING',
         code: '01000',
-        message: `the setting ${setting[0]} of role "${connection.user}" is left out: ${reason}`,
+        message: `the setting ${setting[0]} of role "${connection.user}" is left out: ${errorFields(error).message}`,
       })
     }
   }
   // The client may do less.
-  await take(asked, login)
+  await take([...asked], login)
   return new SessionState({ ...options, settings: new SettingsOfSession(defaults) })
 }
 

@@ -1,7 +1,14 @@
 /** What one session has: shared by the parts of the session (simple query, extended protocol, actions). */
-import { errorResponse, readyForQuery, type ClientConnection } from '@mirabelle/pgwire'
+import {
+  errorResponse,
+  readErrorFields,
+  readyForQuery,
+  type ClientConnection,
+  type ErrorFields,
+} from '@mirabelle/pgwire'
 import type { CatalogView } from '@mirabelle/sql'
 import { parseSetting, type Settings } from '@mirabelle/messages'
+import { asBuffer } from '../execute/answer-stream.ts'
 import { CancelSlot } from '../execute/cancel-slot.ts'
 import type { Scope, Services } from '../execute/scope.ts'
 import { clientSink, type Sink } from '../execute/sink.ts'
@@ -187,4 +194,10 @@ export function errorBytes(error: SqlError): Uint8Array {
     ...(error.hint === undefined ? {} : { hint: error.hint }),
     ...(error.position === undefined ? {} : { position: error.position }),
   })
+}
+
+/** What the client is told of an error, field by field. */
+export function errorFields(error: SqlError): ErrorFields {
+  const bytes = asBuffer(errorBytes(error))
+  return readErrorFields(bytes, 0, bytes.length)
 }

@@ -2,13 +2,7 @@
  * The SQL side of the coordinator: schema, planner, sessions. Started with the coordinator role (`start` loads the schema); it ends when the
  * front door has closed its sessions.
  */
-import {
-  PgError,
-  readErrorFields,
-  type ClientConnection,
-  type OpenedSession,
-  type SessionFactory,
-} from '@mirabelle/pgwire'
+import { PgError, type ClientConnection, type OpenedSession, type SessionFactory } from '@mirabelle/pgwire'
 import { MirabelleError } from '@mirabelle/messages'
 import { Planner } from '@mirabelle/sql'
 import { LocalUsers } from '../execute/local-users.ts'
@@ -19,7 +13,9 @@ import { SchemaCache } from '../schema/schema-cache.ts'
 import type { RoleInfo } from '../schema/schema-snapshot.ts'
 import { DescribeCache } from './describe.ts'
 import type { FrontendOptions } from './frontend-hooks.ts'
-import { LoginAnswers, openSessionState } from './open-session.ts'
+import { LoginAnswers } from './login-answers.ts'
+import { openSessionState } from './open-session.ts'
+import { errorFields } from './session-state.ts'
 import { REPORTED, reportedValue } from './set-actions.ts'
 import { SqlSession } from './sql-session.ts'
 
@@ -98,17 +94,5 @@ export function createSqlFrontend(options: FrontendOptions): SqlFrontend {
 }
 
 function fatal(error: SqlError): PgError {
-  if (error.wire !== undefined) {
-    const said = Buffer.from(error.wire.buffer, error.wire.byteOffset, error.wire.byteLength)
-    return new PgError({ ...readErrorFields(said, 0, said.length), severity: 'FATAL' }, { cause: error })
-  }
-  return new PgError(
-    {
-      severity: 'FATAL',
-      code: error.sqlstate,
-      message: error.message,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-    },
-    { cause: error },
-  )
+  return new PgError({ ...errorFields(error), severity: 'FATAL' }, { cause: error })
 }
