@@ -3,7 +3,13 @@ export * from './errors.ts'
 export * from './options.ts'
 export * from './statement-failure.ts'
 export { createEngine } from './create-engine.ts'
-export { instancePaths, WAL_PAGE_BYTES, WAL_SEGMENT_BYTES, type InstancePaths } from './layout.ts'
+export {
+  BLOCK_BYTES,
+  instancePaths,
+  WAL_PAGE_BYTES,
+  WAL_SEGMENT_BYTES,
+  type InstancePaths,
+} from './layout.ts'
 export { parseBackupLabel, parseControlFile, readControlFile, type ControlFile } from './control-file.ts'
 export * from './base-backup.ts'
 export * from './process-options.ts'

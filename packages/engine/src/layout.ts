@@ -13,6 +13,8 @@ import type { Lsn, Timeline } from '@mirabelle/messages'
 export const WAL_SEGMENT_BYTES = 1024 * 1024
 /** PostgreSQL's WAL page size, in bytes: WAL is written in whole pages. */
 export const WAL_PAGE_BYTES = 8192
+/** PostgreSQL's page size, in bytes: relations are files of whole pages. */
+export const BLOCK_BYTES = 8192
 
 /** The paths of one instance folder. */
 export interface InstancePaths {

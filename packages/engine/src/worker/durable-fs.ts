@@ -10,7 +10,7 @@ import { closeSync, fsyncSync, openSync } from 'node:fs'
 import { sep } from 'node:path'
 import { NodeFS } from '@electric-sql/pglite/nodefs'
 import type { PGlite } from '@electric-sql/pglite'
-import { parseSegmentName, type InstancePaths } from '../layout.ts'
+import { BLOCK_BYTES, parseSegmentName, type InstancePaths } from '../layout.ts'
 import type { LateSyncs } from './late-syncs.ts'
 import type { FsStream, PostgresModule } from './postgres-module.ts'
 import { FsyncFailed, type WalGuard } from './wal-guard.ts'
@@ -44,7 +44,6 @@ const DATA: FileKind = { kind: 'data' }
 const TEMPORARY: FileKind = { kind: 'temporary' }
 const RELATION = /^(?:base\/\d+|global)\/\d+(?:_[a-z]+)?(?:\.\d+)?$/
 const TEMPORARY_FILE = /^base\/(?:\d+\/t\d+_\d+|pgsql_tmp\/)/
-const PAGE_BYTES = 8192
 /** pg_control: what it says is true only when everything before it is durable. */
 const CONTROL: FileKind = { kind: 'control' }
 const OTHER_WAL: FileKind = { kind: 'other-wal' }
@@ -242,10 +241,10 @@ function isData({ kind }: FileKind): boolean {
 
 /** The newest LSN of whole pages; undefined when they are not whole. Pages of zeros, and such of which no WAL is written, have an old one. */
 function newestLsn(heap: Int8Array, offset: number, length: number): number | undefined {
-  if (length % PAGE_BYTES !== 0) return undefined
+  if (length % BLOCK_BYTES !== 0) return undefined
   const view = new DataView(heap.buffer, heap.byteOffset + offset, length)
   let newest = 0
-  for (let at = 0; at < length; at += PAGE_BYTES) {
+  for (let at = 0; at < length; at += BLOCK_BYTES) {
     // Two halves, the upper one first.
     newest = Math.max(newest, view.getUint32(at, true) * 2 ** 32 + view.getUint32(at + 4, true))
   }

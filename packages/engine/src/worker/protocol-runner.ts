@@ -251,8 +251,9 @@ export class ProtocolRunner {
     const records = this.#walRecords()
     const isLeftInMemory = lsn === this.#recordEnd && records !== this.#recordsSeen && this.#status === IDLE
     const mayBeHalf = lsn !== this.#recordEnd && lsn % WAL_PAGE_BYTES === 0
-    this.#recordEnd = isLeftInMemory || mayBeHalf ? this.#flushAll() : lsn
-    this.#recordsSeen = this.#walRecords()
+    this.#recordEnd = lsn
+    this.#recordsSeen = records
+    if (isLeftInMemory || mayBeHalf) this.#flushAll()
     return this.#recordEnd
   }
 
@@ -263,10 +264,11 @@ export class ProtocolRunner {
   }
 
   /** A record that does nothing, as the end up to which to flush: PostgreSQL does not export where its last record ends. */
-  #flushAll(): Lsn {
+  #flushAll(): void {
     this.#module._XLogBeginInsert()
     this.#module._XLogFlush(this.#module._XLogInsert(RM_XLOG_ID, XLOG_NOOP))
-    return Number(this.#module._GetFlushRecPtr(0))
+    this.#recordEnd = Number(this.#module._GetFlushRecPtr(0))
+    this.#recordsSeen = this.#walRecords()
   }
 
   #append(bytes: Uint8Array): void {

@@ -3,10 +3,9 @@
  * that differ pass for equal with probability 2^-64 each. Some 7 µs a block; work is cut into slices of a fraction of a millisecond.
  */
 import { hash } from 'node:crypto'
+import { BLOCK_BYTES } from '@mirabelle/engine'
 import type { FileHandle } from '@mirabelle/runtime'
 
-/** PostgreSQL's page size: what a copy compares and sends. */
-export const BLOCK_BYTES = 8192
 /** Length of one hash. */
 export const HASH_BYTES = 8
 /** Read and hashed in one go: 32 blocks, about 0.2 ms. */

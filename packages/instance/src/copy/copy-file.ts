@@ -2,8 +2,9 @@
  * Brings one file to the primary's content: asks for hashes of blocks that are here, fetches those that differ, cuts off what is too
  * much, and makes the result durable. Also when nothing differs: an instance that was killed leaves bytes that were never fsynced.
  */
+import { BLOCK_BYTES } from '@mirabelle/engine'
 import type { Disk, FileHandle } from '@mirabelle/runtime'
-import { BLOCK_BYTES, hashFile, sameHash } from './block-hash.ts'
+import { hashFile, sameHash } from './block-hash.ts'
 import type { CopySource } from './copy-source.ts'
 import type { WorkLimit } from './work-limit.ts'
 
