@@ -193,10 +193,9 @@ class Beginning {
       untilBack()
     }
     const untilBack = (): void => {
-      if (this.#primaryOf(content)?.instance.primary?.hub.mirrorStatus().dbid !== dbid)
-        return this.#tools.after(20, untilBack)
-      if (this.#primaryOf(content)?.instance.primary?.hub.mirrorStatus().state === 'none')
-        return this.#tools.after(0.5, untilBack)
+      const stream = this.#primaryOf(content)?.instance.primary?.hub.mirrorStatus()
+      if (stream?.dbid !== dbid) return this.#tools.after(20, untilBack)
+      if (stream.state === 'none') return this.#tools.after(0.5, untilBack)
       if (hang) host.disk.hangsUntilMs = cluster.world.nowMs + hangMs
       else host.disk.slowness = 200
       this.#tools.say(

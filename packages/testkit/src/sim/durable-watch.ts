@@ -93,7 +93,7 @@ export class DurableWatch {
   #requested(at: SimConnection, message: Message): OnReply | undefined {
     if (!OF_A_COORDINATOR.has(message.type)) return undefined
     const { epoch } = message.type === 'instance.assign' ? message.assignment : (message as { epoch: number })
-    const running = this.#instanceOf(at.process)
+    const running = this.#cluster.instanceIn(at.process)
     if (running === undefined || epoch === 0) return undefined
     const { dbid } = running.assignment
     const promised = this.#epochOf(running)
@@ -157,11 +157,6 @@ export class DurableWatch {
     const { value } = JSON.parse(new TextDecoder().decode(bytes)) as { value: unknown }
     this.#read.set(key, { bytes, value })
     return value
-  }
-
-  #instanceOf(process: SimProcess): RunningInstance | undefined {
-    for (const running of this.#cluster.running.values()) if (running.process === process) return running
-    return undefined
   }
 
   #fail(what: string): void {

@@ -3,7 +3,7 @@
  * often as frequent ones, so that what follows from each is tried. Made with the faults of a simulation; `clear` ends what has not begun.
  */
 import type { Message } from '@mirabelle/messages'
-import type { RunningInstance, SimCluster } from './sim-cluster.ts'
+import type { SimCluster } from './sim-cluster.ts'
 import type { SimConnection } from './sim-connection.ts'
 import type { DiskOperation } from './sim-disk.ts'
 import type { SimHost } from './sim-host.ts'
@@ -143,13 +143,8 @@ export class FaultTriggers {
   #isAbout(focus: number | undefined, from: SimConnection): boolean {
     if (focus === undefined) return true
     const is = (process: SimProcess | undefined): boolean =>
-      this.#instanceOf(process)?.assignment.content === focus
+      this.#cluster.instanceIn(process)?.assignment.content === focus
     return is(from.process) || is(from.other?.process)
-  }
-
-  #instanceOf(process: SimProcess | undefined): RunningInstance | undefined {
-    for (const running of this.#cluster.running.values()) if (running.process === process) return running
-    return undefined
   }
 
   #operated(host: SimHost, process: SimProcess, operation: DiskOperation, after: boolean): void {

@@ -25,7 +25,7 @@ class KvError extends Error {
 }
 
 /** Most statements are of this language. */
-const OWN = /^(append|put|list|get) /
+const OWN = /^(append|put|add|cas|list|get) /
 
 export class KvSession {
   readonly #store: KvStore

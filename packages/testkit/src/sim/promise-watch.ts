@@ -80,7 +80,7 @@ export class PromiseWatch {
   }
 
   #onAnswers(from: SimConnection, message: MessageOf<'query.done'>): void {
-    const running = this.#instanceOf(from)
+    const running = this.#cluster.instanceIn(from.process)
     // What a host that was frozen says first nobody hears who has given it up.
     if (running === undefined || from.other?.closed === true) return
     const { instance, assignment } = running
@@ -142,17 +142,18 @@ export class PromiseWatch {
 
   /** That the standby is behind is taken back only when it has all that anybody was told of. */
   #onMark(from: SimConnection, { stale }: MessageOf<'standby.mark'>): void {
-    const running = this.#instanceOf(from)
-    const told = running?.instance.gate?.releasedLsn ?? 0
-    if (stale || running === undefined || told <= FIRST_LSN) return
+    const running = this.#cluster.instanceIn(from.process)
+    if (stale || running === undefined) return
     const { dbid } = running.assignment
-    this.#durableAt(
-      running,
-      this.#peerOf(dbid),
-      told,
-      running.instance.timeline,
-      `dbid ${dbid} says that its standby is not behind, having told of`,
-    )
+    this.#peerHasAllTold(running, `dbid ${dbid} says that its standby is not behind, having told of`)
+  }
+
+  /** The other half of its pair has what anybody was told of by this primary; `who` has said so. */
+  #peerHasAllTold(running: RunningInstance, who: string): void {
+    const { instance, assignment } = running
+    const told = instance.gate?.releasedLsn ?? 0
+    if (told > FIRST_LSN)
+      this.#durableAt(running, this.#peerOf(assignment.dbid), told, instance.timeline, who)
   }
 
   /** I1: WAL up to `lsn` of a primary is durable on the disk of `dbid`, byte for byte. */
@@ -224,7 +225,7 @@ export class PromiseWatch {
 
   /** I8, I1: what a mirror says it has flushed is durable there. */
   #onFlushed(from: SimConnection, message: MessageOf<'wal.flushed'>): void {
-    const mirror = this.#instanceOf(from)
+    const mirror = this.#cluster.instanceIn(from.process)
     if (mirror === undefined || message.flushLsn <= FIRST_LSN) return
     const primary = this.#cluster.running.get(from.peer.dbid)
     if (primary === undefined || primary.instance.timeline !== message.timeline) return
@@ -258,17 +259,13 @@ export class PromiseWatch {
 
   /** I2 rests on it: a mirror that lacks anything that anybody was told of is never called in sync, neither by its primary nor in the catalog. */
   #onProbed(from: SimConnection, message: MessageOf<'fts.probed'>): void {
-    const running = this.#instanceOf(from)
+    const running = this.#cluster.instanceIn(from.process)
     if (running !== undefined) this.#durable.probed(running, message.isSyncRepEnabled)
     this.#looksWell()
-    const told = running?.instance.gate?.releasedLsn ?? 0
-    if (running === undefined || told <= FIRST_LSN || !(message.isInSync || this.#saysInSync(running))) return
+    if (running === undefined || !(message.isInSync || this.#saysInSync(running))) return
     const { dbid } = running.assignment
-    this.#durableAt(
+    this.#peerHasAllTold(
       running,
-      this.#peerOf(dbid),
-      told,
-      running.instance.timeline,
       message.isInSync
         ? `dbid ${dbid} calls its mirror in sync, having told of`
         : `the catalog calls the mirror of dbid ${dbid} in sync, which has told of`,
@@ -316,7 +313,7 @@ export class PromiseWatch {
   }
 
   #onPromised(from: SimConnection, message: MessageOf<'epoch.promised'>): void {
-    const running = this.#instanceOf(from)
+    const running = this.#cluster.instanceIn(from.process)
     if (running === undefined) return
     const { dbid } = running.assignment
     const before = this.#epochs.get(dbid) ?? 0
@@ -372,11 +369,6 @@ export class PromiseWatch {
       this.#catalogs.set(text, catalog)
     }
     return catalog
-  }
-
-  #instanceOf(from: SimConnection): RunningInstance | undefined {
-    for (const running of this.#cluster.running.values()) if (running.process === from.process) return running
-    return undefined
   }
 
   #row(dbid: Dbid): SegmentRow {

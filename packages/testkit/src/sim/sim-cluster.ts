@@ -94,6 +94,12 @@ export class SimCluster {
     )
   }
 
+  /** The instance that runs in a process. */
+  instanceIn(process: SimProcess | undefined): RunningInstance | undefined {
+    for (const running of this.running.values()) if (running.process === process) return running
+    return undefined
+  }
+
   /** The acting coordinator that lets clients in; undefined when there is none. */
   coordinator(): SimCoordinator | undefined {
     let found: SimCoordinator | undefined
