@@ -1,10 +1,12 @@
 /** Asks agents and instances: one connection a question, closed afterwards, so that nothing of a command outlives it. */
 import type { Endpoint, MessageOf, ReplyOf, RequestType } from '@mirabelle/messages'
-import { realNetwork, silentLogger, type Hello, type Network } from '@mirabelle/runtime'
+import { realClock, realNetwork, silentLogger, type Hello, type Network } from '@mirabelle/runtime'
 import type { ClusterFolder } from '../folder/cluster-folder.ts'
 
-/** A host that is gone answers nothing at all; one that is only busy answers within this time. */
+/** A host that is gone answers nothing at all. */
 const CONNECT_MS = 5_000
+/** A process that hangs does not answer although its host does; one that only waits for a CPU answers within this time. */
+const REACHED_MS = 15_000
 
 export class Control {
   readonly #network: Network
@@ -43,13 +45,18 @@ export class Control {
       purpose: 'control',
       epoch: 0,
     }
+    const beganAt = realClock.monotonic()
     const connection = await this.#network.connect(endpoint, hello, {
       timeoutMs: Math.min(CONNECT_MS, timeoutMs),
+      reachedTimeoutMs: Math.min(REACHED_MS, timeoutMs),
       silenceTimeoutMs: 0,
     })
     connection.setHandlers({ onMessage: () => undefined, onClose: () => undefined })
     try {
-      return await connection.request(message, timeoutMs)
+      return await connection.request(
+        message,
+        Math.max(1, Math.ceil(timeoutMs - (realClock.monotonic() - beganAt))),
+      )
     } finally {
       connection.close()
     }

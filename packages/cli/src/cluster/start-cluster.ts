@@ -12,7 +12,9 @@ import { poll } from './poll.ts'
 import { rowAt, spawnInstance, waitForRole, whyEnded } from './start-instance.ts'
 
 const STOP_MS = 60_000
-const STATE_MS = 5_000
+const DOOR_MS = 5_000
+/** A machine that starts every process of a cluster at once holds some up for seconds; one that has ended is noticed at once all the same. */
+const STATE_MS = 30_000
 const LOOK_EVERY_MS = 50
 /** Reading the WAL of lost copies, and a recovery. */
 const REVIVE_MS = 600_000
@@ -144,7 +146,7 @@ async function waitForDoor(
 ): Promise<string | undefined> {
   let reason = ''
   const seen = await poll(cluster.clock, timeoutMs, LOOK_EVERY_MS, async () => {
-    const answer = await askFrontDoor(row.address, row.port, STATE_MS)
+    const answer = await askFrontDoor(row.address, row.port, DOOR_MS)
     if (answer.ready) return { ended: undefined }
     reason = answer.reason
     const ended = await whyEnded(cluster, row)

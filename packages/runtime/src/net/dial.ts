@@ -1,4 +1,4 @@
-/** One attempt at one address: TCP, TLS where needed, the handshake of the opening side. Ends by calling one of the two outcomes once, or by `abandon()`. */
+/** One attempt at one address: TCP, TLS where needed, the handshake of the opening side. Ends by calling `connected` or `failed` once, or by `abandon()`. */
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
@@ -19,6 +19,8 @@ export interface Attempt {
 }
 
 export interface Outcomes {
+  /** The host has taken the connection; what follows is up to the process. */
+  reached(): void
   connected(connection: SocketConnection): void
   failed(error: MirabelleError): void
 }
@@ -49,6 +51,7 @@ export function dial(
     )
   tcp.on('error', refused)
   tcp.once('connect', () => {
+    outcomes.reached()
     if (!context.encryption.isNeeded(tcp.remoteAddress)) {
       tcp.off('error', refused)
       shake(tcp)

@@ -42,10 +42,14 @@ export function openConnection(
       for (const attempt of attempts) attempt.abandon()
       attempts.clear()
     }
-    const deadline = clock.setTimer(options.timeoutMs, () => {
-      finish()
-      reject(new MirabelleError('timeout', `no connection to ${where} within ${options.timeoutMs} ms`))
-    })
+    const beganAt = clock.monotonic()
+    let limitMs = options.timeoutMs
+    const arm = (): Timer =>
+      clock.setTimer(Math.max(0, beganAt + limitMs - clock.monotonic()), () => {
+        finish()
+        reject(new MirabelleError('timeout', `no connection to ${where} within ${limitMs} ms`))
+      })
+    let deadline = arm()
     const tryNext = (): void => {
       next?.clear()
       const address = waiting.shift()
@@ -56,6 +60,13 @@ export function openConnection(
         return
       }
       const attempt = dial(context, address, endpoint.port, hello, options.silenceTimeoutMs, {
+        reached() {
+          const { reachedTimeoutMs = 0 } = options
+          if (reachedTimeoutMs <= limitMs || !attempts.has(attempt)) return
+          limitMs = reachedTimeoutMs
+          deadline.clear()
+          deadline = arm()
+        },
         connected(connection) {
           attempts.delete(attempt)
           finish()

@@ -6,8 +6,10 @@ import type { Clock, Timer } from '../ports/clock.ts'
 
 /** Connections of a listener of the cluster that may be unproven at one time. */
 export const MAX_UNPROVEN = 64
-/** How long the proof may take. */
-export const HANDSHAKE_TIMEOUT_MS = 2000
+/** How long the proof may take. Whoever opens may be held up, too: a machine that starts many processes at once lets some wait for seconds. */
+export const HANDSHAKE_TIMEOUT_MS = 10_000
+/** The time is counted in so many parts, and one that this process slept through counts once: what was sent meanwhile is read first. */
+export const PARTS = 4
 
 export interface UnprovenOptions {
   readonly clock: Pick<Clock, 'setTimer'>
@@ -22,7 +24,7 @@ export type Drop = (late: boolean) => void
 interface Unproven {
   readonly from: string
   readonly drop: Drop
-  readonly timer: Timer
+  timer: Timer
 }
 
 export class UnprovenConnections {
@@ -42,12 +44,21 @@ export class UnprovenConnections {
   /** Watches a connection from an address until `done`. */
   add(key: object, from: string | undefined, drop: Drop): void {
     if (this.#open.size >= this.#options.most) this.#drop(this.#victim(), false)
-    const timer = this.#options.clock.setTimer(this.#options.timeoutMs(), () => this.#drop(key, true))
     const address = from ?? ''
-    this.#open.set(key, { from: address, drop, timer })
+    const partMs = this.#options.timeoutMs() / PARTS
+    this.#open.set(key, { from: address, drop, timer: this.#watch(key, partMs, PARTS) })
     const others = this.#byAddress.get(address)
     if (others === undefined) this.#byAddress.set(address, new Set([key]))
     else others.add(key)
+  }
+
+  #watch(key: object, partMs: number, parts: number): Timer {
+    return this.#options.clock.setTimer(partMs, () => {
+      const entry = this.#open.get(key)
+      if (entry === undefined) return
+      if (parts === 1) this.#drop(key, true)
+      else entry.timer = this.#watch(key, partMs, parts - 1)
+    })
   }
 
   /** The connection has proven itself, or ended. */

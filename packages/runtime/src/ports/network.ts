@@ -85,7 +85,10 @@ export interface Listener {
 }
 
 export interface ConnectOptions {
+  /** How long it may take, ms. */
   readonly timeoutMs: number
+  /** How long it may take when a host has answered, though the process there has not: it may be waiting for a CPU. Default and least: `timeoutMs`. */
+  readonly reachedTimeoutMs?: number
   /** Interval of heartbeats is a quarter of it. 0 = no heartbeats. */
   readonly silenceTimeoutMs: number
 }
