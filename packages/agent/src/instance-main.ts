@@ -4,7 +4,7 @@
  * its disk is full.
  */
 import { parseArgs } from 'node:util'
-import { createEngine } from '@mirabelle/engine'
+import { createEngine, prepareMirror } from '@mirabelle/engine'
 import { COORDINATOR_CONTENT, diskFullOr, type Assignment, type MirabelleError } from '@mirabelle/messages'
 import {
   allowFaults,
@@ -82,6 +82,8 @@ async function main(): Promise<void> {
     throw new Error('usage: instance-main --host-dir FOLDER --start FILE')
   const config = await readAgentConfig(realDisk, hostDir)
   const assignment = await readAssignment(realDisk, startFile)
+  // While it opens its folder, asks its primary, or copies a base.
+  if (assignment.role === 'm') prepareMirror()
   allowFaults(['instance', `dbid${assignment.dbid}`])
   const ports = createRealPorts({
     name: `dbid${assignment.dbid}-content${assignment.content}`,

@@ -13,6 +13,7 @@ export {
 export { parseBackupLabel, parseControlFile, readControlFile, type ControlFile } from './control-file.ts'
 export * from './base-backup.ts'
 export * from './process-options.ts'
+export { prepareMirror } from './host/engine-thread.ts'
 export { PgliteEngine } from './pglite-engine.ts'
 export { lockFolder, lockHolder, type FolderLock } from './lock.ts'
 export { cloneTemplate, createTemplate, type TemplateOptions } from './template/template.ts'

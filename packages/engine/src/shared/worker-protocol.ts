@@ -2,7 +2,7 @@
 import type { Lsn, Timeline } from '@mirabelle/messages'
 import type { WasmModule } from '../host/postgres-wasm.ts'
 
-/** What the worker is started with. */
+/** What the worker is told first. */
 export interface WorkerData {
   readonly root: string
   readonly role: 'primary' | 'mirror'

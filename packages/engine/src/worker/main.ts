@@ -1,16 +1,17 @@
 /**
  * Entry of the worker thread: hosts one start of PostgreSQL.
  *
- * Started by the main thread (host/worker-host.ts) for each start of the backend. Ends by itself when the backend has shut
+ * Made by the main thread (host/engine-thread.ts), told to begin for one start of the backend (host/worker-host.ts). Ends by itself when the backend has shut
  * down or died, or by being terminated. It answers `run` messages one after the other; a mirror answers none until promoted.
  */
-import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
+import { parentPort, type MessagePort } from 'node:worker_threads'
 import type { PGlite } from '@electric-sql/pglite'
 import { instancePaths } from '../layout.ts'
 import { ResultJournal } from '../shared/journal.ts'
 import { Field, SharedState } from '../shared/shared-state.ts'
-import type { FromWorker, ToWorker, WorkerData } from '../shared/worker-protocol.ts'
+import type { FromWorker, ToWorker } from '../shared/worker-protocol.ts'
 import { startBackend } from './backend.ts'
+import { toldToBegin } from './begin.ts'
 import { DurableFs, type FsObserver } from './durable-fs.ts'
 import { LateSyncs } from './late-syncs.ts'
 import { OutputStream } from './output-stream.ts'
@@ -21,8 +22,8 @@ import { RestoreWal } from './restore-wal.ts'
 import { WalCapture } from './wal-capture.ts'
 import { WalGuard } from './wal-guard.ts'
 
-const data = workerData as WorkerData
 const port = parentPort as MessagePort
+const data = await toldToBegin()
 const paths = instancePaths(data.root)
 const state = new SharedState(data.shared)
 const journal = new ResultJournal(data.journal)
