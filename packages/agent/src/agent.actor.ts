@@ -31,7 +31,7 @@ import { readKnownInstances, type AgentConfig, type KnownInstance } from './agen
 import { createInstanceFolder } from './create-instance-folder.ts'
 import { inspectFolder } from './inspect-folder.ts'
 import { InstancesFile } from './instances-file.ts'
-import { emptyFolder, freeFolder, freePorts } from './offer-place.ts'
+import { canListen, emptyFolder, freeFolder, freePorts } from './offer-place.ts'
 import { readPromises } from './read-promises.ts'
 import { InstanceKeeper, type KeeperOptions, type StopMode } from './instance-keeper.ts'
 import type { Processes, ProcessExit } from './process-port.ts'
@@ -322,13 +322,15 @@ export class Agent {
   async #offerPlace(message: MessageOf<'agent.offerPlace'>): Promise<Message> {
     const { ports, config, dir } = this.#options
     const known = [...this.#keepers.values()].map(({ assignment }) => assignment)
+    const { addresses } = config.listen
+    const isFree = (port: number) => canListen(ports.network, { addresses, port }, this.#self())
     return {
       type: 'agent.placeOffered',
       datadir:
         message.datadir === null
           ? await freeFolder(ports.disk, message.folder, { agentDir: dir, known })
           : await emptyFolder(ports.disk, message.datadir),
-      ports: await freePorts(message.ports, { addresses: config.listen.addresses, known }),
+      ports: await freePorts(message.ports, { isFree, known }),
     }
   }
 

@@ -2,7 +2,7 @@
  * Looks into the folder of an instance, whether it runs or not: how far its WAL goes, whether PostgreSQL could start on it, how big it is. Changes
  * nothing. Who plans a recovery, or looks for the newest copy of a content after a double fault, asks for this.
  */
-import { listBackup } from '@mirabelle/engine'
+import { belongsInBackup } from '@mirabelle/engine'
 import { divergedDir, pgdataDir, pgWalDir, realWalParts, receivedWalDir } from '@mirabelle/instance'
 import type { Assignment, FolderFacts, Lsn } from '@mirabelle/messages'
 import type { Disk, Ports } from '@mirabelle/runtime'
@@ -24,8 +24,6 @@ export async function inspectFolder(
   const { dbid, content, datadir, listen } = assignment
   const pgdata = pgdataDir(datadir)
   const folders = [pgWalDir(datadir), receivedWalDir(datadir)]
-  const there = await disk.exists(pgdata)
-  const files = there ? await listBackup(pgdata) : []
   return {
     dbid,
     content,
@@ -36,7 +34,7 @@ export async function inspectFolder(
     copying: await readCopying(disk, datadir),
     dataRole: (await readPromises(disk, datadir)).dataRole,
     wal: await walOf(ports, folders),
-    baseBytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+    baseBytes: await bytesBelow(disk, pgdata, belongsInBackup),
     divergedBytes: await bytesBelow(disk, divergedDir(datadir)),
     commits: countFrom === null ? null : await countCommits(disk, folders, countFrom),
   }
@@ -74,11 +72,18 @@ async function countCommits(disk: Disk, folders: readonly string[], from: Lsn): 
   return seen.size
 }
 
-/** Bytes of all files below a folder; 0 when it is not there. */
-async function bytesBelow(disk: Disk, path: string): Promise<number> {
-  if (!(await disk.exists(path))) return 0
+/** Bytes of all files below a folder that count, by their paths in it; 0 when it is not there. */
+async function bytesBelow(
+  disk: Disk,
+  folder: string,
+  counts: (path: string) => boolean = () => true,
+  below = '',
+): Promise<number> {
+  if (!(await disk.exists(`${folder}${below}`))) return 0
   let sum = 0
-  for (const { name, isDirectory, size } of await disk.list(path))
-    sum += isDirectory ? await bytesBelow(disk, `${path}/${name}`) : size
+  for (const { name, isDirectory, size } of await disk.list(`${folder}${below}`)) {
+    if (isDirectory) sum += await bytesBelow(disk, folder, counts, `${below}/${name}`)
+    else if (counts(`${below}/${name}`.slice(1))) sum += size
+  }
   return sum
 }

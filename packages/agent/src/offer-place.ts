@@ -1,8 +1,7 @@
 /** Where a new instance can live on this host: a folder beside the others, and ports that nobody has. Nothing is reserved. */
-import { createServer } from 'node:net'
 import { dirname, isAbsolute, join } from 'node:path'
-import { MirabelleError, type Assignment } from '@mirabelle/messages'
-import type { Disk } from '@mirabelle/runtime'
+import { isMirabelleError, MirabelleError, type Assignment, type Endpoint } from '@mirabelle/messages'
+import type { Disk, Network, Party } from '@mirabelle/runtime'
 
 const FIRST_PORT = 7_000
 const LAST_PORT = 65_535
@@ -35,17 +34,18 @@ export async function emptyFolder(disk: Disk, path: string): Promise<string> {
 /** A free port for each entry: the wanted one when nobody listens there, else the next above all that this host's instances have. */
 export async function freePorts(
   wanted: readonly (number | null)[],
-  { addresses, known }: { readonly addresses: readonly string[]; readonly known: readonly Assignment[] },
+  options: { readonly isFree: (port: number) => Promise<boolean>; readonly known: readonly Assignment[] },
 ): Promise<number[]> {
+  const { isFree, known } = options
   const owned = known.flatMap(({ sqlPort, listen }) => [sqlPort, listen.port])
   let next = Math.max(FIRST_PORT, ...owned) + 1
   const given: number[] = []
   for (const port of wanted) {
-    if (port !== null && port > 0 && !given.includes(port) && (await isFree(port, addresses))) {
+    if (port !== null && port > 0 && !given.includes(port) && (await isFree(port))) {
       given.push(port)
       continue
     }
-    while (given.includes(next) || !(await isFree(next, addresses))) {
+    while (given.includes(next) || !(await isFree(next))) {
       next += 1
       if (next > LAST_PORT)
         throw new MirabelleError('listen.failed', 'this host has no free port for an instance')
@@ -57,15 +57,19 @@ export async function freePorts(
 }
 
 /** Nobody listens there now, on any of the addresses. */
-async function isFree(port: number, addresses: readonly string[]): Promise<boolean> {
-  for (const host of addresses) if (!(await canListen(port, host))) return false
-  return true
-}
-
-function canListen(port: number, host: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)))
-  })
+export async function canListen(network: Network, endpoint: Endpoint, self: Party): Promise<boolean> {
+  try {
+    const listener = await network.listen(
+      endpoint,
+      () => self,
+      () => {
+        throw new MirabelleError('not.ready', 'nobody is here yet')
+      },
+    )
+    await listener.close()
+    return true
+  } catch (error) {
+    if (isMirabelleError(error, 'listen.failed')) return false
+    throw error
+  }
 }

@@ -4,12 +4,14 @@ import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Assignment } from '@mirabelle/messages'
-import { realDisk } from '@mirabelle/runtime'
-import { emptyFolder, freeFolder, freePorts } from '../src/offer-place.ts'
+import { realDisk, realNetwork, silentLogger } from '@mirabelle/runtime'
+import { canListen, emptyFolder, freeFolder, freePorts } from '../src/offer-place.ts'
 
 const known = (datadir: string, port: number, sqlPort = 0) =>
   ({ datadir, sqlPort, listen: { addresses: ['127.0.0.1'], port } }) as unknown as Assignment
-const addresses = ['127.0.0.1']
+const network = realNetwork({ clusterKey: Buffer.alloc(32, 7), log: silentLogger })
+const self = { clusterId: 'place', kind: 'agent', dbid: 0, content: -1, name: 'here' } as const
+const isFree = (port: number) => canListen(network, { addresses: ['127.0.0.1'], port }, self)
 
 t.test('a folder beside the others that is not there, whatever is left of earlier instances', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'mirabelle-place-'))
@@ -42,10 +44,10 @@ t.test('a wanted port is given when nobody listens there, else one above all tha
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => server.close())
   const taken = (server.address() as AddressInfo).port
-  const [first, second] = await freePorts([taken, null], { addresses, known: [known('/a', 20_000, 20_010)] })
+  const [first, second] = await freePorts([taken, null], { isFree, known: [known('/a', 20_000, 20_010)] })
   t.ok((first as number) > 20_010, 'above the ports of the other instances')
   t.ok((second as number) > (first as number), 'no port twice')
-  const [wanted, again] = await freePorts([first as number, first as number], { addresses, known: [] })
+  const [wanted, again] = await freePorts([first as number, first as number], { isFree, known: [] })
   t.equal(wanted, first, 'a free one is given as wanted')
   t.not(again, first)
 })

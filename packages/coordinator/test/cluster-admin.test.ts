@@ -1,7 +1,7 @@
 import t from 'tap'
 import { MirabelleError, type Message, type SegmentRow } from '@mirabelle/messages'
 import { silentLogger, type Hello } from '@mirabelle/runtime'
-import { startInstances, recoverInstances, markStandby, type AdminSources } from '../src/ha/cluster-admin.ts'
+import { startInstances, recoverOne, markStandby, type AdminSources } from '../src/ha/cluster-admin.ts'
 import { putStrangersAway } from '../src/ha/mirrors/strangers.ts'
 import { WorkList } from '../src/ha/mirrors/work-list.ts'
 import { PeerLink } from '../src/ha/peer-links.ts'
@@ -130,22 +130,20 @@ t.test('start skips what is marked down, and a host out of reach fails alone', a
   t.match(results[2]?.message, /mirabelle recover/)
 })
 
-const request = { type: 'cluster.recover', mode: 'auto', dbids: null, timeoutMs: 500 } as never
+const limits = { mode: 'auto', timeoutMs: 500, maxRate: null } as const
+const down = row(3, 0, 'm', { status: 'd', mode: 'n' })
 
 t.test('recover needs an acting primary, and a host that can be reached', async (t) => {
-  const { network, admin } = setUp([
-    row(2, 0, 'p', { mode: 'n' }),
-    row(3, 0, 'm', { status: 'd', mode: 'n' }),
-  ])
-  t.match((await recoverInstances(request, admin))[0], {
+  const { network, admin } = setUp([row(2, 0, 'p', { mode: 'n' }), down])
+  t.match(await recoverOne(down, limits, admin), {
     dbid: 3,
     outcome: 'failed',
     message: /recovery source segment near \(content 0\) is unreachable/,
   })
   network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'm' }) as Message)
-  t.match((await recoverInstances(request, admin))[0], { message: /is not a primary/ })
+  t.match(await recoverOne(down, limits, admin), { message: /is not a primary/ })
   network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)
-  t.match((await recoverInstances(request, admin))[0], {
+  t.match(await recoverOne(down, limits, admin), {
     outcome: 'failed',
     message: /Not recovering segment 3 because far is unreachable/,
   })
@@ -154,10 +152,7 @@ t.test('recover needs an acting primary, and a host that can be reached', async 
 t.test(
   'recover stops what still runs, starts it as mirror, and is done when the pair is in sync',
   async (t) => {
-    const { network, admin, topology, clock } = setUp([
-      row(2, 0, 'p', { mode: 'n' }),
-      row(3, 0, 'm', { status: 'd', mode: 'n' }),
-    ])
+    const { network, admin, topology, clock } = setUp([row(2, 0, 'p', { mode: 'n' }), down])
     const asked: string[] = []
     network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)
     network.answers.set(
@@ -172,7 +167,7 @@ t.test(
       t.match(message.assignment, { role: 'm', peer: { dbid: 2 } })
       return { type: 'agent.started', dbid: 3, pid: 7 }
     })
-    const done = recoverInstances(request, admin)
+    const done = recoverOne(down, limits, admin)
     await clock.advance(150)
     await topology.change({
       rows: [
@@ -181,7 +176,7 @@ t.test(
       ],
     })
     await clock.advance(150)
-    t.match(await done, [{ dbid: 3, outcome: 'done' }])
+    t.match(await done, { dbid: 3, outcome: 'done' })
     t.same(asked, ['agent.stop', 'agent.status', 'agent.start'])
   },
 )
@@ -192,10 +187,7 @@ t.test('on a machine that has taken the place of another one the folder is made 
     ['auto', ['agent.stop', 'agent.status', 'agent.create', 'agent.start']],
     ['incremental', ['agent.stop', 'agent.start']],
   ] as const) {
-    const { network, admin, clock } = setUp([
-      row(2, 0, 'p', { mode: 'n' }),
-      row(3, 0, 'm', { status: 'd', mode: 'n' }),
-    ])
+    const { network, admin, clock } = setUp([row(2, 0, 'p', { mode: 'n' }), down])
     const asked: string[] = []
     network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)
     network.answers.set(FAR, (message) => {
@@ -206,18 +198,15 @@ t.test('on a machine that has taken the place of another one the folder is made 
       t.match(message, { from: 'empty', assignment: { dbid: 3, datadir: '/data/3', role: 'm' } })
       return { type: 'ok' }
     })
-    const done = recoverInstances({ ...(request as object), mode } as never, admin)
+    const done = recoverOne(down, { ...limits, mode }, admin)
     await clock.advance(100)
-    t.match(await done, [{ outcome: 'failed', message: 'enough' }])
+    t.match(await done, { outcome: 'failed', message: 'enough' })
     t.same(asked, wanted, mode)
   }
 })
 
 t.test('a recovery that does not get in sync says how far it came', async (t) => {
-  const { network, admin, clock } = setUp([
-    row(2, 0, 'p', { mode: 'n' }),
-    row(3, 0, 'm', { status: 'd', mode: 'n' }),
-  ])
+  const { network, admin, clock } = setUp([row(2, 0, 'p', { mode: 'n' }), down])
   network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)
   network.answers.set(
     8003,
@@ -230,16 +219,13 @@ t.test('a recovery that does not get in sync says how far it came', async (t) =>
         ? knows(3)
         : { type: 'agent.started', dbid: 3, pid: 7 },
   )
-  const done = recoverInstances(request, admin)
+  const done = recoverOne(down, limits, admin)
   await clock.advance(1_000)
-  t.match(await done, [{ outcome: 'failed', message: 'not in sync after 500 ms: copying' }])
+  t.match(await done, { outcome: 'failed', message: 'not in sync after 500 ms: copying' })
 })
 
 t.test('a recovery whose primary is lost for good does not wait for what cannot come', async (t) => {
-  const { network, admin, clock } = setUp([
-    row(2, 0, 'p', { mode: 'n' }),
-    row(3, 0, 'm', { status: 'd', mode: 'n' }),
-  ])
+  const { network, admin, clock } = setUp([row(2, 0, 'p', { mode: 'n' }), down])
   network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)
   network.answers.set(8003, () => ({ type: 'instance.statusIs', roleState: 'mirror', detail: '' }) as Message)
   network.answers.set(FAR, (message) =>
@@ -251,14 +237,12 @@ t.test('a recovery whose primary is lost for good does not wait for what cannot 
   )
   let health = 'up'
   const fts = { requestProbe: () => Promise.resolve(), contentState: () => ({ health }) }
-  const patient = { ...(request as object), timeoutMs: 300_000 } as never
-  const done = recoverInstances(patient, { ...admin, fts: () => fts as never })
+  const patient = { ...limits, timeoutMs: 300_000 }
+  const done = recoverOne(down, patient, { ...admin, fts: () => fts as never })
   await clock.advance(150)
   health = 'double-fault'
   await clock.advance(150)
-  t.match(await done, [
-    { outcome: 'failed', message: /has lost the primary of content 0.*mirabelle recover/ },
-  ])
+  t.match(await done, { outcome: 'failed', message: /has lost the primary of content 0.*mirabelle recover/ })
 })
 
 t.test(

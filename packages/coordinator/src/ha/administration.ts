@@ -5,7 +5,7 @@
 import type { FtsProber } from '@mirabelle/fts'
 import { MirabelleError, type ActionResult, type Content, type Message, type Peer } from '@mirabelle/messages'
 import type { Dispatcher } from '../dispatcher.ts'
-import { recoverInstances, startInstances, type AdminSources } from './cluster-admin.ts'
+import { startInstances, type AdminSources } from './cluster-admin.ts'
 import type { ClusterSettings, SettingsChange } from './cluster-settings.ts'
 import { collectState, type StateSources } from './cluster-state.ts'
 import { makeMirrors } from './mirrors/make-mirrors.ts'
@@ -57,8 +57,6 @@ export class Administration {
             return results
           }),
         )
-      case 'cluster.recover':
-        return this.#done(recoverInstances(message, admin()))
       case 'cluster.rebalance':
         this.#rebalancing ??= rebalance(message, this.#switching).finally(() => {
           this.#rebalancing = undefined

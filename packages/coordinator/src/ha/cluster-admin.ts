@@ -4,7 +4,6 @@ import {
   MirabelleError,
   type ActionResult,
   type Assignment,
-  type MessageOf,
   type SegmentRow,
 } from '@mirabelle/messages'
 import { faults } from '@mirabelle/runtime'
@@ -57,22 +56,6 @@ function skipped({ dbid, content }: SegmentRow): Promise<ActionResult> {
   return Promise.resolve({ dbid, content, outcome: 'skipped', message })
 }
 
-/** Brings instances that are marked down back as mirrors and waits until they are in sync (Greenplum: gprecoverseg). */
-export async function recoverInstances(
-  request: MessageOf<'cluster.recover'>,
-  sources: AdminSources,
-): Promise<ActionResult[]> {
-  const { topology } = sources
-  const wanted = (row: SegmentRow) =>
-    row.content >= 0 && row.status === 'd' && (request.dbids === null || request.dbids.includes(row.dbid))
-  return Promise.all(
-    topology
-      .rows()
-      .filter(wanted)
-      .map((row) => recoverOne(row, { ...request, maxRate: null }, sources)),
-  )
-}
-
 export interface RecoverOptions {
   readonly mode: Assignment['recovery']
   /** Given up when nothing has changed for so long. */
@@ -83,7 +66,7 @@ export interface RecoverOptions {
   readonly running?: boolean
 }
 
-/** Brings one instance back as mirror and waits until it is in sync. */
+/** Brings one instance back as mirror and waits until it is in sync (Greenplum: gprecoverseg). */
 export async function recoverOne(
   row: SegmentRow,
   options: RecoverOptions,

@@ -170,11 +170,6 @@ export const instanceMessages = {
       mode: f.oneOf(['smart', 'fast', 'immediate'], 'as PostgreSQL'),
     },
   ),
-  'cluster.recover': define('Bring down mirrors back (Greenplum: gprecoverseg).', 'cluster.done', {
-    mode: f.oneOf(['auto', 'incremental', 'differential', 'full'], 'how'),
-    dbids: f.nullable(f.list(f.dbid('which'), 'only these', 1000)),
-    timeoutMs: f.uint('how long to wait until they are in sync'),
-  }),
   'cluster.rebalance': define(
     'Give pairs their preferred roles back, by a switchover in which no statement fails (Greenplum: gprecoverseg -r).',
     'cluster.done',

@@ -5,7 +5,7 @@ import type { FaultContext } from './fault-context.ts'
 import type { PlannedFault } from './fault-plan.ts'
 import { acts, FaultTools } from './fault-tools.ts'
 import type { Struck } from './fault-triggers.ts'
-import type { RunningInstance } from './sim-cluster.ts'
+import { failWhileCatchingUp, failWhileCopying } from './mirror-faults.ts'
 import type { SimHost } from './sim-host.ts'
 import type { SimRandom } from './sim-random.ts'
 
@@ -59,7 +59,9 @@ class Beginning {
       case 'replaceCoordinator':
         return replaceCoordinator(this.#tools)
       case 'failWhileCatchingUp':
-        return this.#failWhileCatchingUp()
+        return failWhileCatchingUp(this.#tools)
+      case 'failWhileCopying':
+        return failWhileCopying(this.#tools)
       case 'atMessage':
         return this.#atMessage()
       case 'atDiskOperation':
@@ -172,45 +174,6 @@ class Beginning {
       else if (drawn < 0.8) this.#tools.power(host)
       else this.#tools.pause(process)
     })
-  }
-
-  /** A mirror goes, comes back, makes nothing durable for a while; meanwhile its primary goes, too. */
-  #failWhileCatchingUp(): void {
-    const { cluster, operator } = this.#context
-    const random = this.#random
-    const mirror = this.#tools.one(acts('mirror'))
-    if (mirror === undefined) return
-    const { dbid, content } = mirror.assignment
-    const { host } = mirror.process
-    mirror.process.kill()
-    const hangMs = random.between(400, 3_000)
-    const killMs = random.between(0, 1.2 * hangMs)
-    const hang = random.chance(0.5)
-    const untilDown = (): void => {
-      if (cluster.coordinator()?.service?.topology.row(dbid)?.status !== 'd')
-        return this.#tools.after(50, untilDown)
-      operator.tend()
-      untilBack()
-    }
-    const untilBack = (): void => {
-      const stream = this.#primaryOf(content)?.instance.primary?.hub.mirrorStatus()
-      if (stream?.dbid !== dbid) return this.#tools.after(20, untilBack)
-      if (stream.state === 'none') return this.#tools.after(0.5, untilBack)
-      if (hang) host.disk.hangsUntilMs = cluster.world.nowMs + hangMs
-      else host.disk.slowness = 200
-      this.#tools.say(
-        `the disk of ${host.name}, where dbid ${dbid} comes back, ${hang ? 'hangs' : 'is slow'}`,
-      )
-      this.#tools.after(hangMs, () => (host.disk.slowness = 1))
-      this.#tools.after(killMs, () => this.#primaryOf(content)?.process.kill())
-    }
-    untilDown()
-  }
-
-  #primaryOf(content: number): RunningInstance | undefined {
-    for (const running of this.#context.cluster.running.values())
-      if (running.assignment.content === content && acts('primary')(running)) return running
-    return undefined
   }
 
   /** A link comes and goes. */

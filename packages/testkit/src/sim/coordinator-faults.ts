@@ -42,9 +42,8 @@ export function leaveStandbyBehind(tools: FaultTools): void {
 }
 
 function standbyHost(tools: FaultTools): SimHost | undefined {
-  const { cluster } = tools.context
-  const standby = cluster.rows.find(({ content, role }) => content === -1 && role === 'm')
-  return standby === undefined ? undefined : cluster.host(standby.hostname)
+  const { cluster, operator } = tools.context
+  return operator.standby === null ? undefined : cluster.host(operator.standby.hostname)
 }
 
 /**

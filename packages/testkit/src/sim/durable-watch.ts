@@ -3,14 +3,8 @@
  * the moment in which it is told, not only when a crash happens to follow. Made with the promise watch of a simulation; a broken promise ends the run.
  */
 import { stateDir } from '@mirabelle/instance'
-import {
-  PROVE_EPOCH_SETTING,
-  type Assignment,
-  type Dbid,
-  type Message,
-  type SegmentRow,
-} from '@mirabelle/messages'
-import type { RunningInstance, SimCluster } from './sim-cluster.ts'
+import { PROVE_EPOCH_SETTING, type Assignment, type Dbid, type Message } from '@mirabelle/messages'
+import type { InstancePlace, RunningInstance, SimCluster } from './sim-cluster.ts'
 import type { SimCoordinator } from './sim-coordinator.ts'
 import type { SimConnection } from './sim-connection.ts'
 import type { SimProcess } from './sim-process.ts'
@@ -64,8 +58,8 @@ export class DurableWatch {
     return Math.floor(this.#segments.length / 2)
   }
 
-  get #segments(): readonly SegmentRow[] {
-    return this.#cluster.rows.filter(({ content }) => content >= 0)
+  get #segments(): readonly InstancePlace[] {
+    return [...this.#cluster.places.values()].filter(({ content }) => content >= 0)
   }
 
   /** I3: commits that do not wait for the mirror must not wait again after a restart, or the content hangs until somebody notices. */

@@ -18,6 +18,7 @@ const WEIGHTS = {
   leaveStandbyBehind: 2,
   replaceCoordinator: 3,
   failWhileCatchingUp: 4,
+  failWhileCopying: 3,
   atMessage: 14,
   atDiskOperation: 6,
   command: 6,

@@ -56,9 +56,8 @@ export class FaultTools {
     const { cluster, focus } = this.context
     const all = [...cluster.hosts.values()]
     if (!this.isFocused()) return all
-    return all.filter(({ name }) =>
-      cluster.rows.some((row) => row.content === focus && row.hostname === name),
-    )
+    const places = [...cluster.places.values()].filter(({ content }) => content === focus)
+    return all.filter(({ name }) => places.some(({ hostname }) => hostname === name))
   }
 
   /** Two hosts, mostly the coordinator's and one that the faults are about, or both of the pair. */

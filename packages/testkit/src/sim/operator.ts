@@ -3,7 +3,14 @@
  * with messages only, as the command line does; tries again when something did not work.
  */
 import { stateDir } from '@mirabelle/instance'
-import { isMirabelleError, type Assignment, type Message, type SegmentRow } from '@mirabelle/messages'
+import {
+  isMirabelleError,
+  type Assignment,
+  type Message,
+  type MessageOf,
+  type SegmentRow,
+} from '@mirabelle/messages'
+import { initStandby, recover, removeStandby, type Coordinators } from './command-line.ts'
 import type { SimCluster } from './sim-cluster.ts'
 import type { SimCoordinator } from './sim-coordinator.ts'
 import { AGENT_PORT, initialCatalog } from './sim-layout.ts'
@@ -12,7 +19,9 @@ import type { SimRandom } from './sim-random.ts'
 export class SimOperator {
   readonly #cluster: SimCluster
   readonly #random: SimRandom
-  readonly #rows: readonly SegmentRow[]
+  /** Rows of the segments: they stay where they are. */
+  readonly #segments: readonly SegmentRow[]
+  readonly #known: Coordinators
   #nextMs = 0
   #attends = false
   /**
@@ -20,13 +29,24 @@ export class SimOperator {
    * epoch that nobody took up), only a human can decide: whether what is lacking may be lost (`--force`).
    */
   standbyIsStale = false
-  /** The standby has been told to take over: the old coordinator is not started any more on purpose. */
-  #activated = false
 
   constructor(cluster: SimCluster, random: SimRandom) {
     this.#cluster = cluster
     this.#random = random
-    this.#rows = initialCatalog(cluster.layout).rows
+    const { rows } = initialCatalog(cluster.layout)
+    const [acting, standby] = rows.filter(({ content }) => content === -1) as [SegmentRow, SegmentRow?]
+    this.#segments = rows.filter(({ content }) => content >= 0)
+    this.#known = {
+      acting,
+      standby: standby ?? null,
+      before: standby === undefined ? [acting] : [acting, standby],
+      lastDbid: rows.length,
+    }
+  }
+
+  /** The standby coordinator, as far as the administrator knows. */
+  get standby(): SegmentRow | null {
+    return this.#known.standby
   }
 
   /** Looks after the cluster every now and then, from now on. */
@@ -55,14 +75,34 @@ export class SimOperator {
     const topology = coordinator?.service?.topology
     if (coordinator === undefined || topology === undefined) return this.#bringCoordinator()
     const own = topology.row(coordinator.instance.dbid)
-    if (own?.role === 'p' && own.dbid !== this.#rows[0]?.dbid) this.#activated = true
+    if (own?.role === 'p') this.#remember(own)
     const { host } = coordinator.process
     if (this.#isOvertaken(topology.epoch)) return this.#stopForStandby(coordinator)
     const down = topology.rows().some((row) => row.content >= 0 && row.status === 'd')
     const { port } = coordinator.instance
     cluster.tell(host, port, { type: 'cluster.start' })
-    if (down)
-      cluster.tell(host, port, { type: 'cluster.recover', mode: 'auto', dbids: null, timeoutMs: 10_000 })
+    if (down) this.recover('auto')
+    // One that was removed, used up by an activation, or whose making was interrupted.
+    const standby = topology.mirror(-1)
+    if (
+      (standby === undefined || standby.status === 'd') &&
+      cluster.layout.standby &&
+      this.#random.chance(0.5)
+    )
+      this.#initStandby(coordinator, null)
+  }
+
+  /** Who acts as coordinator; an activation leaves no standby. */
+  #remember(acting: SegmentRow): void {
+    if (this.#known.acting.dbid === acting.dbid) return
+    this.#known.acting = acting
+    this.#known.standby = null
+  }
+
+  #initStandby({ instance, process }: SimCoordinator, host: string | null): void {
+    this.#cluster.command(process.host, instance.port, 'standby init', (ask) =>
+      initStandby(ask, this.#known, host),
+    )
   }
 
   /**
@@ -70,18 +110,31 @@ export class SimOperator {
    * more. Its log says so; the standby has to take over.
    */
   #isOvertaken(epoch: number): boolean {
-    const running = this.#cluster.running
-    return this.#rows.some((row) => row.content >= 0 && !running.has(row.dbid) && this.#epochOf(row) > epoch)
+    const { running } = this.#cluster
+    return this.#segments.some((row) => !running.has(row.dbid) && this.#epochOf(row) > epoch)
   }
 
   /** In good order, so that the standby has everything, unless the standby has taken over before and this one did not hear of it. */
   #stopForStandby({ instance, process }: SimCoordinator): void {
-    const standby = this.#rows.find((row) => row.content === -1 && row.role === 'm')
-    if (standby === undefined || standby.dbid === instance.dbid) return
-    this.#activated ||= this.#stateOf(standby, 'role.json') === 'p'
-    if (!this.#activated && !this.#cluster.running.has(standby.dbid)) return
-    const mode = this.#activated ? 'immediate' : 'fast'
+    const { standby } = this.#known
+    if (standby === null || standby.dbid === instance.dbid) return
+    const hasTakenOver = this.#hasTakenOver(standby)
+    if (!hasTakenOver && !this.#cluster.running.has(standby.dbid)) return
+    const mode = hasTakenOver ? 'immediate' : 'fast'
+    if (hasTakenOver) this.#remember(standby)
     this.#cluster.tell(process.host, AGENT_PORT, { type: 'agent.stop', dbid: instance.dbid, mode })
+  }
+
+  #hasTakenOver(standby: SegmentRow): boolean {
+    return this.#stateOf(standby, 'role.json') === 'p'
+  }
+
+  /** Brings mirrors that are marked down back. */
+  recover(mode: MessageOf<'mirrors.plan'>['mode']): void {
+    const coordinator = this.#cluster.coordinator()
+    if (coordinator === undefined) return
+    const { instance, process } = coordinator
+    this.#cluster.command(process.host, instance.port, 'recover', (ask) => recover(ask, mode))
   }
 
   /** One of the commands that an administrator may give at any time, to whoever acts as coordinator. */
@@ -97,8 +150,9 @@ export class SimOperator {
     const drawn = random.next()
     if (drawn < 0.2) ask({ type: 'cluster.rebalance', ...limits })
     else if (drawn < 0.4) ask({ type: 'host.drain', hostname, ...limits })
-    else if (drawn < 0.55) ask({ type: 'cluster.recover', mode, dbids: null, timeoutMs: 10_000 })
-    else if (drawn < 0.65) ask({ type: 'standby.resync', mode })
+    else if (drawn < 0.55) this.recover(mode)
+    else if (drawn < 0.61) ask({ type: 'standby.resync', mode })
+    else if (drawn < 0.65) this.#changeStandby(coordinator, random.chance(0.3) ? hostname : null)
     else if (drawn < 0.75)
       ask({ type: 'host.stop', hostname, mode: random.pick(['smart', 'fast', 'immediate']), look: false })
     else if (drawn < 0.85) this.#stopOne(random)
@@ -106,9 +160,19 @@ export class SimOperator {
     else ask({ type: 'cluster.config', change: { gp_fts_probe_retries: random.pick(['2', '5', null]) } })
   }
 
+  /** Removes the standby; makes one when there is none. */
+  #changeStandby(coordinator: SimCoordinator, host: string | null): void {
+    const { instance, process, service } = coordinator
+    if (service?.topology.mirror(-1)?.status !== 'u') return this.#initStandby(coordinator, host)
+    this.#cluster.command(process.host, instance.port, 'standby remove', (ask) =>
+      removeStandby(ask, this.#known),
+    )
+  }
+
   /** Ends an instance, or all of a host, through the agent. */
   #stopOne(random: SimRandom): void {
-    const row = random.pick(this.#rows)
+    const { acting, standby } = this.#known
+    const row = random.pick([acting, ...this.#segments, ...(standby === null ? [] : [standby])])
     const agent = this.#cluster.agentOf(row.hostname)
     if (agent === undefined) return
     const mode = random.pick(['smart', 'fast', 'immediate'] as const)
@@ -121,8 +185,8 @@ export class SimOperator {
 
   /** The standby coordinator is asked to take over. */
   activate(): void {
-    const standby = this.#rows.find((row) => row.content === -1 && row.role === 'm')
-    if (standby === undefined) return
+    const { standby } = this.#known
+    if (standby === null) return
     this.#cluster.tell(
       this.#cluster.host(standby.hostname),
       standby.port,
@@ -136,19 +200,16 @@ export class SimOperator {
   #bringCoordinator(): void {
     const cluster = this.#cluster
     const { running } = cluster
-    const rows = this.#rows.filter((row) => row.content === -1)
-    const [first, standby] = rows
-    if (first === undefined) return
+    const { acting, standby } = this.#known
     // An instance of content -1 that acts, or is about to, is left alone.
-    for (const { dbid } of rows) {
-      const one = running.get(dbid)
+    for (const row of [acting, standby]) {
+      const one = row === null ? undefined : running.get(row.dbid)
       const state = one?.instance.roleState
       if (one !== undefined && (state === 'primary' || state === 'promoting' || state === 'starting')) return
     }
     this.#startSegments()
-    if (standby !== undefined && this.#activated) return this.#startAs(standby, 'p')
     // Which of the two ruled last is not known when neither runs: the one that may not will say so.
-    if (standby === undefined || this.#random.chance(0.5)) return this.#startAs(first, 'p')
+    if (standby === null || this.#random.chance(0.5)) return this.#startAs(acting, 'p')
     if (running.has(standby.dbid)) this.activate()
     else this.#startAs(standby, 'm')
   }
@@ -156,8 +217,8 @@ export class SimOperator {
   /** Without a coordinator: as they ran last, by their agents. What they may do then their own promises say. */
   #startSegments(): void {
     const cluster = this.#cluster
-    for (const row of this.#rows) {
-      if (row.content < 0 || cluster.running.has(row.dbid)) continue
+    for (const row of this.#segments) {
+      if (cluster.running.has(row.dbid)) continue
       const agent = cluster.agentOf(row.hostname)
       const file = cluster.host(row.hostname).files.file(`${stateDir(row.datadir)}/assignment.json`)
       if (agent === undefined || file === undefined) continue
@@ -168,12 +229,9 @@ export class SimOperator {
   }
 
   #startAs(row: SegmentRow, role: 'p' | 'm'): void {
+    const { acting, standby } = this.#known
+    const rows = [acting, ...this.#segments, ...(standby === null ? [] : [standby])]
     const catalog = initialCatalog(this.#cluster.layout)
-    const agent = this.#cluster.agentOf(row.hostname)
-    if (agent === undefined) return
-    const rows = this.#activated
-      ? catalog.rows.filter((one) => one.content >= 0 || one.dbid === row.dbid)
-      : catalog.rows
     this.#cluster.startCoordinator(row, role, { ...catalog, rows, epoch: this.#epochOf(row) })
   }
 

@@ -13,8 +13,9 @@ import {
   type SegmentRow,
 } from '@mirabelle/messages'
 import { DurableWatch } from './durable-watch.ts'
+import { hasWholeBase } from './sim-copy.ts'
 import { CATALOG_KEY } from './sim-catalog-store.ts'
-import type { RunningInstance, SimCluster } from './sim-cluster.ts'
+import type { InstancePlace, RunningInstance, SimCluster } from './sim-cluster.ts'
 import type { SimCoordinator } from './sim-coordinator.ts'
 import type { SimConnection } from './sim-connection.ts'
 import { initialCatalog } from './sim-layout.ts'
@@ -23,7 +24,6 @@ import { SimFailure } from './sim-world.ts'
 
 export class PromiseWatch {
   readonly #cluster: SimCluster
-  readonly #rows: readonly SegmentRow[]
   /** By content: the newest timeline that answered, and who did. */
   readonly #answered = new Map<number, { timeline: number; dbid: Dbid }>()
   /** By primary and mirror: WAL that was found durable up to here. */
@@ -41,7 +41,6 @@ export class PromiseWatch {
     this.#cluster = cluster
     this.#durable = new DurableWatch(cluster)
     this.#catalog = initialCatalog(cluster.layout)
-    this.#rows = this.#catalog.rows
     cluster.fabric.tap = (from, message) => this.#saw(from, message)
     cluster.fabric.onUnexpected = (process, error) => {
       cluster.world.fail(new SimFailure('uncaught', `${process.name}: ${String(error)}`, error))
@@ -106,7 +105,7 @@ export class PromiseWatch {
     const lsn = message.items.reduce((max, one) => Math.max(max, one[1]), 0)
     this.#durableAt(running, dbid, lsn, timeline, `${who} answers`)
     if (instance.gate?.syncRep !== true) return this.#mayAnswerAlone(running, timeline)
-    this.#durableAt(running, this.#peerOf(dbid), lsn, timeline, `${who} answers`)
+    this.#durableAt(running, this.#peerOf(running), lsn, timeline, `${who} answers`)
     if (instance.primary?.hub.replicationRows().length === 0)
       throw new SimFailure(
         'I4',
@@ -132,6 +131,9 @@ export class PromiseWatch {
     const { peer } = assignment
     if (peer === null) return
     if (gate.syncRep) return this.#durableAt(running, peer.dbid, lsn, timeline, `${who} answers`)
+    // One that is being made cannot take over before its base is whole.
+    const place = this.#cluster.places.get(peer.dbid)
+    if (place === undefined || !hasWholeBase(this.#cluster, place)) return
     const marks = this.#durable.marks()
     if (marks < this.#durable.marksNeeded)
       throw new SimFailure(
@@ -150,10 +152,9 @@ export class PromiseWatch {
 
   /** The other half of its pair has what anybody was told of by this primary; `who` has said so. */
   #peerHasAllTold(running: RunningInstance, who: string): void {
-    const { instance, assignment } = running
+    const { instance } = running
     const told = instance.gate?.releasedLsn ?? 0
-    if (told > FIRST_LSN)
-      this.#durableAt(running, this.#peerOf(assignment.dbid), told, instance.timeline, who)
+    if (told > FIRST_LSN) this.#durableAt(running, this.#peerOf(running), told, instance.timeline, who)
   }
 
   /** I1: WAL up to `lsn` of a primary is durable on the disk of `dbid`, byte for byte. */
@@ -191,7 +192,7 @@ export class PromiseWatch {
 
   #sameRecords(
     { process, assignment }: RunningInstance,
-    row: SegmentRow,
+    row: InstancePlace,
     timeline: number,
     lsn: Lsn,
   ): boolean {
@@ -335,7 +336,7 @@ export class PromiseWatch {
    */
   #durableCatalogs(): ClusterSnapshot[] {
     let best: { timeline: number; end: Lsn; texts: string[] } | undefined
-    for (const row of this.#rows) {
+    for (const row of this.#cluster.places.values()) {
       if (row.content !== -1) continue
       const { files } = this.#cluster.host(row.hostname)
       const both = folders(row.datadir)
@@ -371,13 +372,15 @@ export class PromiseWatch {
     return catalog
   }
 
-  #row(dbid: Dbid): SegmentRow {
-    return this.#rows.find((row) => row.dbid === dbid) as SegmentRow
+  #row(dbid: Dbid): InstancePlace {
+    return this.#cluster.places.get(dbid) as InstancePlace
   }
 
-  #peerOf(dbid: Dbid): Dbid {
-    const own = this.#row(dbid)
-    return (this.#rows.find((row) => row.content === own.content && row.dbid !== dbid) as SegmentRow).dbid
+  /** Whom it has been told to be the other half of its pair. */
+  #peerOf({ instance, assignment }: RunningInstance): Dbid {
+    const { peer } = instance.assignment
+    if (peer === null) throw new SimFailure('I3', `dbid ${assignment.dbid} speaks of a mirror, and has none`)
+    return peer.dbid
   }
 }
 

@@ -16,6 +16,7 @@ import {
 import type { Ports } from '@mirabelle/runtime'
 import { createSegment, type Segment } from '@mirabelle/segment'
 import { createWalFiles, createWalReceiver, createWalSenderHub } from '@mirabelle/wal'
+import type { Ask } from './command-line.ts'
 import { simCopyFromPeer } from './sim-copy.ts'
 import { SimCoordinator } from './sim-coordinator.ts'
 import { SimEngine } from './sim-engine.ts'
@@ -37,6 +38,9 @@ export interface RunningInstance {
   readonly coordinator: SimCoordinator | undefined
 }
 
+/** An instance and its folder. */
+export type InstancePlace = Pick<SegmentRow, 'dbid' | 'content' | 'hostname' | 'datadir'>
+
 /** Where a mutant can be planted: the real thing in, something that breaks a promise out. */
 export interface SimOverrides {
   readonly ports?: (ports: Ports, assignment: Assignment) => Ports
@@ -51,8 +55,8 @@ export class SimCluster {
   readonly fabric: SimFabric
   readonly layout: SimLayout
   readonly hosts = new Map<string, SimHost>()
-  /** The instances, as the cluster was laid out. */
-  readonly rows: readonly SegmentRow[]
+  /** Where each instance is, or was: those that the cluster was laid out with, and each that was made since. */
+  readonly places = new Map<Dbid, InstancePlace>()
   readonly running = new Map<Dbid, RunningInstance>()
   /** Sees each instance that an agent makes a process for. */
   onSpawned: ((agent: SimProcess, assignment: Assignment) => void) | undefined
@@ -70,8 +74,10 @@ export class SimCluster {
     this.fabric = new SimFabric(world)
     for (const name of layout.hosts) this.hosts.set(name, new SimHost(this.fabric, name))
     const catalog = initialCatalog(layout)
-    this.rows = catalog.rows
-    for (const row of catalog.rows) layOut(this.host(row.hostname), row, catalog)
+    for (const row of catalog.rows) {
+      this.places.set(row.dbid, row)
+      layOut(this.host(row.hostname), row, catalog)
+    }
     for (const name of layout.hosts) this.#configureAgent(name)
   }
 
@@ -177,9 +183,20 @@ export class SimCluster {
 
   /** Sends one message from outside (the command line, on that host) and forgets it; the answer goes into the trace. */
   tell(host: SimHost, port: number, message: Message, onRefused?: (error: unknown) => void): void {
+    this.command(host, port, message.type, async (ask) => void (await ask(message as never)), onRefused)
+  }
+
+  /** Runs a command of the command line on that host, which asks one thing after the other; how it ends goes into the trace. */
+  command(
+    host: SimHost,
+    port: number,
+    name: string,
+    run: (ask: Ask) => Promise<void>,
+    onRefused?: (error: unknown) => void,
+  ): void {
     const process = host.spawn('cli')
     const { network } = host.portsOf(process)
-    const run = async (): Promise<void> => {
+    const connect = async (): Promise<void> => {
       const connection = await network.connect(
         { addresses: [host.name], port },
         {
@@ -194,14 +211,14 @@ export class SimCluster {
         { timeoutMs: 2_000, silenceTimeoutMs: 0 },
       )
       connection.setHandlers({ onMessage() {}, onClose() {} })
-      await connection.request(message as never, 60_000)
+      await run((message) => connection.request(message, 60_000))
     }
     process.schedule(0, () => {
-      run()
+      connect()
         .then(
-          () => this.world.trace.add('cli', `${message.type}: done`),
+          () => this.world.trace.add('cli', `${name}: done`),
           (error: unknown) => {
-            this.world.trace.add('cli', `${message.type}: ${String(error)}`)
+            this.world.trace.add('cli', `${name}: ${String(error)}`)
             onRefused?.(error)
           },
         )
@@ -254,6 +271,7 @@ export class SimCluster {
       startable = segment
       running = { process, assignment, engine, instance: segment.instance, segment, coordinator: undefined }
     }
+    this.places.set(assignment.dbid, assignment)
     this.running.set(assignment.dbid, running)
     this.#overrides.onRunning?.(running)
     process.onExit(() => {

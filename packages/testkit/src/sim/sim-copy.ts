@@ -6,14 +6,21 @@
 import { pgdataDir, pgWalDir, receivedWalDir, type CopyFromPeer } from '@mirabelle/instance'
 import { MirabelleError, type Dbid } from '@mirabelle/messages'
 import { historyFileName } from '@mirabelle/wal'
-import type { RunningInstance } from './sim-cluster.ts'
+import type { InstancePlace, RunningInstance, SimCluster } from './sim-cluster.ts'
 import type { SimProcess } from './sim-process.ts'
 import { recoverWal, SIM_SEGMENT_BYTES, walBytes, writeWal, FIRST_LSN } from './sim-wal.ts'
 
+const controlFile = (datadir: string): string => `${pgdataDir(datadir)}/global/pg_control`
 const COPY_MS = [200, 1_500] as const
 
 /** Its presence says that the base is a part of two: no PostgreSQL could be started on it. */
 export const tornBaseFile = (datadir: string): string => `${pgdataDir(datadir)}/torn`
+
+/** PostgreSQL could be started on what lies there. */
+export function hasWholeBase(cluster: SimCluster, { hostname, datadir }: InstancePlace): boolean {
+  const { files } = cluster.host(hostname)
+  return files.file(controlFile(datadir)) !== undefined && files.file(tornBaseFile(datadir)) === undefined
+}
 
 export function simCopyFromPeer(
   process: SimProcess,
@@ -73,6 +80,8 @@ export function simCopyFromPeer(
       const file = host.files.file(`${folder}/${name}`)
       file?.snapshot()()
     }
+    const control = from.file(controlFile(source.assignment.datadir))
+    if (control !== undefined) host.files.place(controlFile(datadir), control.content.slice())
     host.files.remove(tornBaseFile(datadir))
     return { timeline, history, startLsn: lsn }
   }

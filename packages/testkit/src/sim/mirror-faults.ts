@@ -1,0 +1,75 @@
+/** Faults in the time in which a mirror is none yet: while it catches up, while its base is copied. */
+import type { MessageOf } from '@mirabelle/messages'
+import { acts, type FaultTools } from './fault-tools.ts'
+import type { RunningInstance } from './sim-cluster.ts'
+
+/** A mirror goes, comes back, makes nothing durable for a while; meanwhile its primary goes, too. */
+export function failWhileCatchingUp(tools: FaultTools): void {
+  const { cluster } = tools.context
+  const { random } = tools
+  const mirror = tools.one(acts('mirror'))
+  if (mirror === undefined) return
+  const { dbid, content } = mirror.assignment
+  const { host } = mirror.process
+  const hangMs = random.between(400, 3_000)
+  const killMs = random.between(0, 1.2 * hangMs)
+  const hang = random.chance(0.5)
+  const untilBack = (): void => {
+    const stream = primaryOf(tools, content)?.instance.primary?.hub.mirrorStatus()
+    if (stream?.dbid !== dbid) return tools.after(20, untilBack)
+    if (stream.state === 'none') return tools.after(0.5, untilBack)
+    if (hang) host.disk.hangsUntilMs = cluster.world.nowMs + hangMs
+    else host.disk.slowness = 200
+    tools.say(`the disk of ${host.name}, where dbid ${dbid} comes back, ${hang ? 'hangs' : 'is slow'}`)
+    tools.after(hangMs, () => (host.disk.slowness = 1))
+    tools.after(killMs, () => primaryOf(tools, content)?.process.kill())
+  }
+  loseMirror(tools, mirror, 'auto', untilBack)
+}
+
+/** The base of a mirror is copied anew, and in the middle of that the mirror, its host, or its primary goes. */
+export function failWhileCopying(tools: FaultTools): void {
+  const { cluster } = tools.context
+  const { random } = tools
+  const mirror = tools.one(acts('mirror'))
+  if (mirror === undefined) return
+  const { dbid, content } = mirror.assignment
+  const drawn = random.next()
+  const waitMs = random.between(0, 1_500)
+  const strike = (): void => {
+    const copying = cluster.running.get(dbid)
+    if (copying === undefined) return
+    if (drawn < 0.4) copying.process.kill()
+    else if (drawn < 0.6) tools.power(copying.process.host)
+    else if (drawn < 0.8) primaryOf(tools, content)?.process.kill()
+    else tools.pause(primaryOf(tools, content)?.process)
+  }
+  const untilCopying = (): void => {
+    if (cluster.running.get(dbid)?.instance.roleState !== 'copying') return tools.after(20, untilCopying)
+    tools.after(waitMs, strike)
+  }
+  loseMirror(tools, mirror, random.pick(['full', 'differential']), untilCopying)
+}
+
+/** Kills a mirror; once it is marked down the administrator recovers it, and `then` begins. */
+function loseMirror(
+  tools: FaultTools,
+  { process, assignment: { dbid } }: RunningInstance,
+  mode: MessageOf<'mirrors.plan'>['mode'],
+  then: () => void,
+): void {
+  const { cluster, operator } = tools.context
+  const untilDown = (): void => {
+    if (cluster.coordinator()?.service?.topology.row(dbid)?.status !== 'd') return tools.after(50, untilDown)
+    operator.recover(mode)
+    then()
+  }
+  process.kill()
+  untilDown()
+}
+
+function primaryOf({ context }: FaultTools, content: number): RunningInstance | undefined {
+  for (const running of context.cluster.running.values())
+    if (running.assignment.content === content && acts('primary')(running)) return running
+  return undefined
+}
