@@ -37,6 +37,7 @@ import {
   type RoleChangeHookOptions,
 } from './front/role-change-hook.ts'
 import { showSetting } from './front/show-setting.ts'
+import { spillFiles } from './front/spill-files.ts'
 import { tlsFiles } from './front/tls-files.ts'
 import { claimEpoch, refuseWhenStale, refuseWhileCoordinatorLives } from './standby/activation-checks.ts'
 import { refreshSql } from './views/live-views.ts'
@@ -371,6 +372,7 @@ export class Coordinator {
       // Anybody can make it warn.
       logger: boundedLogger(ports.log.child({ actor: 'front-door' }), ports.clock),
       clock: ports.clock,
+      openSpillFile: spillFiles(ports.disk, assignment.datadir),
       maxConnections: ({ user }) => {
         const { max_connections, superuser_reserved_connections } = this.instance.settings()
         const isSuperuser = this.#frontend?.role(user)?.superuser === true

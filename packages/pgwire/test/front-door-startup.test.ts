@@ -172,7 +172,9 @@ t.test('a client that dawdles is told so and closed when authentication_timeout 
   const half = await RawClient.open(door)
   half.write(startup.subarray(0, 9))
   const { client: inside } = await RawClient.login(door)
-  t.equal(clock.fire(60_000), 2, 'the one that is in is not watched any more')
+  // The minute is counted in four parts.
+  for (let part = 0; part < 4; part += 1)
+    t.equal(clock.fire(15_000), 2, 'the one that is in is not watched any more')
   t.match(await silent.goodbye(), { severity: 'FATAL', code: '57014', detail: /60000 ms/ })
   t.match(await half.goodbye(), { code: '57014' })
   t.equal(logger.above('info').length, 2)
@@ -231,7 +233,7 @@ t.test(
     const slow = await RawClient.open(door)
     slow.write(startup.subarray(0, 6))
     await untilStats(door, { unauthenticated: 1 })
-    t.equal(clock.fire(2_000), 1)
+    for (let part = 0; part < 4; part += 1) t.equal(clock.fire(500), 1)
     t.match(await slow.goodbye(), { code: '57014' })
     for (const client of [one.client, admin]) client.socket.destroy()
   },

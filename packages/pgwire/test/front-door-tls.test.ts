@@ -58,7 +58,8 @@ t.test(
       clients.push(client)
     }
     await untilStats(door, { unauthenticated: clients.length })
-    t.equal(clock.fire(60_000), clients.length)
+    // The minute is counted in four parts.
+    for (let part = 0; part < 4; part += 1) t.equal(clock.fire(15_000), clients.length)
     for (const client of clients) await client.closed
     await untilStats(door, { unauthenticated: 0, sessions: 0 })
   },

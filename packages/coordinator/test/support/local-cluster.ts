@@ -16,6 +16,7 @@ import { queryMessage } from '../../src/lanes/frontend-bytes.ts'
 import type { BackendEvents, LaneBackend } from '../../src/lanes/lane-backend.ts'
 import { openLocalBackend } from '../../src/lanes/local-backend.ts'
 import { clientAuthentication } from '../../src/front/client-authentication.ts'
+import { spillFiles } from '../../src/front/spill-files.ts'
 import { createSqlFrontend, type SqlFrontend } from '../../src/session/sql-frontend.ts'
 import type { FrontendHooks } from '../../src/session/frontend-hooks.ts'
 
@@ -122,6 +123,7 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
       now: () => ports.clock.now(),
     }),
     logger: ports.log,
+    openSpillFile: spillFiles(ports.disk, base),
     sessionFactory: frontend.sessionFactory,
   })
   const clients: pg.Client[] = []

@@ -10,6 +10,8 @@ export const receivedWalDir = (datadir: string): string => `${datadir}/wal`
 export const divergedDir = (datadir: string): string => `${datadir}/diverged`
 /** Small durable files of ours. */
 export const stateDir = (datadir: string): string => `${datadir}/state`
+/** What slow clients of a coordinator have not read yet. */
+export const spillDir = (datadir: string): string => `${datadir}/spill`
 /** Who this folder belongs to. */
 export const identityFile = (datadir: string): string => `${datadir}/instance.json`
 /** The assignment that the instance last ran under. */

@@ -21,6 +21,7 @@ import type { DialogIo } from './login.ts'
 import { MessagePump } from './message-pump.ts'
 import { Output } from './output.ts'
 import { peerOf } from './peer.ts'
+import { Spill, type OpenSpillFile, type SpillBudget } from './spill.ts'
 import { upgradeToTls } from './tls-upgrade.ts'
 
 /** The client has gone while something was awaited from it. */
@@ -33,6 +34,7 @@ export interface ConnectionOptions {
   readonly clock: DoorClock
   readonly logger: DoorLogger
   readonly secureContext: SecureContext | undefined
+  readonly spilling: { readonly open: OpenSpillFile; readonly budget: SpillBudget } | undefined
   /** Called once when the socket is closed and the session, if there was one, has been closed. */
   readonly onClosed: () => void
 }
@@ -240,8 +242,24 @@ export class DoorConnection implements DialogIo {
   // The end
 
   #makeOutput(socket: Socket): Output {
-    const { clock, limits, logger } = this.#options
+    const { clock, limits, logger, spilling } = this.#options
     return new Output(socket, {
+      ...(spilling === undefined
+        ? {}
+        : {
+            spill: ({ onRoom }) =>
+              new Spill({
+                ...spilling,
+                limitBytes: limits.spillBytes,
+                onRoom,
+                onFull: (reason) =>
+                  logger.debug({ peer: this.#peer, reason }, 'unread results wait in memory from now on'),
+              }),
+          }),
+      onLost: (error) => {
+        logger.error({ peer: this.#peer, err: error }, 'unread results are lost; connection cut off')
+        this.destroy('fatal')
+      },
       clock,
       highWaterBytes: limits.highWaterBytes,
       stallTimeoutMs: limits.clientWriteTimeoutMs,

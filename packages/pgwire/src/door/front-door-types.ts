@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { SecureContextOptions } from 'node:tls'
 import type { FrontendMessage } from '../codec/frontend-parser.ts'
 import type { ErrorFields, PgError } from '../errors.ts'
+import type { OpenSpillFile } from './spill.ts'
 
 /** A pino logger fits. */
 export interface DoorLogger {
@@ -129,8 +130,11 @@ export interface DoorLimits {
   readonly maxMessageBytes: number
   /** Input of one client that waits for its session; beyond it the socket is not read. */
   readonly maxQueuedBytes: number
-  /** Output of one client that it has not read; beyond it its messages wait and `drained()` does not resolve. */
+  /** Output of one client that it has not read, in memory; beyond it its messages wait and `drained()` does not resolve. */
   readonly highWaterBytes: number
+  /** The same in a file, where the door can make one: of one client, and of all of them. */
+  readonly spillBytes: number
+  readonly spillTotalBytes: number
   /** A client that reads nothing for this long while results wait for it is cut off; 0 waits for ever. */
   readonly clientWriteTimeoutMs: number
   /** How long a connection that was told goodbye may stay before it is destroyed. */
@@ -144,6 +148,8 @@ export const DEFAULT_LIMITS: DoorLimits = {
   maxMessageBytes: 64 * 1024 * 1024,
   maxQueuedBytes: 1024 * 1024,
   highWaterBytes: 1024 * 1024,
+  spillBytes: 1024 * 1024 * 1024,
+  spillTotalBytes: 4 * 1024 * 1024 * 1024,
   clientWriteTimeoutMs: 60_000,
   lingerMs: 2_000,
 }
@@ -162,6 +168,8 @@ export interface FrontDoorOptions {
   readonly maxConnections?: (request: LoginRequest) => number
   /** Asked for each connection; wins over `limits.authenticationTimeoutMs`. */
   readonly authenticationTimeoutMs?: () => number
+  /** Makes a file for what a slow client has not read yet. Without it whoever makes an answer waits for its client. */
+  readonly openSpillFile?: OpenSpillFile
   /** Default: the timers of Node. */
   readonly clock?: DoorClock
   /** Source of keys and nonces. Default: node:crypto. */

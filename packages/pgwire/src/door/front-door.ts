@@ -24,6 +24,7 @@ import {
 import { login, type LoginPolicy } from './login.ts'
 import { nodeClock } from './node-clock.ts'
 import { SessionRegistry } from './session-registry.ts'
+import { SpillBudget } from './spill.ts'
 
 const KEEP_ALIVE_MS = 60_000
 const MOCK_SECRET_BYTES = 32
@@ -57,6 +58,7 @@ class Door implements FrontDoor {
   readonly #connections = new Set<DoorConnection>()
   readonly #server: Server
   readonly #unauthenticated: UnprovenConnections
+  readonly #spillBudget: SpillBudget
   #notReady: PgError | undefined
   #stopping = false
   #waiters: { holds: () => boolean; resolve: () => void }[] = []
@@ -67,6 +69,7 @@ class Door implements FrontDoor {
     this.#clock = options.clock ?? nodeClock
     this.#secureContext = options.tls === undefined ? undefined : createSecureContext(options.tls)
     this.#notReady = options.notReady
+    this.#spillBudget = new SpillBudget(this.#limits.spillTotalBytes)
     const randomBytes = options.randomBytes ?? cryptoRandomBytes
     this.#sessions = new SessionRegistry(randomBytes)
     this.#policy = {
@@ -148,13 +151,14 @@ class Door implements FrontDoor {
   }
 
   serve(socket: Socket): void {
-    const { logger } = this.#options
+    const { logger, openSpillFile: open } = this.#options
     const leave: (() => void)[] = []
     const connection = new DoorConnection(socket, {
       limits: this.#limits,
       clock: this.#clock,
       logger,
       secureContext: this.#secureContext,
+      spilling: open === undefined ? undefined : { open, budget: this.#spillBudget },
       onClosed: () => {
         for (const step of leave) step()
         this.#connections.delete(connection)
