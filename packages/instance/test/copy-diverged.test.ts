@@ -75,7 +75,7 @@ function countBytes() {
     watch: (connection: Connection) =>
       watchRequests(connection, {
         after: (reply) => {
-          if (reply.type === 'copy.bytes') counted.bytes += reply.bytes.length
+          if (reply.type === 'copy.bytes' || reply.type === 'copy.files') counted.bytes += reply.bytes.length
         },
       }),
   }

@@ -127,7 +127,7 @@ t.test('a connection that breaks again and again delays a copy, no more', async 
     watchRequests(connection, {
       before: () => {
         requests++
-        if (connections <= 2 && requests === connections * 300) connection.close()
+        if (connections <= 2 && requests === connections * 30) connection.close()
       },
     })
   })

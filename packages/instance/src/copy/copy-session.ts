@@ -4,17 +4,27 @@
  * Made by the copy sender when the connection arrives; ends with the connection. Promise: when the connection ends inside a backup, the
  * backup is ended in PostgreSQL too, and only then another copy can begin.
  */
-import { listBackup } from '@mirabelle/engine'
+import { BLOCK_BYTES, listBackup } from '@mirabelle/engine'
 import { formatLsn, MirabelleError, type Lsn, type Message, type MessageOf } from '@mirabelle/messages'
-import { faults, type Connection, type Hello, type Responder, type Timer } from '@mirabelle/runtime'
+import {
+  faults,
+  type Connection,
+  type FileHead,
+  type Hello,
+  type Responder,
+  type Timer,
+} from '@mirabelle/runtime'
+import { HASH_BYTES, hashBlocks } from './block-hash.ts'
 import type { CopyConnection, CopyHost } from './copy-host.ts'
 import { beginBackup, endBackup, type OnlineBackupOptions } from './online-backup.ts'
-import { SourceFiles } from './source-files.ts'
+import { CONTROL_FILE, SourceFiles } from './source-files.ts'
 
 /** Most bytes of one `copy.read`, blocks of one `copy.hashes`, and requests that may wait for their answers. */
 const MAX_READ_BYTES = 4 * 1024 * 1024
 const MAX_HASH_BLOCKS = 8192
 const MAX_REQUESTS = 64
+/** Most bytes of small files of one request: hashed in one go, about 0.9 ms. */
+const MAX_SMALL_BYTES = 1024 * 1024
 /** A copy that asks for nothing for so long is over, ms. */
 const IDLE_MS = 600_000
 /** Not for the copy: our own file of the disk check. */
@@ -77,7 +87,11 @@ export class CopySession implements CopyConnection {
 
   #answer(
     message: Message,
-  ): Promise<MessageOf<'copy.begun' | 'copy.hashesAre' | 'copy.bytes' | 'copy.ended'>> {
+  ): Promise<
+    MessageOf<
+      'copy.begun' | 'copy.hashesAre' | 'copy.bytes' | 'copy.fileHashes' | 'copy.files' | 'copy.ended'
+    >
+  > {
     switch (message.type) {
       case 'copy.begin':
         return this.#begin(message)
@@ -85,6 +99,10 @@ export class CopySession implements CopyConnection {
         return this.#hashes(message)
       case 'copy.read':
         return this.#read(message)
+      case 'copy.hashFiles':
+        return this.#hashFiles(message)
+      case 'copy.readFiles':
+        return this.#readFiles(message)
       case 'copy.end':
         return this.#endCopy(message)
       default:
@@ -169,6 +187,37 @@ export class CopySession implements CopyConnection {
         : await this.#history(Number.parseInt(history, 16), offset, length)
     this.#sentBytes += bytes.length
     return { type: 'copy.bytes', bytes }
+  }
+
+  async #hashFiles(message: MessageOf<'copy.hashFiles'>): Promise<MessageOf<'copy.fileHashes'>> {
+    const files = message.files.map(([path, blocks]) => ({ path, length: blocks * BLOCK_BYTES }))
+    const hashes = (await this.#small(message, files)).map(hashBlocks)
+    return {
+      type: 'copy.fileHashes',
+      counts: hashes.map(({ length }) => length / HASH_BYTES),
+      hashes: Buffer.concat(hashes),
+    }
+  }
+
+  async #readFiles(message: MessageOf<'copy.readFiles'>): Promise<MessageOf<'copy.files'>> {
+    const files = message.files.map(([path, length]) => ({ path, length }))
+    const read = await this.#small(message, files)
+    const bytes = Buffer.concat(read)
+    this.#sentBytes += bytes.length
+    return { type: 'copy.files', lengths: read.map(({ length }) => length), bytes }
+  }
+
+  /** The control file is none of them: it is read with care. */
+  #small(
+    message: { readonly type: string; readonly copyId: string },
+    files: readonly FileHead[],
+  ): Promise<Uint8Array[]> {
+    this.#check(message)
+    const odd = files.find(({ path }) => path === CONTROL_FILE || !this.#paths.has(path))
+    if (odd !== undefined) throw notYours({ type: message.type, path: odd.path })
+    if (files.reduce((sum, { length }) => sum + length, 0) > MAX_SMALL_BYTES)
+      throw new MirabelleError('message.bad', `${message.type} asks for more than ${MAX_SMALL_BYTES} bytes`)
+    return this.#files.small(files)
   }
 
   /** A history file may lie among the received WAL of a primary that was a mirror. */

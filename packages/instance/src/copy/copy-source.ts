@@ -6,6 +6,7 @@
 import { MirabelleError, type MessageOf } from '@mirabelle/messages'
 import type { Connection } from '@mirabelle/runtime'
 import { historyFileName } from '@mirabelle/wal'
+import { HASH_BYTES } from './block-hash.ts'
 import type { CopyRequest } from './copy-from-peer.ts'
 import { Throttle } from './throttle.ts'
 
@@ -92,6 +93,34 @@ export class CopySource {
     return bytes
   }
 
+  /** Hashes of the blocks of small files; fewer than asked for when a file ends. */
+  async hashFiles(files: readonly (readonly [path: string, blocks: number])[]): Promise<Uint8Array[]> {
+    const message = { type: 'copy.hashFiles', copyId: this.#copyId, files } as const
+    const { counts, hashes } = await this.#connection.request(message, READ_MS)
+    return parts(
+      message.type,
+      hashes,
+      counts.map((count) => count * HASH_BYTES),
+      files.map(([, blocks]) => blocks * HASH_BYTES),
+    )
+  }
+
+  /** The beginnings of small files; fewer bytes when a file ends, none when it is gone. */
+  async readFiles(files: readonly (readonly [path: string, length: number])[]): Promise<Uint8Array[]> {
+    const message = { type: 'copy.readFiles', copyId: this.#copyId, files } as const
+    await this.#throttle.pass()
+    this.#request.signal.throwIfAborted()
+    const { lengths, bytes } = await this.#connection.request(message, READ_MS)
+    this.bytesRead += bytes.length
+    this.#throttle.spent(bytes.length)
+    return parts(
+      message.type,
+      bytes,
+      lengths,
+      files.map(([, length]) => length),
+    )
+  }
+
   /** The history file of a timeline, undefined when the primary has none. */
   async history(timeline: number): Promise<string | undefined> {
     const bytes = await this.read(`pg_wal/${historyFileName(timeline)}`, 0, 1024 * 1024)
@@ -106,6 +135,21 @@ export class CopySource {
     this.#request.signal.removeEventListener('abort', this.#abort)
     if (!this.#connection.closed) this.#connection.close()
   }
+}
+
+/** An answer about several files, cut into what is about each. */
+function parts(
+  what: string,
+  bytes: Uint8Array,
+  lengths: readonly number[],
+  most: readonly number[],
+): Uint8Array[] {
+  const isFit =
+    lengths.length === most.length && lengths.every((length, index) => length <= (most[index] as number))
+  if (!isFit || lengths.reduce((sum, length) => sum + length, 0) !== bytes.length)
+    throw new MirabelleError('message.bad', `the answer to ${what} does not fit what was asked for`)
+  let at = 0
+  return lengths.map((length) => bytes.subarray(at, (at += length)))
 }
 
 /** What a peer says becomes a path here: it must stay below the data directory. */

@@ -4,8 +4,9 @@
  * Promise: PostgreSQL can start on the folder only after `sealFolder`, which writes the control file last, when everything else is durable.
  */
 import { MirabelleError, type MessageOf } from '@mirabelle/messages'
-import { faults, type Disk } from '@mirabelle/runtime'
-import { copyFile } from './copy-file.ts'
+import { faults, type BulkFiles, type Disk } from '@mirabelle/runtime'
+import { copyFile, type RemoteFile } from './copy-file.ts'
+import { copySmallFiles, inBatches, SMALL_BYTES } from './copy-small-files.ts'
 import type { CopyProgress } from './copy-from-peer.ts'
 import type { CopySource } from './copy-source.ts'
 import { shapeTree, syncTree, wantedTree, type WantedTree } from './local-tree.ts'
@@ -70,26 +71,37 @@ export function treeOf(begun: MessageOf<'copy.begun'>): WantedTree {
 /** All files but the control file. Resolves with their bytes. */
 async function copyFiles(options: FillFolderOptions): Promise<number> {
   const { disk, source, begun, folder, requests, progress } = options
-  const files = begun.files.filter(([path]) => !path.endsWith('/') && path !== CONTROL_FILE)
-  const bytesTotal = files.reduce((sum, [, size]) => sum + size, 0)
+  const files = begun.files.flatMap(([path, size]): RemoteFile[] =>
+    path.endsWith('/') || path === CONTROL_FILE ? [] : [{ path, size, target: `${folder}/${path}` }],
+  )
+  const bytesTotal = files.reduce((sum, { size }) => sum + size, 0)
   const limit = new WorkLimit(requests)
+  const bulk = disk.bulk?.()
   let bytesDone = 0
-  const copyOne = async ([path, size]: (typeof files)[number]): Promise<void> => {
-    await copyFile(
-      {
-        disk,
-        source,
-        limit,
-        done: (bytes) => {
-          bytesDone += bytes
-          progress({ bytesDone, bytesTotal, step: path })
-        },
-      },
-      { path, size, target: `${folder}/${path}` },
-    )
+  const done = (path: string, bytes: number): void => {
+    bytesDone += bytes
+    progress({ bytesDone, bytesTotal, step: path })
+  }
+  const copyOne = async (file: RemoteFile): Promise<void> => {
+    await copyFile({ disk, source, limit, done: (bytes) => done(file.path, bytes) }, file)
     if (faults !== undefined) await faults.at('copy.file')
   }
-  await new WorkLimit(FILES).all(files.map((file) => () => copyOne(file)))
+  const copyBatch = async (files: BulkFiles, batch: readonly RemoteFile[]): Promise<void> => {
+    await copySmallFiles({ disk, files, source, limit }, batch)
+    for (const { path, size } of batch) {
+      done(path, size)
+      if (faults !== undefined) await faults.at('copy.file')
+    }
+  }
+  const isSmall = ({ size }: RemoteFile): boolean => bulk !== undefined && size <= SMALL_BYTES
+  const small =
+    bulk === undefined ? [] : inBatches(files.filter(isSmall)).map((batch) => () => copyBatch(bulk, batch))
+  const others = files.filter((file) => !isSmall(file)).map((file) => () => copyOne(file))
+  try {
+    await new WorkLimit(FILES).all([...small, ...others])
+  } finally {
+    bulk?.close()
+  }
   return bytesTotal
 }
 

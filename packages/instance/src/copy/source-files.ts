@@ -3,7 +3,7 @@
  * is gone reads as empty, because WAL tells the copy the rest.
  */
 import { MirabelleError } from '@mirabelle/messages'
-import type { Disk, FileHandle } from '@mirabelle/runtime'
+import type { BulkFiles, Disk, FileHandle, FileHead } from '@mirabelle/runtime'
 import { hashFile } from './block-hash.ts'
 
 /** Files that are kept open between requests. */
@@ -21,6 +21,7 @@ export class SourceFiles {
   readonly #disk: Disk
   readonly #folder: string
   readonly #open = new Map<string, OpenFile>()
+  #bulk: BulkFiles | undefined
   #closed = false
 
   constructor(disk: Disk, folder: string) {
@@ -38,9 +39,20 @@ export class SourceFiles {
     return this.#using(path, (file) => hashFile(file, firstBlock, blocks))
   }
 
+  /** The beginnings of small files below the folder; fewer bytes where one ends, none when it is gone. */
+  async small(files: readonly FileHead[]): Promise<Uint8Array[]> {
+    if (this.#disk.bulk === undefined)
+      return Promise.all(files.map(({ path, length }) => this.read(path, 0, length)))
+    if (!this.#closed) this.#bulk ??= this.#disk.bulk()
+    const heads = files.map(({ path, length }) => ({ path: `${this.#folder}/${path}`, length }))
+    const read = (await this.#bulk?.read(heads)) ?? []
+    return files.map((_, index) => read[index] ?? new Uint8Array(0))
+  }
+
   /** Closes what is open; requests that run end first. */
   async close(): Promise<void> {
     this.#closed = true
+    this.#bulk?.close()
     await this.#shrink(0)
   }
 

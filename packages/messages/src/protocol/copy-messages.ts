@@ -43,6 +43,36 @@ export const copyMessages = {
   'copy.bytes': define('The bytes; fewer when the file ends, none when it is gone.', null, {
     bytes: f.bytes('as on disk'),
   }),
+  'copy.hashFiles': define('Hashes of all blocks of small files.', 'copy.fileHashes', {
+    copyId: f.text('the backup'),
+    files: f.list(
+      f.tuple([f.text('path below pgdata'), f.uint('blocks')], 'a file'),
+      '512 at most, 128 blocks together',
+      512,
+    ),
+  }),
+  'copy.fileHashes': define('As `copy.hashesAre`, for each of the files.', null, {
+    counts: f.list(
+      f.uint('hashes of a file; fewer than blocks when it ends, none when it is gone'),
+      'in the order asked for',
+    ),
+    hashes: f.bytes('concatenated'),
+  }),
+  'copy.readFiles': define('Small files.', 'copy.files', {
+    copyId: f.text('the backup'),
+    files: f.list(
+      f.tuple([f.text('path below pgdata'), f.uint('bytes')], 'a file'),
+      '512 at most, 1 MiB together',
+      512,
+    ),
+  }),
+  'copy.files': define('As `copy.bytes`, for each of the files.', null, {
+    lengths: f.list(
+      f.uint('bytes of a file; fewer when it ends, none when it is gone'),
+      'in the order asked for',
+    ),
+    bytes: f.bytes('concatenated'),
+  }),
   'copy.end': define('End the backup.', 'copy.ended', { copyId: f.text('the backup') }),
   'copy.ended': define('What the copy needs to be recovered.', null, {
     backupLabel: f.text('content of backup_label'),

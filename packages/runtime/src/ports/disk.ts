@@ -42,4 +42,30 @@ export interface Disk {
   syncDir(path: string): Promise<void>
   /** Bytes that can still be written to the file system that a folder or file is in. */
   freeBytes(path: string): Promise<number>
+  /** For many small files; absent where one file after the other costs no more. */
+  bulk?(): BulkFiles
+}
+
+/** The beginning of a file that is wanted. */
+export interface FileHead {
+  readonly path: string
+  /** At most so many bytes. */
+  readonly length: number
+}
+
+/** What is to be in a file. */
+export interface FileContent {
+  readonly path: string
+  /** undefined: what is in it. */
+  readonly bytes: Uint8Array | undefined
+}
+
+/** Many small files in few steps. Made by `Disk.bulk`, to be closed by whoever asked for it. */
+export interface BulkFiles {
+  /** Fewer bytes where a file ends, undefined where there is none. */
+  read(files: readonly FileHead[]): Promise<(Uint8Array | undefined)[]>
+  /** Makes each file, or gives it this content and no other (mode 0600). Resolves when all are durable; after an error nothing may be assumed about them. */
+  put(files: readonly FileContent[]): Promise<void>
+  /** What is under way rejects. */
+  close(): void
 }

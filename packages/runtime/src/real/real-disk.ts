@@ -3,6 +3,7 @@ import { constants, promises as fs } from 'node:fs'
 import { dirname } from 'node:path'
 import { faults } from '../fault/faults.ts'
 import type { DirEntry, Disk, FileHandle } from '../ports/disk.ts'
+import { RealBulkFiles } from './bulk-files.ts'
 import { openRealFile } from './real-file.ts'
 
 const FILE_MODE = 0o600
@@ -89,6 +90,8 @@ export const realDisk: Disk = {
     const { bavail, bsize } = await fs.statfs(path)
     return bavail * bsize
   },
+
+  bulk: () => new RealBulkFiles(),
 }
 
 /** Undefined when it vanished in between. */

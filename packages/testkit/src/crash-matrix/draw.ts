@@ -19,6 +19,8 @@ const OFTEN: Partial<Record<FaultPoint, number>> = {
   'send.copy.bytes': 40,
   'receive.copy.read': 40,
   'receive.copy.hashes': 30,
+  'receive.copy.readFiles': 10,
+  'receive.copy.hashFiles': 10,
   'fsync.replace.before': 4,
   'fsync.replace.written': 4,
   'fsync.replace.renamed': 4,

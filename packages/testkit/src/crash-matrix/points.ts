@@ -38,6 +38,8 @@ const giving = [
   'copy-source.ended',
   'receive.copy.read',
   'receive.copy.hashes',
+  'receive.copy.readFiles',
+  'receive.copy.hashFiles',
   'send.wal.data',
 ] as const
 const recovering = [
