@@ -116,7 +116,7 @@ await t.test('max_connections holds for the next client', async (t) => {
   await cluster.query('ALTER SYSTEM SET max_connections = 1')
   const { host, port } = cluster.cluster.coordinator
   const second = new pg.Client({ host, port, user: 'postgres', database: 'postgres' })
-  await t.rejects(second.connect(), { code: '53300', detail: 'max_connections is 1.' })
+  await t.rejects(second.connect(), { code: '53300', detail: 'max_connections leaves room for 1.' })
   t.equal(
     (await mirabelle('config', 'reset', 'max_connections')).status,
     0,

@@ -208,7 +208,8 @@ export class Coordinator {
       (sql) => this.#write(sql),
     )
     this.#service = service
-    const frontend = createSqlFrontend({
+    const shown = { cluster: () => service.liveState(), sessions: () => frontend.activities() }
+    const frontend: SqlFrontend = createSqlFrontend({
       dispatcher: service.dispatcher,
       ports: { ...ports, log: instance.log },
       superuser: 'postgres',
@@ -217,7 +218,7 @@ export class Coordinator {
         showSetting: (name) => showSetting(service.topology.settings, assignment, name),
         settingRows: () => service.settings.rows(),
         configure: (change) => service.settings.change(change),
-        refreshLiveViews: async (relations) => refreshSql(relations, await service.liveState()),
+        refreshLiveViews: (relations) => refreshSql(relations, shown),
         requestFtsScan: () => service.fts.requestScan(),
       },
     })

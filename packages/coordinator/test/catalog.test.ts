@@ -163,10 +163,13 @@ const live: LiveState = {
   laneDepth: () => 0,
 }
 
+const showing = (state: LiveState) => ({ cluster: () => Promise.resolve(state), sessions: () => [] })
+
 t.test('gp_stat_replication prints as Greenplum prints it', async (t) => {
   const db = await database(t)
   await db.exec("SET timezone = 'UTC'")
-  for (let times = 0; times < 2; times++) await db.exec(refreshSql(['gp_stat_replication'], live) as string)
+  for (let times = 0; times < 2; times++)
+    await db.exec((await refreshSql(['gp_stat_replication'], showing(live))) ?? '')
   const { rows } = await db.query<{ line: string }>(
     `SELECT concat_ws('|', gp_segment_id, pid, usesysid, usename, application_name, client_addr, client_port, backend_start, state, sent_lsn,
        replay_lsn, write_lag, flush_lag, coalesce(replay_lag::text, 'null'), sync_priority, sync_state, sync_error) AS line
@@ -184,15 +187,18 @@ t.test('gp_stat_replication prints as Greenplum prints it', async (t) => {
 
 t.test('gp_master_mirroring always has one row', async (t) => {
   const db = await database(t)
-  await db.exec(refreshSql(['gp_master_mirroring'], live) as string)
+  await db.exec((await refreshSql(['gp_master_mirroring'], showing(live))) ?? '')
   const standby = { ...live.standby, summary: 'Synchronized', changedAt: 1_000 } as const
-  await db.exec(refreshSql(['gp_master_mirroring'], { ...live, standby }) as string)
+  await db.exec((await refreshSql(['gp_master_mirroring'], showing({ ...live, standby }))) ?? '')
   const { rows } = await db.query(
     'SELECT summary_state, detail_state, extract(epoch FROM log_time)::int AS at FROM gp_master_mirroring',
   )
   t.same(rows, [{ summary_state: 'Synchronized', detail_state: null, at: 1 }])
 })
 
-t.test('statements that name no live view need no refresh', async (t) => {
-  t.equal(refreshSql(['accounts'], live), undefined)
+t.test('the cluster is not asked for what does not show it', async (t) => {
+  const sources = { cluster: () => Promise.reject(new Error('asked')), sessions: () => [] }
+  t.equal(await refreshSql([], sources), undefined)
+  t.equal(await refreshSql(['mirabelle_activity'], sources), 'DELETE FROM pg_catalog.mirabelle_activity')
+  await t.rejects(refreshSql(['gp_segment_status'], sources), { message: 'asked' })
 })

@@ -11,14 +11,15 @@ import { parseStatements } from './parse.ts'
 import type { CoordinatorPlan, Plan } from './plan.ts'
 import { planGathered } from './plan-gather.ts'
 import { replaceRelations } from './relation-names.ts'
-import { reloadConfAction, setConfigAction } from './set-config.ts'
+import { sessionFunctionAction } from './session-functions.ts'
+import { setConfigAction } from './set-config.ts'
 
 const MAX_VIEW_DEPTH = 16
 
 export function planSelect(context: PlanContext): Plan {
   const { survey, statement } = context
-  const setConfig = setConfigAction(context) ?? reloadConfAction(context)
-  if (setConfig !== undefined) return { kind: 'session', action: setConfig }
+  const action = setConfigAction(context) ?? sessionFunctionAction(context)
+  if (action !== undefined) return { kind: 'session', action }
   checkNames(context)
   if (survey.into) throw notSupported('SELECT INTO is not supported', 'Use CREATE TABLE … AS SELECT ….')
   if (survey.relations.some((use) => use.table?.viewTouchesDistributed === true))

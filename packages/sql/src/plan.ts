@@ -92,8 +92,17 @@ export type SessionAction =
     }
   /** SELECT set_config(name, value, local) and nothing else: a SET that answers one row, column `set_config`, with the value. */
   | { readonly type: 'setConfig'; readonly name: string; readonly value: string; readonly local: boolean }
-  /** SELECT pg_reload_conf() and nothing else: one row, true. */
-  | { readonly type: 'reloadConf' }
+  /** SELECT pg_reload_conf() and nothing else: one row, true. `column` is its name, here and below. */
+  | { readonly type: 'reloadConf'; readonly column: string }
+  /** SELECT pg_backend_pid(): one row, the number of the session. */
+  | { readonly type: 'backendPid'; readonly column: string }
+  /** SELECT pg_cancel_backend(pid) or pg_terminate_backend(pid): one row, whether there is such a session. */
+  | {
+      readonly type: 'signal'
+      readonly how: 'cancel' | 'terminate'
+      readonly pid: number
+      readonly column: string
+    }
   /** RESET name; undefined = RESET ALL. */
   | { readonly type: 'reset'; readonly name: string | undefined }
   /** ALTER SYSTEM; name undefined = RESET ALL, value undefined = RESET or TO DEFAULT. */

@@ -37,21 +37,6 @@ export function setConfigAction(context: PlanContext): SessionAction | undefined
   return { type: 'setConfig', name: name.toLowerCase(), value, local: /^(t|true|on|1|yes)$/i.test(local) }
 }
 
-/**
- * SELECT pg_reload_conf(): what is written after ALTER SYSTEM out of habit. Here that is in force already, so there is nothing to do; the engine would
- * answer false, because it has nobody to send a signal to.
- */
-export function reloadConfAction({ survey, statement }: PlanContext): SessionAction | undefined {
-  if (survey.functions.length !== 1 || survey.relations.length > 0) return undefined
-  if (survey.functions[0]?.name !== 'pg_reload_conf' || survey.functions[0].info?.userDefined === true)
-    return undefined
-  const { targetList, whereClause } = statement.body
-  const targets = (targetList ?? []) as Ast[]
-  const call = targets[0]?.ResTarget?.val?.FuncCall as Ast | undefined
-  if (targets.length !== 1 || call === undefined || whereClause !== undefined) return undefined
-  return { type: 'reloadConf' }
-}
-
 function constantText(expr: Ast): string | undefined {
   const inner = expr.TypeCast === undefined ? expr : (expr.TypeCast.arg as Ast)
   return inner.A_Const === undefined ? undefined : readConstant(inner.A_Const as Ast)?.text

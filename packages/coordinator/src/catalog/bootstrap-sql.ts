@@ -36,9 +36,29 @@ CREATE UNLOGGED TABLE pg_catalog.gp_segment_status (
   dbid smallint, content smallint, role "char", state text, pid integer, timeline integer, flush_lsn pg_lsn, replay_lsn pg_lsn,
   lag_bytes bigint, lag_seconds double precision, lane_depth integer, rss_bytes bigint, uptime_seconds double precision,
   wal_since_base bigint, base_refreshed_at timestamptz, wal_kept bigint, version text, detail text);
+CREATE UNLOGGED TABLE pg_catalog.mirabelle_activity (
+  pid integer, usename name, application_name text, client_addr inet, client_port integer, backend_start timestamptz, xact_start timestamptz,
+  query_start timestamptz, state_change timestamptz, state text, query text, lanes integer[]);
+CREATE VIEW pg_catalog.gp_stat_activity AS
+  SELECT d.oid AS datid, d.datname, a.pid, NULL::integer AS leader_pid, r.oid AS usesysid, a.usename,
+    CASE WHEN s.may THEN a.application_name END AS application_name, CASE WHEN s.may THEN a.client_addr END AS client_addr,
+    NULL::text AS client_hostname, CASE WHEN s.may THEN a.client_port END AS client_port, CASE WHEN s.may THEN a.backend_start END AS backend_start,
+    CASE WHEN s.may THEN a.xact_start END AS xact_start, CASE WHEN s.may THEN a.query_start END AS query_start,
+    CASE WHEN s.may THEN a.state_change END AS state_change, NULL::text AS wait_event_type, NULL::text AS wait_event,
+    CASE WHEN s.may THEN a.state END AS state, NULL::xid AS backend_xid, NULL::xid AS backend_xmin, NULL::bigint AS query_id,
+    CASE WHEN s.may THEN a.query ELSE '<insufficient privilege>' END AS query, 'client backend'::text AS backend_type, a.lanes
+  FROM pg_catalog.mirabelle_activity a
+    LEFT JOIN pg_catalog.pg_roles r ON r.rolname = a.usename
+    LEFT JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
+    CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.pg_has_role(r.oid, 'USAGE'), false)
+      OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') AS may) s;
+CREATE OR REPLACE VIEW pg_catalog.pg_stat_activity AS
+  SELECT datid, datname, pid, leader_pid, usesysid, usename, application_name, client_addr, client_hostname, client_port, backend_start, xact_start,
+    query_start, state_change, wait_event_type, wait_event, state, backend_xid, backend_xmin, query_id, query, backend_type
+  FROM pg_catalog.gp_stat_activity;
 CREATE FUNCTION pg_catalog.gp_request_fts_probe_scan() RETURNS boolean LANGUAGE sql VOLATILE AS 'SELECT true';
 GRANT SELECT ON pg_catalog.gp_segment_configuration, pg_catalog.gp_configuration_history, pg_catalog.gp_distribution_policy,
   pg_catalog.mirabelle_endpoint, pg_catalog.mirabelle_host, pg_catalog.mirabelle_setting, pg_catalog.mirabelle_cluster,
-  pg_catalog.gp_stat_replication, pg_catalog.gp_master_mirroring, pg_catalog.gp_segment_status TO PUBLIC;
+  pg_catalog.gp_stat_replication, pg_catalog.gp_master_mirroring, pg_catalog.gp_segment_status, pg_catalog.gp_stat_activity TO PUBLIC;
 RESET allow_system_table_mods;
 `

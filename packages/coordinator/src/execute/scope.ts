@@ -6,6 +6,7 @@ import type { DistributedTransaction } from '../dtx/transaction.ts'
 import type { SessionSettings } from '../lanes/lane-item.ts'
 import type { SchemaCache } from '../schema/schema-cache.ts'
 import type { FrontendHooks } from '../session/frontend-hooks.ts'
+import type { SessionDirectory } from '../session/session-directory.ts'
 import type { CopyChannel } from '../copy/copy-channel.ts'
 import type { CancelSlot } from './cancel-slot.ts'
 import type { LocalUsers } from './local-users.ts'
@@ -19,6 +20,7 @@ export interface Services {
   readonly planner: Planner
   readonly hooks: FrontendHooks
   readonly localUsers: LocalUsers
+  readonly sessions: SessionDirectory
 }
 
 export interface Scope {

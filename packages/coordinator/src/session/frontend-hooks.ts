@@ -15,7 +15,7 @@ export interface FrontendHooks {
    */
   configure(change: Readonly<Record<string, string | null>>): Promise<readonly ActionResult[]>
   /**
-   * SQL that brings the live views (`gp_stat_replication`, `gp_segment_status`, `gp_master_mirroring`) up to date, run as superuser in front of a
+   * SQL that brings the live views (`gp_stat_replication`, `gp_segment_status`, `gp_master_mirroring`, `gp_stat_activity`) up to date, run as superuser in front of a
    * query of the coordinator that names one of `relations`; undefined when there is nothing to do.
    */
   refreshLiveViews(relations: readonly string[]): Promise<string | undefined>

@@ -47,6 +47,7 @@ export function runQuery(
 ): Promise<void> | undefined {
   const target = targetOf(planned, routeInputOf(state.services.schema.snapshot.segmentCount, undefined))
   if (target === undefined) return undefined
+  state.begins(planned.sql)
   return run(state, target, { bytes: message, syncs: 1 }, undefined)
 }
 
@@ -60,6 +61,7 @@ export function runPrepared(
 ): Promise<void> | undefined {
   const target = targetOf(described.planned, routeInputOf(state.services.schema.snapshot.segmentCount, bound))
   if (target === undefined) return undefined
+  state.begins(described.planned.sql)
   const bytes = Buffer.concat([renamedBind(bind, described.use.name), EXECUTE_AND_SYNC])
   if (options.parsed) state.connection.send(PARSE_COMPLETE)
   const rows = options.describePortal ? describedRows(described, bound.resultFormats) : undefined

@@ -14,6 +14,7 @@ export async function runStatement(
 ): Promise<void> {
   const { plan, sql } = statement.planned
   const { slot, services } = state
+  state.begins(sql)
   tellOfRollback(state, statement)
   if (state.transaction?.failed === true && !endsFailure(statement)) throw abortedBlock()
   slot.begin()

@@ -21,10 +21,13 @@ import { alterSystem } from './alter-system.ts'
 import { SHOW_ALL_COLUMNS, showAll } from './show-all.ts'
 import { report, resetSetting, setSetting, show } from './set-actions.ts'
 import type { Prepared, SessionState } from './session-state.ts'
+import { signalSession } from './signal-session.ts'
 import { controlTransaction, isTransactionControl } from './transaction-actions.ts'
 
 const BOOL_OID = 16
-const RELOAD_CONF = textField('pg_reload_conf', BOOL_OID, 1)
+const INT4_OID = 23
+const boolField = (name: string): FieldDescription => textField(name, BOOL_OID, 1)
+const numberField = (name: string): FieldDescription => textField(name, INT4_OID, 4)
 
 /** Carries out a session action; the answer goes to the scope's sink. `sql` is the statement as written. */
 export async function sessionAction(
@@ -50,9 +53,11 @@ export async function sessionAction(
       return done('SELECT 1')
     }
     case 'reloadConf':
-      if (scope.describe) scope.sink.send(rowDescription([RELOAD_CONF]))
-      scope.sink.send(dataRow(['t']))
-      return done('SELECT 1')
+      return answerOne(scope, boolField(action.column), 't')
+    case 'backendPid':
+      return answerOne(scope, numberField(action.column), String(state.connection.pid))
+    case 'signal':
+      return answerOne(scope, boolField(action.column), signalSession(state, action) ? 't' : 'f')
     case 'reset':
       if (action.name === undefined) state.settings.resetAll()
       else resetSetting(state, action.name)
@@ -88,6 +93,13 @@ export async function sessionAction(
   }
 }
 
+/** One row of one column. */
+function answerOne(scope: Scope, field: FieldDescription, value: string): void {
+  if (scope.describe) scope.sink.send(rowDescription([field]))
+  scope.sink.send(dataRow([value]))
+  scope.sink.send(commandComplete('SELECT 1'))
+}
+
 /** Columns that Describe tells of an action. */
 export function actionFields(
   state: SessionState,
@@ -100,7 +112,10 @@ export function actionFields(
     case 'setConfig':
       return oneTextColumn('set_config')
     case 'reloadConf':
-      return [RELOAD_CONF]
+    case 'signal':
+      return [boolField(action.column)]
+    case 'backendPid':
+      return [numberField(action.column)]
     case 'execute':
       return state.prepared.get(action.name)?.described.fields
     case 'fetch': {

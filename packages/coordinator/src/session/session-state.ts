@@ -43,6 +43,8 @@ export class SessionState {
   readonly cursors = new Cursors()
   readonly foresight = new Foresight()
   transaction: SessionTransaction | undefined
+  /** Its statement, or the last one it had; for pg_stat_activity. */
+  statement: { readonly sql: string; readonly at: number } | undefined
   /** Begins a COPY FROM STDIN of the client; set by the session. */
   openCopyIn: (columns: number) => CopyChannel = () => {
     throw new SqlError('0A000', 'COPY FROM STDIN is not possible here')
@@ -100,6 +102,11 @@ export class SessionState {
     const { transaction } = this
     if (transaction?.explicit !== true) return 'I'
     return transaction.failed ? 'E' : 'T'
+  }
+
+  /** A statement begins. */
+  begins(sql: string): void {
+    this.statement = { sql, at: this.services.ports.clock.now() }
   }
 
   ready(): void {

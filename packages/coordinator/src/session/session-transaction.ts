@@ -35,6 +35,8 @@ export class SessionTransaction {
   /** The client has not been told yet that it was rolled back: it was idle when that happened. */
   untold: SqlError | undefined
   schemaChanged = false
+  /** Wall clock, ms. */
+  readonly beganAt: number
   readonly #services: Services
   readonly #settings: SettingsOfSession
   readonly #begin: SettingsMark
@@ -51,6 +53,7 @@ export class SessionTransaction {
     this.#settings = settings
     this.#foresight = foresight
     this.#begin = settings.mark()
+    this.beganAt = services.ports.clock.now()
     this.explicit = explicit
     this.modes = modes
   }
@@ -66,7 +69,12 @@ export class SessionTransaction {
   }
 
   holdsLanes(): boolean {
-    return this.#dtx?.contents.some((content) => this.#dtx?.holds(content) === true) === true
+    return this.lanes.length > 0
+  }
+
+  /** Contents whose lanes it holds. */
+  get lanes(): readonly number[] {
+    return this.#dtx?.contents.filter((content) => this.#dtx?.holds(content) === true) ?? []
   }
 
   is(user: LaneUser): boolean {

@@ -17,6 +17,7 @@ import { LoginAnswers } from './login-answers.ts'
 import { openSessionState } from './open-session.ts'
 import { errorFields } from './session-state.ts'
 import { REPORTED, reportedValue } from './set-actions.ts'
+import { SessionDirectory, type SessionActivity } from './session-directory.ts'
 import { SqlSession } from './sql-session.ts'
 
 export interface SqlFrontend {
@@ -30,6 +31,8 @@ export interface SqlFrontend {
   role(name: string): RoleInfo | undefined
   /** Reads the schema again, after something else than a session changed it. */
   reloadSchema(): Promise<void>
+  /** What the open sessions do. */
+  activities(): readonly SessionActivity[]
   /** Numbers for metrics. */
   stats(): { readonly sessions: number; readonly shapeHits: number; readonly shapeMisses: number }
 }
@@ -48,6 +51,7 @@ export function createSqlFrontend(options: FrontendOptions): SqlFrontend {
     },
     schema: new SchemaCache(dispatcher.dataContents.length),
     localUsers: new LocalUsers(ports.clock),
+    sessions: new SessionDirectory(),
   }
   const describeCache = new DescribeCache()
   const answers = new LoginAnswers(services)
@@ -56,8 +60,12 @@ export function createSqlFrontend(options: FrontendOptions): SqlFrontend {
 
   const open = async (connection: ClientConnection): Promise<OpenedSession> => {
     const state = await openSessionState({ services, connection, superuser, describeCache, answers })
-    const session = new SqlSession(state, () => sessions.delete(session))
+    const session = new SqlSession(state, () => {
+      sessions.delete(session)
+      services.sessions.remove(connection.pid)
+    })
     sessions.add(session)
+    services.sessions.add(connection.pid, session)
     const parameters: Record<string, string> = {}
     for (const [name, spelled] of Object.entries(REPORTED)) {
       const value = reportedValue(state, name)
@@ -85,6 +93,7 @@ export function createSqlFrontend(options: FrontendOptions): SqlFrontend {
       if (owner !== undefined) void owner.preempt()
       else services.localUsers.preempt(holder)
     },
+    activities: () => services.sessions.activities(),
     stats: () => ({
       sessions: sessions.size,
       shapeHits: planner?.cacheCounts.hits ?? 0,

@@ -23,11 +23,14 @@ import type { LaneUser } from '../lanes/lane-queue.ts'
 import { errorOf, ExtendedQuery } from './extended-query.ts'
 import { runQuery } from './hot-path.ts'
 import { runStatement } from './run-statement.ts'
+import type { ListedSession, SessionActivity } from './session-directory.ts'
 import type { SessionState } from './session-state.ts'
 import { SessionTransaction } from './session-transaction.ts'
 import { endImplicit, failTransaction } from './transaction-actions.ts'
 
-export class SqlSession implements FrontSession {
+const IDLE = { I: 'idle', T: 'idle in transaction', E: 'idle in transaction (aborted)' } as const
+
+export class SqlSession implements FrontSession, ListedSession {
   readonly #state: SessionState
   readonly #extended: ExtendedQuery
   readonly #onClosed: () => void
@@ -41,11 +44,14 @@ export class SqlSession implements FrontSession {
   /** Was to make way for a role change while a statement of it ran. */
   #mustMakeWay: SessionTransaction | undefined
   #closed = false
+  readonly #beganAt: number
+  #changedAt: number
 
   constructor(state: SessionState, onClosed: () => void) {
     this.#state = state
     this.#extended = new ExtendedQuery(state)
     this.#onClosed = onClosed
+    this.#beganAt = this.#changedAt = state.services.ports.clock.now()
     state.openCopyIn = (columns) => this.#openCopyIn(columns)
   }
 
@@ -160,6 +166,7 @@ export class SqlSession implements FrontSession {
   #run(work: () => Promise<void>): Promise<void> {
     const running = work().finally(() => {
       this.#running = undefined
+      this.#changedAt = this.#state.services.ports.clock.now()
       this.#channel = undefined
       this.#armIdleTimer()
       const asked = this.#mustMakeWay
@@ -208,6 +215,34 @@ export class SqlSession implements FrontSession {
         }),
       )
     })
+  }
+
+  get activity(): SessionActivity {
+    const { connection, sessionUser, settings, statement, transaction, status } = this.#state
+    const active = this.#running !== undefined
+    return {
+      pid: connection.pid,
+      user: sessionUser,
+      applicationName: settings.get('application_name') ?? '',
+      peer: connection.peer,
+      beganAt: this.#beganAt,
+      transactionAt: transaction?.beganAt ?? (active ? statement?.at : undefined),
+      sql: statement?.sql ?? '',
+      statementAt: statement?.at,
+      changedAt: active ? (statement?.at ?? this.#changedAt) : this.#changedAt,
+      state: active ? 'active' : IDLE[status],
+      lanes: transaction?.lanes ?? [],
+    }
+  }
+
+  terminate(): void {
+    this.#state.connection.fatal(
+      new PgError({
+        severity: 'FATAL',
+        code: '57P01',
+        message: 'terminating connection due to administrator command',
+      }),
+    )
   }
 
   cancel(): void {

@@ -3,6 +3,7 @@
  */
 import { formatLsn, type InstanceStateRow, type ReplicationRow } from '@mirabelle/messages'
 import { literal } from '../catalog/catalog-sql.ts'
+import type { SessionActivity } from '../session/session-directory.ts'
 
 /** Relations of pg_catalog that show live views, with the views that they show. PostgreSQL's own views on walsenders and slots show the
  * coordinator's. */
@@ -12,9 +13,11 @@ export const LIVE_RELATIONS: ReadonlyMap<string, readonly string[]> = new Map([
   ['gp_segment_status', ['gp_segment_status']],
   ['pg_stat_replication', ['gp_stat_replication']],
   ['pg_replication_slots', ['gp_stat_replication']],
+  ['gp_stat_activity', ['mirabelle_activity']],
+  ['pg_stat_activity', ['mirabelle_activity']],
 ])
 
-/** What the views are filled from. */
+/** What the views on the cluster are filled from. */
 export interface LiveState {
   /** A row per walsender, with the content of its primary; null for a segment that streams to nobody. */
   readonly replication: readonly { readonly content: number; readonly row: ReplicationRow | null }[]
@@ -32,8 +35,23 @@ export interface StandbySummary {
   readonly error: string | null
 }
 
-/** SQL that fills the views that a statement names, or undefined when it names none. */
-export function refreshSql(relations: readonly string[], state: LiveState): string | undefined {
+/** SQL that fills the views that a statement names, or undefined when it names none. The cluster is asked only for those that show it. */
+export async function refreshSql(
+  relations: readonly string[],
+  sources: {
+    readonly cluster: () => Promise<LiveState>
+    readonly sessions: () => readonly SessionActivity[]
+  },
+): Promise<string | undefined> {
+  const statements: string[] = []
+  if (relations.includes('mirabelle_activity'))
+    statements.push(...refill('mirabelle_activity', sources.sessions().map(activityValues)))
+  if (relations.some((name) => name !== 'mirabelle_activity'))
+    statements.push(...clusterSql(relations, await sources.cluster()))
+  return statements.length === 0 ? undefined : statements.join('; ')
+}
+
+function clusterSql(relations: readonly string[], state: LiveState): string[] {
   const statements: string[] = []
   if (relations.includes('gp_stat_replication')) {
     statements.push(
@@ -59,7 +77,7 @@ export function refreshSql(relations: readonly string[], state: LiveState): stri
       ),
     )
   }
-  return statements.length === 0 ? undefined : statements.join('; ')
+  return statements
 }
 
 function refill(table: string, rows: readonly string[]): string[] {
@@ -75,6 +93,27 @@ const time = (ms: number | null): string => (ms === null ? 'NULL' : `to_timestam
 const interval = (ms: number | null): string =>
   ms === null ? 'NULL' : `interval '${Math.max(0, ms).toFixed(3)} milliseconds'`
 const lsn = (position: number): string => `'${formatLsn(position)}'::pg_lsn`
+
+/** Longest text of a statement that is shown, characters: PostgreSQL's track_activity_query_size. */
+const SHOWN_CHARACTERS = 1_023
+
+function activityValues(session: SessionActivity): string {
+  const { peer, lanes } = session
+  return [
+    session.pid,
+    literal(session.user),
+    literal(session.applicationName),
+    literal(peer.address),
+    peer.port,
+    time(session.beganAt),
+    time(session.transactionAt ?? null),
+    time(session.statementAt ?? null),
+    time(session.changedAt),
+    literal(session.state),
+    literal(session.sql.slice(0, SHOWN_CHARACTERS)),
+    `'{${lanes.join(',')}}'::integer[]`,
+  ].join(',')
+}
 
 const REPLICATION_NULLS = 20
 

@@ -13,6 +13,7 @@ import { systemSchemaSql, type SystemSchemaJson, type UserSchemaJson } from '../
 import { DescribeCache } from '../../src/session/describe.ts'
 import { SessionState } from '../../src/session/session-state.ts'
 import { SettingsOfSession } from '../../src/session/session-settings.ts'
+import { SessionDirectory } from '../../src/session/session-directory.ts'
 import { SqlSession } from '../../src/session/sql-session.ts'
 import { dataRow } from '@mirabelle/pgwire'
 import { testPorts } from './local-cluster.ts'
@@ -90,6 +91,7 @@ export async function fakeSession(answer: Answer): Promise<FakeSession> {
     planner: await Planner.create(),
     schema,
     localUsers: new LocalUsers(ports.clock),
+    sessions: new SessionDirectory(),
     hooks: {
       settings: () => defaultSettings,
       showSetting: () => undefined,

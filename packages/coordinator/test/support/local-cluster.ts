@@ -18,6 +18,7 @@ import { openLocalBackend } from '../../src/lanes/local-backend.ts'
 import { clientAuthentication } from '../../src/front/client-authentication.ts'
 import { spillFiles } from '../../src/front/spill-files.ts'
 import { createSqlFrontend, type SqlFrontend } from '../../src/session/sql-frontend.ts'
+import { refreshSql } from '../../src/views/live-views.ts'
 import type { FrontendHooks } from '../../src/session/frontend-hooks.ts'
 
 export interface LocalCluster {
@@ -98,7 +99,7 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
     })
   }
   await dispatcher.whenOpen(ports.clock, 10_000)
-  const frontend = createSqlFrontend({
+  const frontend: SqlFrontend = createSqlFrontend({
     dispatcher,
     ports,
     superuser: 'postgres',
@@ -106,7 +107,11 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
       settings: () => settings,
       showSetting: (name) =>
         Object.hasOwn(settings, name) ? String(settings[name as keyof Settings]) : undefined,
-      refreshLiveViews: () => Promise.resolve(undefined),
+      refreshLiveViews: (relations) =>
+        refreshSql(relations, {
+          cluster: () => Promise.reject(new Error('no cluster here')),
+          sessions: () => frontend.activities(),
+        }),
       settingRows: () => [],
       configure: () => Promise.reject(new Error('no catalog here')),
       requestFtsScan: () => Promise.resolve(),

@@ -27,7 +27,11 @@ const ANYWHERE_IN_SPITE_OF_NAME = new Set([
 const SESSION_LOCKS = /^pg_(try_)?advisory_/
 /** They act on the process of one instance behind the cluster's back. */
 const INSTANCE_CONTROL =
-  /^pg_(terminate_backend|cancel_backend|promote|backup_start|backup_stop|switch_wal|rotate_logfile|create_restore_point|create_(physical|logical)_replication_slot|copy_(physical|logical)_replication_slot|drop_replication_slot|replication_slot_advance|wal_replay_pause|wal_replay_resume|export_snapshot|log_standby_snapshot)$/
+  /^pg_(promote|backup_start|backup_stop|switch_wal|rotate_logfile|create_restore_point|create_(physical|logical)_replication_slot|copy_(physical|logical)_replication_slot|drop_replication_slot|replication_slot_advance|wal_replay_pause|wal_replay_resume|export_snapshot|log_standby_snapshot)$/
+const SIGNALS = [
+  'pg_cancel_backend and pg_terminate_backend are supported only as a SELECT of their own with a constant',
+  'Take the pid from pg_stat_activity: SELECT pg_terminate_backend(PID).',
+] as const
 const REFUSED: Record<string, readonly [string, string]> = {
   pg_notify: ['LISTEN and NOTIFY are not supported', 'Use a table that is polled, or a message broker.'],
   currval: ["currval is not supported: it would be another session's", 'Use RETURNING.'],
@@ -37,6 +41,12 @@ const REFUSED: Record<string, readonly [string, string]> = {
     'pg_reload_conf is supported only as a SELECT of its own',
     'Leave it out: ALTER SYSTEM is in force at once.',
   ],
+  pg_backend_pid: [
+    'pg_backend_pid is supported only as a SELECT of its own',
+    'Ask for it first: SELECT pg_backend_pid().',
+  ],
+  pg_cancel_backend: SIGNALS,
+  pg_terminate_backend: SIGNALS,
   dblink: ['dblink is not supported', 'Connect from the application.'],
 }
 
@@ -65,10 +75,7 @@ export function refuseFunction(info: FunctionInfo | undefined, name: string): vo
       )
     }
     if (INSTANCE_CONTROL.test(name)) {
-      throw notSupported(
-        `${name} is reserved to the cluster`,
-        'Use the mirabelle command; to cancel a query send a cancel request.',
-      )
+      throw notSupported(`${name} is reserved to the cluster`, 'Use the mirabelle command.')
     }
     const refused = REFUSED[name]
     if (refused !== undefined) throw notSupported(refused[0], refused[1])
