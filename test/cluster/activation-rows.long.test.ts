@@ -1,5 +1,6 @@
 // Activation of the standby coordinator, which dies at each step of it: run again, the activation ends what it began, nothing acknowledged is lost, two-phase
 // transactions are whole, and the old coordinator stays out. `npx tap --timeout=3600 test/cluster/activation-rows.long.test.ts`
+import { rm } from 'node:fs/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { FaultPoint } from '@mirabelle/messages'
@@ -57,6 +58,33 @@ for (const point of [
     const report = await cluster.cluster.activateStandby()
     t.equal(report.dbid, standby)
   })
+
+script.row(
+  t,
+  'the standby dies in the middle of its activation and is lost: the old coordinator takes over again',
+  async (t) => {
+    const { coordinatorDbid: old, standbyDbid } = await cluster.lookAgain()
+    const standby = standbyDbid as number
+    await script.kill(old)
+    await faults.inject(standby, 'activation.claimed', 'crash')
+    await t.rejects(cluster.cluster.activateStandby(), 'it died meanwhile')
+    await script.died(standby)
+    FaultPoints.atStart()
+    await rm(cluster.instance(standby).datadir, { recursive: true })
+    await t.rejects(
+      cluster.cluster.start(),
+      new RegExp(`"mirabelle start --accept-data-loss -1" makes dbid ${old} the coordinator again`),
+    )
+    await cluster.cluster.start({ acceptDataLoss: [-1] })
+    await cluster.lookAgain()
+    const rows = (await cluster.catalog()).filter(({ content }) => content === -1)
+    t.match(rows, [{ dbid: old, role: 'p', status: 'u' }])
+    t.equal(rows.length, 1, 'the standby is not in the catalog')
+    await script.writes(t, 'after it was reclaimed')
+    t.match(await cluster.cluster.initStandby(), [{ outcome: 'done' }])
+    await cluster.lookAgain()
+  },
+)
 
 for (const [point, outcome] of [
   ['two-phase.prepared', 'either'],

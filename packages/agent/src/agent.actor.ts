@@ -12,6 +12,7 @@ import {
   diskFullOr,
   MirabelleError,
   PROVE_EPOCH_SETTING,
+  RECLAIM_SETTING,
   type Assignment,
   type Dbid,
   type Message,
@@ -120,7 +121,7 @@ export class Agent {
           ...assignment,
           role: 'p',
           epoch: Math.max(assignment.epoch, promisedEpoch ?? 0),
-          settings: { ...assignment.settings, [PROVE_EPOCH_SETTING]: 'on' },
+          settings: { ...assignment.settings, [PROVE_EPOCH_SETTING]: 'on', [RECLAIM_SETTING]: 'off' },
         })
         .catch((error: unknown) =>
           ports.log.error({ dbid: assignment.dbid, err: error }, 'the coordinator was not started'),

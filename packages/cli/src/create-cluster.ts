@@ -25,7 +25,7 @@ import {
   type ResyncMode,
   type StandbyPlace,
 } from './cluster/standby-admin.ts'
-import { startCluster, type StartReport } from './cluster/start-cluster.ts'
+import { startCluster, type StartOptions, type StartReport } from './cluster/start-cluster.ts'
 import { startOne } from './cluster/start-instance.ts'
 import { headlessState, stateFromCoordinator, type HeadlessState } from './cluster/state-of.ts'
 import { stopCluster, type StopMode } from './cluster/stop-cluster.ts'
@@ -132,11 +132,10 @@ export class Cluster {
     return headlessState(this.#operated)
   }
 
-  start(
-    options: { readonly timeoutMs?: number; readonly syncTimeoutMs?: number } = {},
-  ): Promise<StartReport> {
-    const { timeoutMs = DEFAULT_START_MS, syncTimeoutMs = DEFAULT_SYNC_MS } = options
-    return startCluster(this.#operated, { timeoutMs, syncTimeoutMs })
+  /** Starts what does not run. `acceptDataLoss`: contents that a copy may serve which lacks transactions; see `mirabelle start --help`. */
+  start(options: Partial<StartOptions> = {}): Promise<StartReport> {
+    const { timeoutMs = DEFAULT_START_MS, syncTimeoutMs = DEFAULT_SYNC_MS, acceptDataLoss } = options
+    return startCluster(this.#operated, { timeoutMs, syncTimeoutMs, acceptDataLoss })
   }
   /** Starts one instance through its agent. Rejects with what it said when it ended. */
   async startInstance(dbid: number, timeoutMs = DEFAULT_START_MS): Promise<void> {

@@ -15,6 +15,7 @@ import {
   INITIAL_CLUSTER_SETTING,
   MirabelleError,
   PROVE_EPOCH_SETTING,
+  RECLAIM_SETTING,
   type Assignment,
   type Message,
 } from '@mirabelle/messages'
@@ -164,6 +165,7 @@ export class Coordinator {
         ownDbid: assignment.dbid,
         takesOver: assignment.role === 'm',
         proveEpoch: assignment.settings[PROVE_EPOCH_SETTING] === 'on',
+        reclaims: assignment.settings[RECLAIM_SETTING] === 'on',
         version,
         store: createSqlCatalogStore({ read: (sql) => this.#read(sql), write: (sql) => write(sql) }),
         openLocal: (events) =>

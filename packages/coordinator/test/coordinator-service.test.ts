@@ -1,5 +1,5 @@
 import t from 'tap'
-import { MirabelleError, type SegmentRow } from '@mirabelle/messages'
+import { MirabelleError, type Message, type SegmentRow } from '@mirabelle/messages'
 import type { CatalogChange, ClusterSnapshot } from '../src/catalog/cluster-catalog.ts'
 import { CoordinatorService } from '../src/ha/coordinator-service.ts'
 import { Topology } from '../src/ha/topology.ts'
@@ -25,7 +25,14 @@ const row = (dbid: number, content: number, role: 'p' | 'm'): SegmentRow => ({
 function setUp(rows: readonly SegmentRow[], promised: number) {
   const clock = new ManualClock()
   const network = new FakeNetwork(clock)
-  const durable = { rows, epoch: 3, promised, changes: [] as CatalogChange[], failChange: false }
+  const durable = {
+    rows,
+    epoch: 3,
+    promised,
+    changes: [] as CatalogChange[],
+    peers: [] as unknown[],
+    failChange: false,
+  }
   const load = (): Promise<ClusterSnapshot> =>
     Promise.resolve({
       clusterId: 'c',
@@ -35,11 +42,16 @@ function setUp(rows: readonly SegmentRow[], promised: number) {
       hosts: [],
       settings: {},
     })
-  const begin = (ownDbid: number) =>
+  const begin = (ownDbid: number, reclaims = false) =>
     CoordinatorService.begin(
       {
         ports: fakePorts(clock, { network }),
         ownDbid,
+        reclaims,
+        setPeer: (peer) => {
+          durable.peers.push(peer)
+          return Promise.resolve()
+        },
         version: '0',
         store: {
           load,
@@ -134,3 +146,50 @@ t.test(
     await end(service)
   },
 )
+
+const statusOf = (roleState: string, epoch: number) => () =>
+  ({ type: 'instance.statusIs', roleState, epoch, pid: 77 }) as unknown as Message
+
+t.test(
+  'a coordinator whose standby is lost is reclaimed with an epoch that nobody was promised',
+  async (t) => {
+    const { begin, durable, network } = setUp(pair, 4)
+    network.answers.set(8003, statusOf('primary', 6))
+    const service = await begin(1, true)
+    t.equal(durable.promised, 7)
+    t.match(durable.changes, [
+      { epoch: 7, removeDbids: [2], history: [{ dbid: 1, description: /reclaimed.*dbid 2 was removed/ }] },
+    ])
+    t.same(durable.peers, [null], 'it waits for no standby any more')
+    t.equal(service.topology.mirror(-1), undefined)
+    await end(service)
+  },
+)
+
+t.test('it is not reclaimed while the standby acts as coordinator, or from nobody', async (t) => {
+  const { begin, durable, network } = setUp(pair, 3)
+  network.answers.set(8002, statusOf('primary', 4))
+  await t.rejects(begin(1, true), {
+    code: 'coordinator.alive',
+    message: /dbid 2 acts as coordinator \(pid 77\)/,
+  })
+  network.answers.set(8002, statusOf('mirror', 3))
+  const service = await begin(1, true)
+  t.same(durable.changes, [], 'nobody was promised more: it is the coordinator')
+  t.same(durable.peers, [])
+  t.equal(durable.promised, 3)
+  await end(service)
+})
+
+t.test('a reclaim killed between its promise and its change can be repeated', async (t) => {
+  const { begin, durable, network } = setUp(pair, 3)
+  network.answers.set(8003, () => new MirabelleError('epoch.stale', 'no', { detail: { epoch: 5 } }))
+  durable.failChange = true
+  await t.rejects(begin(1, true), { message: 'killed before the change' })
+  t.equal(durable.promised, 6)
+  durable.failChange = false
+  network.answers.set(8003, statusOf('primary', 5))
+  const service = await begin(1, true)
+  t.equal(service.topology.epoch, 7)
+  await end(service)
+})

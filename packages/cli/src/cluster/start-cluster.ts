@@ -2,7 +2,7 @@
  * Starts a cluster: agents, the coordinator, and through it all that the catalog says is up. May be run at any time: what runs already is
  * left alone, and a start that was interrupted is completed.
  */
-import type { ActionResult, ClusterState, SegmentRow } from '@mirabelle/messages'
+import { RECLAIM_SETTING, type ActionResult, type ClusterState, type SegmentRow } from '@mirabelle/messages'
 import { CliError, sentenceOf } from '../errors.ts'
 import { askAgent, ensureAgents, requireAgents, type AgentAnswer } from './agents.ts'
 import type { Cluster } from './cluster.ts'
@@ -51,21 +51,28 @@ export async function startCluster(cluster: Cluster, options: StartOptions): Pro
       `The agent of ${answer.host.name} does not answer (${answer.error}): its instances are not started`,
     )
   const running = await findCoordinator(cluster)
-  let row = running?.row ?? newestCoordinator(cluster, answers)
+  const reclaims = running === undefined && options.acceptDataLoss?.includes(-1) === true
+  let row =
+    running?.row ?? (reclaims ? lastCoordinator(cluster, answers) : newestCoordinator(cluster, answers))
   requireAgents(answers.filter(({ host }) => host.name === row.hostname))
-  let outcome = await bringUp(cluster, row, options)
+  let outcome = await bringUp(cluster, row, options, reclaims).catch((error: unknown) => {
+    // Begun, and the standby is not there to finish it.
+    if (row.dbid !== folder.file.activatingDbid) throw error
+    return { failure: sentenceOf(error) }
+  })
   const other = folder.coordinators.find(({ dbid }) => dbid !== row.dbid)
   if ('failure' in outcome && outcome.failure.includes(SUPERSEDED) && other !== undefined) {
     // The activation was made, but its end was never written down here.
     reporter.say(`${SUPERSEDED}: starting dbid ${other.dbid} on ${other.hostname} instead`)
     await folder.update({ coordinatorDbid: other.dbid, standbyDbid: null, activatingDbid: null })
     row = other
-    outcome = await bringUp(cluster, row, options)
+    outcome = await bringUp(cluster, row, options).catch((error: unknown) => ({ failure: sentenceOf(error) }))
   }
   if ('failure' in outcome)
     throw new CliError(
-      `the coordinator (dbid ${row.dbid} on ${row.hostname}) could not be started: ${outcome.failure}`,
+      `the coordinator (dbid ${row.dbid} on ${row.hostname}) could not be started: ${outcome.failure}${wayBack(row, answers, cluster)}`,
     )
+  if (reclaims) await folder.update({ coordinatorDbid: row.dbid, standbyDbid: null, activatingDbid: null })
   await folder.update({ initialised: true, epoch: Math.max(folder.file.epoch, outcome.state.cluster.epoch) })
   return { wasRunning: running !== undefined, ...outcome }
 }
@@ -86,10 +93,32 @@ export function newestCoordinator(cluster: Cluster, answers: readonly AgentAnswe
   return folder.coordinators.find(({ dbid }) => epochOf(dbid) > epochOf(named.dbid)) ?? named
 }
 
+/** What to do when the instance that could not be started was to take over from another one, which is still there. */
+function wayBack(row: SegmentRow, answers: readonly AgentAnswer[], { folder }: Cluster): string {
+  const old = folder.coordinators.find(({ dbid }) => dbid !== row.dbid)
+  if (old === undefined || rowAt(answers, old.dbid)?.dataRole !== 'p') return ''
+  return `; if dbid ${row.dbid} is lost for good, "mirabelle start --accept-data-loss -1" makes dbid ${old.dbid} the coordinator again, without anything that dbid ${row.dbid} did as coordinator`
+}
+
+/** The instance of content -1 that was coordinator and is still there; of two the one that has promised more. Throws CliError when there is none. */
+function lastCoordinator(cluster: Cluster, answers: readonly AgentAnswer[]): SegmentRow {
+  const left = cluster.folder.coordinators
+    .map((row) => ({ row, seen: rowAt(answers, row.dbid) }))
+    .filter(({ seen }) => seen?.dataRole === 'p')
+    .sort((a, b) => (b.seen?.promisedEpoch ?? 0) - (a.seen?.promisedEpoch ?? 0))
+  if (left[0] !== undefined) return left[0].row
+  throw new CliError('no host has a data directory of a coordinator that could take over again')
+}
+
 type BroughtUp = Omit<StartReport, 'wasRunning'> | { readonly failure: string }
 
 /** Starts the coordinator unless it runs, lets it start the others, and waits for all of them. */
-async function bringUp(cluster: Cluster, row: SegmentRow, options: StartOptions): Promise<BroughtUp> {
+async function bringUp(
+  cluster: Cluster,
+  row: SegmentRow,
+  options: StartOptions,
+  reclaims = false,
+): Promise<BroughtUp> {
   const { reporter, clock, folder } = cluster
   const deadline = clock.monotonic() + options.timeoutMs
   const left = (): number => Math.max(1, deadline - clock.monotonic())
@@ -97,8 +126,9 @@ async function bringUp(cluster: Cluster, row: SegmentRow, options: StartOptions)
   if (status?.roleState !== 'primary') {
     reporter.say(`Starting Coordinator instance ${row.hostname} directory ${row.datadir}`)
     await stopMirror(cluster, row, status)
-    if (row.dbid !== folder.file.coordinatorDbid) await remember(cluster, row, folder.file.epoch)
-    await spawnInstance(cluster, row, 'p')
+    if (row.dbid !== folder.file.coordinatorDbid)
+      await remember(cluster, row, folder.file.epoch, { quiet: reclaims })
+    await spawnInstance(cluster, row, 'p', reclaims ? { [RECLAIM_SETTING]: 'on' } : {})
   }
   const failure = await waitForRole(cluster, row, 'p', left())
   if (failure !== undefined) return { failure }
@@ -112,7 +142,7 @@ async function bringUp(cluster: Cluster, row: SegmentRow, options: StartOptions)
     if (primariesServe(state)) return { results, state }
     const message = {
       type: 'cluster.revive',
-      acceptDataLoss: options.acceptDataLoss ?? [],
+      acceptDataLoss: (options.acceptDataLoss ?? []).filter((content) => content >= 0),
       stallMs: REVIVE_STALL_MS,
     } as const
     const revived = (await cluster.control.ask(row.endpoint, message, REVIVE_MS)).results

@@ -16,15 +16,26 @@ export function rowAt(answers: readonly AgentAnswer[], dbid: number): AgentInsta
   return answers.flatMap(({ status }) => status?.instances ?? []).find((row) => row.dbid === dbid)
 }
 
-/** Starts the process of an instance in a role; one that runs already stays as it is. */
-export async function spawnInstance(cluster: Cluster, row: SegmentRow, role: Role): Promise<void> {
+/** Starts the process of an instance in a role; one that runs already stays as it is. `texts`: for this start only. */
+export async function spawnInstance(
+  cluster: Cluster,
+  row: SegmentRow,
+  role: Role,
+  texts: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const host = cluster.folder.host(row.hostname)
   const { instances } = await askAgent(cluster, host, { type: 'agent.status' }, STATUS_MS)
   const promised = instances.find(({ dbid }) => dbid === row.dbid)?.promisedEpoch ?? 0
   const assignment = assignmentOf(cluster.folder, row, role)
   // Nobody speaks for an older epoch than the instance knows: the file may be older than the last activation.
   const epoch = Math.max(assignment.epoch, promised)
-  await askAgent(cluster, host, { type: 'agent.start', assignment: { ...assignment, epoch } }, START_MS)
+  const settings = { ...assignment.settings, ...texts }
+  await askAgent(
+    cluster,
+    host,
+    { type: 'agent.start', assignment: { ...assignment, epoch, settings } },
+    START_MS,
+  )
 }
 
 /** Why an instance does not run, in its own words where it had any; undefined while it runs. */

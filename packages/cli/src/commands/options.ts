@@ -27,7 +27,7 @@ export function megabytesASecond(text: string): number {
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (!/^\d+$/.test(text) || value < min || value > max)
+    if (!/^-?\d+$/.test(text) || value < min || value > max)
       throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`)
     return value
   }
@@ -50,9 +50,14 @@ export function dbids(text: string): number[] {
   return text.split(',').map(wholeNumber(1, 32_767))
 }
 
-/** Contents, separated by commas. */
+/** Contents of segments, separated by commas. */
 export function contents(text: string): number[] {
   return text.split(',').map(wholeNumber(0, 16_383))
+}
+
+/** The same, and -1 for the coordinator's. */
+export function contentsOfAll(text: string): number[] {
+  return text.split(',').map(wholeNumber(-1, 16_383))
 }
 
 /** name=value, may be given several times. */

@@ -12,7 +12,7 @@ import { problemLines } from '../render/summary.ts'
 import { onInterrupt } from '../terminal/interrupt.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
 import {
-  contents,
+  contentsOfAll,
   dirOf,
   dirOption,
   jsonOption,
@@ -48,8 +48,8 @@ export function addStart(program: Command): void {
     )
     .option(
       '--accept-data-loss <contents>',
-      'let a copy that lacks transactions take over, for these contents, when the one that has them is lost',
-      contents,
+      'let a copy that lacks transactions take over, for these contents, when the one that has them is lost; -1: the old coordinator, when a standby whose activation has begun is lost',
+      contentsOfAll,
     )
     .addOption(jsonOption())
     .action(async (options: StartCommand) => {

@@ -29,6 +29,7 @@ import type { StateSources } from './cluster-state.ts'
 import { ClusterSettings } from './cluster-settings.ts'
 import { holdWhileStarting } from './hold-while-starting.ts'
 import { proveEpoch, takePromises } from './prove-epoch.ts'
+import { reclaim } from './reclaim.ts'
 import { SegmentLinks } from './segment-links.ts'
 import { SettingsSpread } from './settings-spread.ts'
 import { loadOrInitialise, recordActivation } from './take-role.ts'
@@ -48,6 +49,8 @@ export interface ServiceOptions {
   readonly ownDbid: number
   /** It is activated now: the epoch rises, also when an activation that was interrupted has changed the catalog already. */
   readonly takesOver?: boolean
+  /** An administrator says that whoever was promised a higher epoch is lost: see `reclaim`. */
+  readonly reclaims?: boolean
   /** Nobody asked for its start: it must be certain that no other coordinator rules before it serves. */
   readonly proveEpoch?: boolean
   readonly version: string
@@ -179,6 +182,11 @@ export class CoordinatorService {
     const topology = new Topology(snapshot, options.store)
     const takesOver = options.takesOver === true || topology.row(options.ownDbid)?.role === 'm'
     if (takesOver) await recordActivation(options, topology)
+    else if (
+      options.reclaims === true &&
+      (await reclaim({ ...options, hello: helloOf(options, topology) }, topology))
+    )
+      await options.setPeer?.(null)
     else if (options.promisedEpoch() > topology.epoch) {
       throw new MirabelleError(
         'epoch.stale',
@@ -200,15 +208,7 @@ export class CoordinatorService {
   }
 
   hello(purpose: Hello['purpose']): Hello {
-    return {
-      clusterId: this.topology.clusterId,
-      kind: 'instance',
-      dbid: this.#options.ownDbid,
-      content: -1,
-      name: `coordinator dbid ${this.#options.ownDbid}`,
-      purpose,
-      epoch: this.topology.epoch,
-    }
+    return { ...helloOf(this.#options, this.topology), purpose }
   }
 
   /** Opens the lanes: from here on statements run. Called once, when everything around it is plugged together. */
@@ -387,4 +387,9 @@ export class CoordinatorService {
     await stopped
     this.links.close()
   }
+}
+
+function helloOf({ ownDbid }: ServiceOptions, { clusterId, epoch }: Topology): Hello {
+  const name = `coordinator dbid ${ownDbid}`
+  return { clusterId, kind: 'instance', dbid: ownDbid, content: -1, name, purpose: 'control', epoch }
 }

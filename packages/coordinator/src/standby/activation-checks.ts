@@ -7,9 +7,9 @@ import {
   type Endpoint,
   type MessageOf,
   type ReplyOf,
-  type RequestType,
 } from '@mirabelle/messages'
 import type { Hello, Ports } from '@mirabelle/runtime'
+import { askOnce } from './ask-once.ts'
 import { promiseQuorum } from './quorum.ts'
 
 const ASK_TIMEOUT_MS = 700
@@ -20,21 +20,6 @@ interface Known {
   readonly dbid: number
   readonly content: number
   readonly endpoint: Endpoint
-}
-
-async function ask<K extends RequestType>(
-  ports: Ports,
-  hello: Hello,
-  endpoint: Endpoint,
-  message: MessageOf<K>,
-  timeoutMs = ASK_TIMEOUT_MS,
-): Promise<ReplyOf<K>> {
-  const connection = await ports.network.connect(endpoint, hello, { timeoutMs, silenceTimeoutMs: 0 })
-  try {
-    return await connection.request(message, timeoutMs)
-  } finally {
-    connection.close()
-  }
 }
 
 /** The instances that the standby was told of. Throws `not.ready` when it was never told: then nothing can be checked. */
@@ -56,7 +41,13 @@ export async function refuseWhileCoordinatorLives(
   if (assignment.peer === null) return
   let status: MessageOf<'instance.statusIs'>
   try {
-    status = await ask(ports, hello, assignment.peer.endpoint, { type: 'instance.status' })
+    status = await askOnce(
+      ports,
+      hello,
+      assignment.peer.endpoint,
+      { type: 'instance.status' },
+      ASK_TIMEOUT_MS,
+    )
   } catch (error) {
     ports.log.info({ dbid: assignment.peer.dbid, err: error }, 'the old coordinator does not answer')
     return
@@ -154,7 +145,7 @@ async function answersOf(
       look()
     }
     for (const { dbid, content, endpoint } of others)
-      ask(ports, hello, endpoint, { type: 'epoch.promise', dbid, content, epoch }, PATIENCE_MS).then(
+      askOnce(ports, hello, endpoint, { type: 'epoch.promise', dbid, content, epoch }, PATIENCE_MS).then(
         (value) => heard({ status: 'fulfilled', value }),
         (reason: unknown) => heard({ status: 'rejected', reason }),
       )
