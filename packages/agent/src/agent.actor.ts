@@ -243,6 +243,8 @@ export class Agent {
         return this.#status()
       case 'agent.start':
         return this.#startInstance(message.assignment)
+      case 'agent.prepare':
+        return this.#prepare(message.dbid)
       case 'agent.stop':
         return this.#stopInstance(message.dbid, (keeper) => keeper.stop(message.mode))
       case 'agent.fence':
@@ -293,6 +295,14 @@ export class Agent {
     return { type: 'agent.started', dbid: assignment.dbid, pid }
   }
 
+  /** A coordinator has more modules, and starts where nobody waits for it. */
+  async #prepare(dbid: Dbid): Promise<Message> {
+    const keeper = this.#keepers.get(dbid)
+    if (!this.#ending && keeper !== undefined && keeper.assignment.content !== COORDINATOR_CONTENT)
+      keeper.prepare()
+    return { type: 'ok' }
+  }
+
   async #stopInstance(dbid: Dbid, end: (keeper: InstanceKeeper) => Promise<boolean>): Promise<Message> {
     const keeper = this.#keepers.get(dbid)
     const wasRunning = keeper === undefined ? false : await end(keeper)
@@ -340,6 +350,7 @@ export class Agent {
     if (keeper === undefined) return { type: 'ok' }
     if (keeper.running)
       throw new MirabelleError('busy', `dbid ${dbid} runs as pid ${keeper.pid}; stop it first`)
+    keeper.unprepare()
     if (faults !== undefined) await faults.at('agent.remove.begin')
     await this.#options.ports.disk.remove(keeper.assignment.datadir)
     if (faults !== undefined) await faults.at('agent.remove.done')
@@ -377,6 +388,7 @@ export class Agent {
   /** Stops all instances of the host. Nothing is started meanwhile, nor afterwards; when it fails the agent goes on as before. */
   async stop(mode: StopMode): Promise<void> {
     this.#ending = true
+    for (const keeper of this.#keepers.values()) keeper.unprepare()
     try {
       await Promise.all([...this.#keepers.values()].map((keeper) => keeper.stop(mode)))
       await this.#file.remember()

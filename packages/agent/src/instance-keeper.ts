@@ -14,6 +14,7 @@ import { instanceLogFile } from './agent-config.ts'
 import { DISK_FULL_STATUS } from './exit-status.ts'
 import { instanceViewMachine } from './instance-view.machine.ts'
 import type { Processes, ProcessExit, WatchedProcess } from './process-port.ts'
+import { Spare } from './spare-process.ts'
 
 /** How long an orderly stop may take before the process is killed. */
 const STOP_LIMIT_MS = { smart: 60_000, fast: 10_000, immediate: 0 } as const
@@ -51,6 +52,7 @@ export class InstanceKeeper {
   #lastWords: Promise<void> = Promise.resolve()
   /** It ran when the agent before this one ended, and was not started since. */
   #waiting = false
+  readonly #spare: Spare
 
   constructor(assignment: Assignment, options: KeeperOptions) {
     this.#assignment = assignment
@@ -60,6 +62,20 @@ export class InstanceKeeper {
       log: options.ports.log,
       subject: { actor: 'instance-view', ...subject },
     })
+    const { ports, processes, instanceScript, hostDir } = options
+    const args = ['--host-dir', hostDir, '--spare']
+    this.#spare = new Spare(
+      ports.clock,
+      ports.log,
+      processes.spare === undefined
+        ? undefined
+        : async () =>
+            (processes as Required<Processes>).spare(
+              instanceScript,
+              args,
+              instanceLogFile(this.#assignment.datadir),
+            ),
+    )
   }
 
   get assignment(): Assignment {
@@ -104,6 +120,16 @@ export class InstanceKeeper {
     this.#watch(process)
   }
 
+  /** It is about to be started: its process is made ahead, beside one that runs still. */
+  prepare(): void {
+    this.#spare.prepare()
+  }
+
+  /** It is not going to be started. */
+  unprepare(): void {
+    this.#spare.drop()
+  }
+
   /** Starts the process with the assignment; one that runs already is left as it is. Resolves with its pid. */
   start(assignment: Assignment): Promise<number> {
     const fences = this.#fences
@@ -139,11 +165,15 @@ export class InstanceKeeper {
     this.#lastError = null
     this.#decider.dispatch({ type: 'START' })
     try {
-      const process = await processes.spawn(
-        instanceScript,
-        ['--host-dir', hostDir, '--start', startFile],
-        instanceLogFile(assignment.datadir),
-      )
+      const spare = await this.#spare.take()
+      spare?.begin(startFile)
+      const process =
+        spare ??
+        (await processes.spawn(
+          instanceScript,
+          ['--host-dir', hostDir, '--start', startFile],
+          instanceLogFile(assignment.datadir),
+        ))
       this.#decider.dispatch({ type: 'SPAWNED' })
       this.#watch(process)
       if (faults !== undefined) await faults.at('agent.start.spawned', assignment)
@@ -199,6 +229,7 @@ export class InstanceKeeper {
   async fence(): Promise<boolean> {
     this.#fences++
     this.#waiting = false
+    this.#spare.drop()
     await this.#starting
     const process = this.#process
     if (process === undefined) return false

@@ -1,6 +1,6 @@
 /**
  * Entry of an instance process: `node instance-main.js --host-dir FOLDER --start FILE`. Hosts a segment, or the coordinator or its standby for
- * content -1. Ends with status 0 when it was stopped, 1 when it could not start or had to end, 53 when that is because
+ * content -1. With `--spare` it was made ahead and reads the name of the file, a line, from its input; when that ends without one it was not needed. Ends with status 0 when it was stopped, 1 when it could not start or had to end, 53 when that is because
  * its disk is full.
  */
 import { parseArgs } from 'node:util'
@@ -72,18 +72,29 @@ function sqlHost(assignment: Assignment): string {
   return loopback ? (assignment.listen.addresses[0] ?? '127.0.0.1') : '0.0.0.0'
 }
 
+/** The line that a stream consists of; undefined when it ended before its end. */
+async function lineOf(stream: NodeJS.ReadableStream): Promise<string | undefined> {
+  let text = ''
+  for await (const chunk of stream) text += String(chunk)
+  return text.endsWith('\n') ? text.trimEnd() : undefined
+}
+
 async function main(): Promise<void> {
   // What PostgreSQL and the libraries make is nobody else's business either.
   process.umask(0o077)
-  const { values } = parseArgs({ options: { 'host-dir': { type: 'string' }, start: { type: 'string' } } })
+  const { values } = parseArgs({
+    options: { 'host-dir': { type: 'string' }, start: { type: 'string' }, spare: { type: 'boolean' } },
+  })
   const hostDir = values['host-dir']
-  const startFile = values.start
-  if (hostDir === undefined || startFile === undefined)
-    throw new Error('usage: instance-main --host-dir FOLDER --start FILE')
+  const spare = values.spare === true
+  if (hostDir === undefined || spare === (values.start !== undefined))
+    throw new Error('usage: instance-main --host-dir FOLDER (--start FILE | --spare)')
+  const startFile = values.start ?? (await lineOf(process.stdin))
+  if (startFile === undefined) process.exit(0)
   const config = await readAgentConfig(realDisk, hostDir)
   const assignment = await readAssignment(realDisk, startFile)
-  // While it opens its folder, asks its primary, or copies a base.
-  if (assignment.role === 'm') prepareMirror()
+  // While it opens its folder, asks its primary, or copies a base. Not when it takes part in a switchover: its primary needs the processor then.
+  if (assignment.role === 'm' && !spare) prepareMirror()
   allowFaults(['instance', `dbid${assignment.dbid}`])
   const ports = createRealPorts({
     name: `dbid${assignment.dbid}-content${assignment.content}`,

@@ -1,5 +1,5 @@
 /** The process port: how the agent starts, watches and ends processes. */
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { ENGINE_PROCESS_OPTIONS, lockHolder } from '@mirabelle/engine'
 import type { Clock } from '@mirabelle/runtime'
@@ -16,9 +16,17 @@ export interface WatchedProcess {
   kill(signal: 'SIGTERM' | 'SIGKILL'): void
 }
 
+/** It has loaded its program, or is about to, and does nothing before it is told to begin. It ends when the agent ends first. */
+export interface SpareProcess extends WatchedProcess {
+  /** The instance of this start file begins; from then on it outlives the agent. */
+  begin(startFile: string): void
+}
+
 export interface Processes {
   /** Starts the program of an instance, which outlives the agent; its output is appended to the log. Rejects when the system refuses. */
   spawn(script: string, args: readonly string[], logFile: string): Promise<WatchedProcess>
+  /** The same program, to be told its start file later. Absent where that saves nothing. */
+  spare?(script: string, args: readonly string[], logFile: string): Promise<SpareProcess>
   /** Pid of the process that holds an instance folder, whether it answers or not; undefined when none does. */
   holderOf(datadir: string): Promise<number | undefined>
   /** Watches a process that another agent started, or undefined when it is gone. */
@@ -57,38 +65,59 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
+/** Resolves when the system has made it. */
+function make(
+  input: 'ignore' | 'pipe',
+  script: string,
+  args: readonly string[],
+  logFile: string,
+): Promise<ChildProcess> {
+  const log = openSync(logFile, 'a', 0o600)
+  const child = spawn(process.execPath, [...ENGINE_PROCESS_OPTIONS.execArgv, script, ...args], {
+    detached: true,
+    stdio: [input, log, log],
+    env: { ...process.env, ...ENGINE_PROCESS_OPTIONS.env },
+  })
+  closeSync(log)
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('spawn', () => {
+      child.unref()
+      resolve(child)
+    })
+  })
+}
+
+function watched(child: ChildProcess): WatchedProcess {
+  const pid = child.pid as number
+  // The number of a process that is gone may belong to another one.
+  let gone = false
+  const exited = new Promise<ProcessExit>((resolve) => {
+    const ended = (code: number | null, signal: NodeJS.Signals | null): void => {
+      gone = true
+      resolve({ code, signal })
+    }
+    if (child.exitCode !== null || child.signalCode !== null) ended(child.exitCode, child.signalCode)
+    else child.once('exit', ended)
+  })
+  return {
+    pid,
+    exited,
+    kill: (signal) => {
+      if (!gone) kill(pid, signal)
+    },
+  }
+}
+
 export function realProcesses(clock: Clock): Processes {
   return {
-    spawn(script, args, logFile) {
-      const log = openSync(logFile, 'a', 0o600)
-      const child = spawn(process.execPath, [...ENGINE_PROCESS_OPTIONS.execArgv, script, ...args], {
-        detached: true,
-        stdio: ['ignore', log, log],
-        env: { ...process.env, ...ENGINE_PROCESS_OPTIONS.env },
-      })
-      closeSync(log)
-      let gone = false
-      const exited = new Promise<ProcessExit>((resolve) => {
-        child.once('exit', (code, signal) => {
-          gone = true
-          resolve({ code, signal })
-        })
-      })
-      return new Promise((resolve, reject) => {
-        child.once('error', reject)
-        child.once('spawn', () => {
-          const pid = child.pid as number
-          child.unref()
-          // The number of a process that is gone may belong to another one.
-          resolve({
-            pid,
-            exited,
-            kill: (signal) => {
-              if (!gone) kill(pid, signal)
-            },
-          })
-        })
-      })
+    spawn: async (script, args, logFile) => watched(await make('ignore', script, args, logFile)),
+    async spare(script, args, logFile) {
+      const child = await make('pipe', script, args, logFile)
+      const { stdin } = child
+      // One that has ended does not read: its exit says so.
+      stdin?.on('error', () => undefined)
+      return { ...watched(child), begin: (startFile) => stdin?.end(`${startFile}\n`) }
     },
     holderOf: lockHolder,
     adopt(pid) {

@@ -62,6 +62,52 @@ t.test('a start spawns once; a second one gives the same process', async (t) => 
   t.match(keeper.row(), { state: 'running', pid: first, lastError: null })
 })
 
+t.test('a process that was made ahead is taken by the start, once', async (t) => {
+  const { keeper, assignment, processes, certificates, datadir } = setUp(t)
+  keeper.prepare()
+  keeper.prepare()
+  t.notOk(keeper.running, 'it is no instance yet')
+  const pid = await keeper.start(assignment)
+  t.equal(processes.made.length, 1)
+  t.same(processes.begun, [`${pid} ${datadir}/start.json`])
+  t.match(keeper.row(), { state: 'running', pid })
+  processes.made[0]?.end({ code: 1, signal: null })
+  await keeper.lastWords
+  t.same(certificates, [`${pid} 1 null`])
+  t.not(await keeper.start(assignment), pid)
+  t.equal(processes.begun.length, 1, 'the next start makes its own')
+})
+
+t.test('a process that was made ahead and has ended, was dropped, or fenced, is not taken', async (t) => {
+  const { keeper, assignment, processes, certificates } = setUp(t)
+  keeper.prepare()
+  await new Promise(setImmediate)
+  processes.made[0]?.end({ code: null, signal: 'SIGKILL' })
+  await new Promise(setImmediate)
+  keeper.prepare()
+  keeper.unprepare()
+  keeper.prepare()
+  t.equal(await keeper.fence(), false)
+  await keeper.start(assignment)
+  t.equal(processes.made.length, 4)
+  t.same(processes.begun, [])
+  t.same(certificates, [], 'nobody is told of a process that was no instance')
+  t.same(
+    processes.made.map(({ signals }) => signals),
+    [[], ['SIGKILL'], ['SIGKILL'], []],
+  )
+})
+
+t.test('a process that cannot be made ahead is made by the start', async (t) => {
+  const { keeper, assignment, processes } = setUp(t)
+  processes.failure = new Error('EAGAIN')
+  keeper.prepare()
+  await new Promise(setImmediate)
+  processes.failure = undefined
+  await keeper.start(assignment)
+  t.ok(keeper.running)
+})
+
 t.test('a start into a folder that is not there is refused', async (t) => {
   const { keeper, assignment, processes } = setUp(t)
   await t.rejects(keeper.start({ ...assignment, datadir: '/nonexistent/place' }), { code: 'datadir.broken' })

@@ -1,5 +1,5 @@
 /** Processes that do what a test says. */
-import type { ProcessExit, Processes, WatchedProcess } from '@mirabelle/agent'
+import type { ProcessExit, Processes, SpareProcess, WatchedProcess } from '@mirabelle/agent'
 
 export interface FakeProcess extends WatchedProcess {
   readonly signals: string[]
@@ -8,6 +8,8 @@ export interface FakeProcess extends WatchedProcess {
 
 export class FakeProcesses implements Processes {
   readonly made: FakeProcess[] = []
+  /** Spares that were told to begin, with what. */
+  readonly begun: string[] = []
   /** A spawn waits for this. */
   gate: Promise<void> = Promise.resolve()
   failure: Error | undefined
@@ -19,6 +21,10 @@ export class FakeProcesses implements Processes {
     await this.gate
     if (this.failure !== undefined) throw this.failure
     return this.#make(++this.#pid)
+  }
+  async spare(): Promise<SpareProcess> {
+    const process = await this.spawn()
+    return { ...process, begin: (startFile) => this.begun.push(`${process.pid} ${startFile}`) }
   }
   holderOf(): Promise<undefined> {
     return Promise.resolve(undefined)

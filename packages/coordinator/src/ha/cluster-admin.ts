@@ -131,12 +131,15 @@ export async function waitInSync(
   const { topology } = sources
   const base = { dbid: row.dbid, content: row.content }
   const inSync = async (): Promise<boolean> => {
+    const before = topology.row(row.dbid)?.status
     await sources
       .fts()
       ?.requestProbe(row.content)
       .catch(() => undefined) // the next round asks again
     const now = topology.row(row.dbid)
-    return now?.status === 'u' && now.mode === 's'
+    if (now?.status === 'u' && now.mode === 's') return true
+    // FTS has just found it up: it looks again at once, and finds it in sync when it has caught up.
+    return before === 'd' && now?.status === 'u' ? inSync() : false
   }
   try {
     await watchProgress({ row, stallMs, done: inSync, fromPrimary: true }, sources)

@@ -150,6 +150,7 @@ async function rebalanceOne(
   await fts()
     ?.requestProbe(content)
     .catch(() => undefined) // what the catalog says then decides
+  prepareStart({ primary, mirror }, sources)
   await replayedSoon({ primary, mirror }, sources)
   const unhold = (await fts()?.hold(content)) ?? (() => undefined)
   let hold: LaneHold | undefined
@@ -246,6 +247,21 @@ async function obstacle(pair: Pair, sources: RebalanceSources): Promise<string |
     return sentence(error)
   }
   return undefined
+}
+
+/** The old primary starts again when it has ended: the process for that is made now, while nobody waits. Without one the start makes it. */
+function prepareStart({ primary, mirror }: Pair, { topology, links, log }: RebalanceSources): void {
+  const isFit = [primary, mirror].every(({ dbid }) => {
+    const row = topology.row(dbid)
+    return row?.status === 'u' && row.mode === 's'
+  })
+  if (!isFit) return
+  links
+    .agent(primary.hostname)
+    .request({ type: 'agent.prepare', dbid: primary.dbid }, STATUS_TIMEOUT_MS)
+    .catch((error: unknown) =>
+      log.info({ dbid: primary.dbid, err: error }, 'no process is made ahead for the old primary'),
+    )
 }
 
 /**

@@ -22,8 +22,14 @@ const SETTINGS = [
   // Its last lines go into the error when it dies, and from there into our log: statements, and the passwords in them, do not.
   'log_min_error_statement=panic',
 ]
-/** Not `on`: with one process it fails ("sinval slot already in use"), and nobody can connect to a mirror anyway. */
-const MIRROR_SETTINGS = ['hot_standby=off', RESTORE_COMMAND, 'recovery_target_timeline=latest']
+const MIRROR_SETTINGS = [
+  // Not `on`: with one process it fails ("sinval slot already in use"), and nobody can connect to a mirror anyway.
+  'hot_standby=off',
+  RESTORE_COMMAND,
+  'recovery_target_timeline=latest',
+  // It would read on until WAL ends, and wait there for more with all that it has read but not replayed: tens of KB after a checkpoint.
+  'recovery_prefetch=off',
+]
 
 /** Parameters of PGlite that are not ours: fsync off, and changing system tables, which only the template's maker may. */
 const DROPPED = new Set(['-F', '-O'])

@@ -101,6 +101,11 @@ export const instanceMessages = {
     { assignment },
   ),
   'agent.started': define('The process exists.', null, { dbid: f.dbid('which'), pid: f.uint('process id') }),
+  'agent.prepare': define(
+    'This instance is about to be started: make a process ahead, which is no instance before `agent.start`.',
+    'ok',
+    { dbid: f.dbid('which; nothing happens for the coordinator') },
+  ),
   'agent.stop': define('Stop an instance.', 'agent.stopped', {
     dbid: f.dbid('which'),
     mode: f.oneOf(['smart', 'fast', 'immediate'], 'as PostgreSQL; immediate is kill -9'),

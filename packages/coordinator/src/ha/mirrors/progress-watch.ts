@@ -6,6 +6,8 @@ import { knownToAgent, stateUnlessEnded } from '../ask-agent.ts'
 
 const STATUS_TIMEOUT_MS = 1_000
 const LOOK_EVERY_MS = 50
+/** While it starts to follow. */
+const LOOK_CLOSELY_MS = 20
 
 export type Status = MessageOf<'instance.statusIs'>
 
@@ -40,7 +42,8 @@ export async function watchProgress(watch: ProgressWatch, sources: AdminSources)
       changedAt = now
     } else if (now - changedAt >= watch.stallMs)
       throw new MirabelleError('timeout', `not in sync after ${watch.stallMs} ms: ${told(status) || seen}`)
-    await delay(clock, LOOK_EVERY_MS)
+    const isFollowing = status?.roleState === 'starting' || status?.roleState === 'mirror'
+    await delay(clock, isFollowing ? LOOK_CLOSELY_MS : LOOK_EVERY_MS)
   }
 }
 
