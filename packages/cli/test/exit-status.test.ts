@@ -131,9 +131,9 @@ t.test('waldump names a path that is not there', async (test) => {
 t.test('recover exits with 0 when all came back, 1 when some did, 2 when none did', (test) => {
   const done = { dbid: 2, content: 0, outcome: 'done', message: 'recovered and in sync' } as const
   const failed = { dbid: 5, content: 1, outcome: 'failed', message: 'its host is away' } as const
-  test.equal(renderRecover([done], undefined).exitStatus, 0)
-  test.equal(renderRecover([done, failed], undefined).exitStatus, 1)
-  test.equal(renderRecover([failed], undefined).exitStatus, 2)
+  test.equal(renderRecover([done], []).exitStatus, 0)
+  test.equal(renderRecover([done, failed], []).exitStatus, 1)
+  test.equal(renderRecover([failed], []).exitStatus, 2)
   test.end()
 })
 

@@ -60,6 +60,12 @@ export function belongsInBackup(path: string): boolean {
 export async function listBackup(pgdata: string): Promise<BackupEntry[]> {
   const entries: BackupEntry[] = []
   await walk(pgdata, '', entries)
+  return backupOf(entries)
+}
+
+/** What belongs into a copy of all that is below `pgdata`, the control file last. */
+export function backupOf(all: readonly BackupEntry[]): BackupEntry[] {
+  const entries = all.filter(({ path }) => belongsInBackup(path))
   const control = entries.findIndex((entry) => entry.path === 'global/pg_control')
   if (control !== -1) entries.push(...entries.splice(control, 1))
   return entries

@@ -179,31 +179,35 @@ t.test('every copied file is made durable, also when nothing of it differs', asy
 })
 
 t.test('the local tree gets the primary’s folders and loses what the primary does not have', async (t) => {
-  const root = join(folder(t), 'pgdata')
-  for (const path of ['base/1', 'base/9', 'pg_replslot/old', 'global', 'was_folder'])
-    mkdirSync(join(root, path), { recursive: true })
-  for (const path of [
-    'base/1/1',
-    'base/1/2',
-    'base/9/1',
-    'pg_replslot/old/state',
-    'global/pg_control',
-    'recovery.signal',
-  ])
-    writeFileSync(join(root, path), 'x')
-  const wanted = wantedTree([
-    'base/',
-    'base/1/',
-    'base/1/1',
-    'base/2/',
-    'pg_replslot/',
-    'global/',
-    'was_folder',
-  ])
-  await shapeTree(realDisk, root, wanted)
-  await syncTree(realDisk, root, wanted)
-  const left = readdirSync(root, { recursive: true }).map(String).sort()
-  t.same(left, ['base', 'base/1', 'base/1/1', 'base/2', 'global', 'pg_replslot'])
+  const files = (realDisk as Required<Disk>).bulk()
+  t.teardown(() => files.close())
+  for (const bulk of [undefined, files]) {
+    const root = join(folder(t), 'pgdata')
+    for (const path of ['base/1', 'base/9', 'pg_replslot/old', 'global', 'was_folder'])
+      mkdirSync(join(root, path), { recursive: true })
+    for (const path of [
+      'base/1/1',
+      'base/1/2',
+      'base/9/1',
+      'pg_replslot/old/state',
+      'global/pg_control',
+      'recovery.signal',
+    ])
+      writeFileSync(join(root, path), 'x')
+    const wanted = wantedTree([
+      'base/',
+      'base/1/',
+      'base/1/1',
+      'base/2/',
+      'pg_replslot/',
+      'global/',
+      'was_folder',
+    ])
+    await shapeTree(realDisk, root, wanted, bulk)
+    await syncTree(realDisk, root, wanted)
+    const left = readdirSync(root, { recursive: true }).map(String).sort()
+    t.same(left, ['base', 'base/1', 'base/1/1', 'base/2', 'global', 'pg_replslot'])
+  }
 })
 
 /** Folder D of an instance with WAL of timeline 1 up to `end`, and where that ends exactly. */

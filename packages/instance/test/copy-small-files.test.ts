@@ -1,9 +1,19 @@
 import t from 'tap'
 import fc from 'fast-check'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  symlinkSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { BLOCK_BYTES } from '@mirabelle/engine'
+import { BLOCK_BYTES, listBackup } from '@mirabelle/engine'
 import { MirabelleError } from '@mirabelle/messages'
 import { realDisk, type BulkFiles, type Disk, type FileContent } from '@mirabelle/runtime'
 import { hashBlocks } from '../src/copy/block-hash.ts'
@@ -160,6 +170,28 @@ t.test('batches keep the order and are bounded', async (t) => {
   )
   t.ok(batches.length < many.length / 8, `${batches.length} batches`)
   t.same(inBatches([]), [])
+})
+
+t.test('the source lists what belongs into a copy, with a thread for files as without', async (t) => {
+  const base = folder(t)
+  for (const path of ['global', 'base/1', 'pg_wal/archive_status', 'base/pgsql_tmp', 'pg_tblspc'])
+    mkdirSync(join(base, path), { recursive: true })
+  for (const path of [
+    'PG_VERSION',
+    'global/pg_control',
+    'base/1/1259',
+    'base/1/1260',
+    'pg_wal/000000010000000000000001',
+    'postmaster.pid',
+    'base/pgsql_tmp/x',
+  ])
+    writeFileSync(join(base, path), path)
+  symlinkSync(base, join(base, 'pg_tblspc', 'elsewhere'))
+  const files = new SourceFiles(realDisk, base)
+  const listed = await files.list()
+  t.equal(listed.at(-1)?.path, 'global/pg_control')
+  t.same(listed, await listBackup(base))
+  await files.close()
 })
 
 t.test('small files of the source: gone reads as empty, with a thread for them or without', async (t) => {

@@ -87,7 +87,7 @@ async function act(
   const reporter = terminalReporter()
   const cluster = await openCluster(dirOf(options), reporter)
   const results = await work(cluster)
-  const report = renderHost(results, await stateFromCoordinator(cluster))
+  const report = renderHost(results, (await stateFromCoordinator(cluster))?.instances ?? [])
   process.exitCode = report.exitStatus
   if (options.json === true) reporter.print(JSON.stringify({ results }))
   else for (const line of results.length === 0 ? [nothing] : report.lines) reporter.print(line)

@@ -144,7 +144,7 @@ async function show(
   options: JsonOption,
   nothing: string,
 ): Promise<void> {
-  const report = renderMirrors(results, await stateFromCoordinator(cluster))
+  const report = renderMirrors(results, (await stateFromCoordinator(cluster))?.instances ?? [])
   process.exitCode = report.exitStatus
   if (options.json === true) cluster.reporter.print(JSON.stringify({ results }))
   else for (const line of results.length === 0 ? [nothing] : report.lines) cluster.reporter.print(line)

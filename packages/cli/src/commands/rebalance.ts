@@ -4,7 +4,7 @@ import type { MessageOf } from '@mirabelle/messages'
 import { openCluster, type Cluster } from '../cluster/cluster.ts'
 import { requireCoordinator } from '../cluster/coordinators.ts'
 import { ensureAgents } from '../cluster/agents.ts'
-import { stateFromCoordinator } from '../cluster/state-of.ts'
+import { placesOf } from '../cluster/places.ts'
 import { renderRebalance } from '../render/start-report.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
 import { dirOf, dirOption, jsonOption, secondsOption, type DirOption, type JsonOption } from './options.ts'
@@ -49,7 +49,7 @@ export function addRebalance(program: Command): void {
       const reporter = terminalReporter()
       const cluster = await openCluster(dirOf(options), reporter)
       const results = await rebalance(cluster, { laneTimeoutMs: options.wait, timeoutMs: options.timeout })
-      const report = renderRebalance(results, await stateFromCoordinator(cluster))
+      const report = renderRebalance(results, await placesOf(cluster, results))
       process.exitCode = report.exitStatus
       if (options.json === true) reporter.print(JSON.stringify({ results }))
       else for (const line of report.lines) reporter.print(line)
@@ -61,8 +61,10 @@ export async function rebalance(
   cluster: Cluster,
   limits: { readonly laneTimeoutMs: number; readonly timeoutMs: number },
 ): Promise<MessageOf<'cluster.done'>['results']> {
+  const acting = requireCoordinator(cluster)
+  acting.catch(() => undefined) // told when the agents are there
   await ensureAgents(cluster)
-  const { row } = await requireCoordinator(cluster)
+  const { row } = await acting
   const contents = cluster.folder.file.rows.filter(({ content, role }) => content >= 0 && role === 'p').length
   const answer = await cluster.control.ask(
     row.endpoint,

@@ -15,7 +15,7 @@ import {
   type MirrorLimits,
   type RecoverMode,
 } from '../cluster/mirror-admin.ts'
-import { stateFromCoordinator } from '../cluster/state-of.ts'
+import { placesOf } from '../cluster/places.ts'
 import { parseRecoverFile, type MirrorFile } from '../describe/mirror-file.ts'
 import { CliError } from '../errors.ts'
 import { renderPlan } from '../render/mirror-plan.ts'
@@ -128,7 +128,7 @@ async function runRecover(options: RecoverCommand): Promise<void> {
   const recovered = steps.length === 0 ? [] : await recoverSteps(cluster, steps, limitsOf(options))
   const results = [...revived, ...recovered]
   const diverged = options.discardDiverged === true ? await discardDiverged(cluster, wanted.only) : []
-  const report = renderRecover(results, await stateFromCoordinator(cluster))
+  const report = renderRecover(results, await placesOf(cluster, results))
   const left = diverged.some(({ outcome }) => outcome === 'failed')
   process.exitCode =
     results.length === 0 ? (left ? 2 : 0) : report.exitStatus === 0 && left ? 1 : report.exitStatus

@@ -1,5 +1,6 @@
 /** What `mirabelle start` and `recover` print in the end. */
-import type { ActionResult, ClusterState } from '@mirabelle/messages'
+import type { ActionResult } from '@mirabelle/messages'
+import type { Place } from '../cluster/places.ts'
 import { columns, RULER, type Report } from './lines.ts'
 
 /** Like gpstart's table. */
@@ -26,11 +27,11 @@ export function renderStart(results: readonly ActionResult[]): Report {
 }
 
 /** A row per instance that was recovered. */
-export function renderRecover(results: readonly ActionResult[], state: ClusterState | undefined): Report {
+export function renderRecover(results: readonly ActionResult[], places: readonly Place[]): Report {
   const { failed, done } = counts(results)
   return {
     lines: [
-      ...table(results, state),
+      ...table(results, places),
       failed === 0
         ? `Segments successfully recovered: ${done} of ${results.length}`
         : `${failed} of ${results.length} segments could not be recovered; the others are up. Run "mirabelle state -e" and try again`,
@@ -40,7 +41,7 @@ export function renderRecover(results: readonly ActionResult[], state: ClusterSt
 }
 
 /** A row per pair that was not in its preferred roles. What was skipped is not done: the status says so. */
-export function renderRebalance(results: readonly ActionResult[], state: ClusterState | undefined): Report {
+export function renderRebalance(results: readonly ActionResult[], places: readonly Place[]): Report {
   if (results.length === 0)
     return {
       lines: ['No segments are running in their non-preferred role and need to be rebalanced.'],
@@ -50,7 +51,7 @@ export function renderRebalance(results: readonly ActionResult[], state: Cluster
   const all = done === results.length
   return {
     lines: [
-      ...table(results, state),
+      ...table(results, places),
       all
         ? 'The rebalance operation has completed successfully.'
         : `The rebalance operation has completed with WARNINGS: ${done} of ${results.length} pairs are in their preferred roles. Run "mirabelle state -e", mend what it names and try again`,
@@ -60,21 +61,21 @@ export function renderRebalance(results: readonly ActionResult[], state: Cluster
 }
 
 /** A row per mirror that was made, moved or removed. */
-export function renderMirrors(results: readonly ActionResult[], state: ClusterState | undefined): Report {
-  return renderDone(results, state, 'Mirrors complete')
+export function renderMirrors(results: readonly ActionResult[], places: readonly Place[]): Report {
+  return renderDone(results, places, 'Mirrors complete')
 }
 
 /** A row per instance of a host. */
-export function renderHost(results: readonly ActionResult[], state: ClusterState | undefined): Report {
-  return renderDone(results, state, 'Segments done')
+export function renderHost(results: readonly ActionResult[], places: readonly Place[]): Report {
+  return renderDone(results, places, 'Segments done')
 }
 
-function renderDone(results: readonly ActionResult[], state: ClusterState | undefined, what: string): Report {
+function renderDone(results: readonly ActionResult[], places: readonly Place[], what: string): Report {
   const { done } = counts(results)
   const all = done === results.length
   return {
     lines: [
-      ...table(results, state),
+      ...table(results, places),
       `${what}: ${done} of ${results.length}${all ? '' : '; run "mirabelle state -e", mend what it names and run the same command again'}`,
     ],
     exitStatus: all ? 0 : done > 0 ? 1 : 2,
@@ -87,9 +88,9 @@ function counts(results: readonly ActionResult[]): { readonly done: number; read
   return { done: count('done'), failed: count('failed') }
 }
 
-function table(results: readonly ActionResult[], state: ClusterState | undefined): string[] {
+function table(results: readonly ActionResult[], places: readonly Place[]): string[] {
   const where = (dbid: number): string => {
-    const row = state?.instances.find((one) => one.dbid === dbid)
+    const row = places.find((one) => one.dbid === dbid)
     return row === undefined ? '' : `${row.host}:${row.port}`
   }
   return [

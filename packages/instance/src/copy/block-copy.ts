@@ -14,7 +14,7 @@ import { begunCopy, markBegun, markComplete } from './copy-mark.ts'
 import { CopySource } from './copy-source.ts'
 import { copyWal } from './copy-wal.ts'
 import { fillFolder, sealFolder, treeOf } from './fill-folder.ts'
-import { putWalAside } from './put-wal-aside.ts'
+import { putWalAside, walEnds } from './put-wal-aside.ts'
 import { CONTROL_FILE } from './source-files.ts'
 import { WorkLimit } from './work-limit.ts'
 
@@ -39,6 +39,9 @@ async function copy(mode: CopyMode, request: CopyRequest, source: CopySource): P
   const { disk, log, clock } = ports
   const startedAt = clock.monotonic()
   progress({ bytesDone: 0, bytesTotal: 0, step: 'waiting for the backup to begin' })
+  // Read while the primary begins.
+  const ends = walEnds(disk, datadir)
+  ends.catch(() => undefined) // told to whoever waits for them
   const begun = await source.begin()
   if (faults !== undefined) await faults.at('copy.backup')
   const { timeline, startLsn } = begun
@@ -46,7 +49,7 @@ async function copy(mode: CopyMode, request: CopyRequest, source: CopySource): P
   const folder = pgdataDir(datadir)
   treeOf(begun)
 
-  const diverged = await putWalAside(disk, datadir, { timeline, history, endLsn: startLsn })
+  const diverged = await putWalAside(disk, datadir, { timeline, history, endLsn: startLsn }, ends)
   if (diverged !== undefined)
     log.warn({ folder: diverged }, 'WAL that the primary does not have was put aside')
   if (faults !== undefined) await faults.at('copy.wal-aside')

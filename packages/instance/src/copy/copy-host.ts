@@ -23,7 +23,7 @@ export interface CopySenderOptions {
   readonly readHistory: (timeline: Timeline) => Promise<Uint8Array | undefined>
   /** The walreceiver of this instance streams and has WAL up to here: nothing need be kept for it but what it lacks. */
   readonly hasWal: (dbid: Dbid, lsn: Lsn) => boolean
-  /** What belongs into a copy of `pgdata`; default: `listBackup` of the engine. */
+  /** What belongs into a copy of `pgdata`; default: as the disk lists it. */
   readonly list?: (pgdata: string) => Promise<readonly BackupEntry[]>
 }
 

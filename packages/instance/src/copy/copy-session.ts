@@ -4,7 +4,7 @@
  * Made by the copy sender when the connection arrives; ends with the connection. Promise: when the connection ends inside a backup, the
  * backup is ended in PostgreSQL too, and only then another copy can begin.
  */
-import { BLOCK_BYTES, listBackup } from '@mirabelle/engine'
+import { BLOCK_BYTES } from '@mirabelle/engine'
 import { formatLsn, MirabelleError, type Lsn, type Message, type MessageOf } from '@mirabelle/messages'
 import {
   faults,
@@ -127,6 +127,7 @@ export class CopySession implements CopyConnection {
     this.#sender.occupy(this)
     this.#copyId = `copy-${identity.dbid}-${++copies}`
     this.#startedAt = clock.monotonic()
+    this.#files.prepare()
     // Lower than where the backup will begin: no checkpoint in between can take WAL away from it.
     this.#sender.pin(this, endLsn())
     let startLsn: Lsn
@@ -144,7 +145,7 @@ export class CopySession implements CopyConnection {
     }
     if (faults !== undefined) await faults.at('copy-source.backup')
     this.#sender.pin(this, startLsn)
-    const entries = await (list ?? listBackup)(pgdata)
+    const entries = await (list === undefined ? this.#files.list() : list(pgdata))
     const files = entries.filter((entry) => !OWN_FILES.test(entry.path))
     for (const file of files) if (file.kind === 'file') this.#paths.add(file.path)
     log.info(

@@ -40,9 +40,14 @@ export interface FilledFolder {
 export async function fillFolder(options: FillFolderOptions): Promise<FilledFolder> {
   const { disk, source, begun, folder } = options
   const tree = treeOf(begun)
-  await shapeTree(disk, folder, { ...tree, files: without(tree.files, CONTROL_FILE) })
-  const bytesTotal = await copyFiles(options)
-  return { tree, bytesTotal, control: await source.read(CONTROL_FILE, 0, CONTROL_BYTES) }
+  const bulk = disk.bulk?.()
+  try {
+    await shapeTree(disk, folder, { ...tree, files: without(tree.files, CONTROL_FILE) }, bulk)
+    const bytesTotal = await copyFiles(options, bulk)
+    return { tree, bytesTotal, control: await source.read(CONTROL_FILE, 0, CONTROL_BYTES) }
+  } finally {
+    bulk?.close()
+  }
 }
 
 /** The label, the folders, and last of all the control file. */
@@ -69,14 +74,13 @@ export function treeOf(begun: MessageOf<'copy.begun'>): WantedTree {
 }
 
 /** All files but the control file. Resolves with their bytes. */
-async function copyFiles(options: FillFolderOptions): Promise<number> {
+async function copyFiles(options: FillFolderOptions, bulk: BulkFiles | undefined): Promise<number> {
   const { disk, source, begun, folder, requests, progress } = options
   const files = begun.files.flatMap(([path, size]): RemoteFile[] =>
     path.endsWith('/') || path === CONTROL_FILE ? [] : [{ path, size, target: `${folder}/${path}` }],
   )
   const bytesTotal = files.reduce((sum, { size }) => sum + size, 0)
   const limit = new WorkLimit(requests)
-  const bulk = disk.bulk?.()
   let bytesDone = 0
   const done = (path: string, bytes: number): void => {
     bytesDone += bytes
@@ -97,11 +101,7 @@ async function copyFiles(options: FillFolderOptions): Promise<number> {
   const small =
     bulk === undefined ? [] : inBatches(files.filter(isSmall)).map((batch) => () => copyBatch(bulk, batch))
   const others = files.filter((file) => !isSmall(file)).map((file) => () => copyOne(file))
-  try {
-    await new WorkLimit(FILES).all([...small, ...others])
-  } finally {
-    bulk?.close()
-  }
+  await new WorkLimit(FILES).all([...small, ...others])
   return bytesTotal
 }
 

@@ -1,5 +1,5 @@
 /** The local side of a copy: folders made, what the primary does not have deleted, folders made durable. */
-import type { Disk } from '@mirabelle/runtime'
+import type { BulkFiles, Disk } from '@mirabelle/runtime'
 
 /** Paths below the data directory, without a slash at the end. */
 export interface WantedTree {
@@ -19,10 +19,16 @@ export function wantedTree(paths: Iterable<string>): WantedTree {
 }
 
 /** Deletes what is not wanted and makes the folders. Files stay as they are. */
-export async function shapeTree(disk: Disk, root: string, wanted: WantedTree): Promise<void> {
+export async function shapeTree(
+  disk: Disk,
+  root: string,
+  wanted: WantedTree,
+  bulk?: BulkFiles,
+): Promise<void> {
   await disk.makeDir(root)
-  await prune(disk, root, '', wanted)
-  for (const folder of wanted.folders) await disk.makeDir(`${root}/${folder}`)
+  const there =
+    bulk === undefined ? await prune(disk, root, '', wanted) : await pruneListed(disk, root, wanted, bulk)
+  for (const folder of wanted.folders) if (!there.has(folder)) await disk.makeDir(`${root}/${folder}`)
 }
 
 /** Makes the entries of all wanted folders durable, inner ones first. */
@@ -31,10 +37,42 @@ export async function syncTree(disk: Disk, root: string, wanted: WantedTree): Pr
   await disk.syncDir(root)
 }
 
-async function prune(disk: Disk, root: string, below: string, wanted: WantedTree): Promise<void> {
+/** Resolves with the folders that stay. */
+async function prune(
+  disk: Disk,
+  root: string,
+  below: string,
+  wanted: WantedTree,
+  stay = new Set<string>(),
+): Promise<ReadonlySet<string>> {
   for (const entry of await disk.list(`${root}/${below}`)) {
     const path = below === '' ? entry.name : `${below}/${entry.name}`
-    if (entry.isDirectory && wanted.folders.has(path)) await prune(disk, root, path, wanted)
-    else if (entry.isDirectory || !wanted.files.has(path)) await disk.remove(`${root}/${path}`)
+    if (entry.isDirectory && wanted.folders.has(path)) {
+      stay.add(path)
+      await prune(disk, root, path, wanted, stay)
+    } else if (entry.isDirectory || !wanted.files.has(path)) await disk.remove(`${root}/${path}`)
   }
+  return stay
+}
+
+/** The same with all that is there listed in one step. */
+async function pruneListed(
+  disk: Disk,
+  root: string,
+  wanted: WantedTree,
+  bulk: BulkFiles,
+): Promise<ReadonlySet<string>> {
+  const stay = new Set<string>()
+  let gone = ''
+  for (const { path, kind } of await bulk.tree(root)) {
+    if (gone !== '' && path.startsWith(gone)) continue
+    const isFolder = kind === 'folder'
+    if (isFolder ? wanted.folders.has(path) : wanted.files.has(path)) {
+      if (isFolder) stay.add(path)
+      continue
+    }
+    if (isFolder) gone = `${path}/`
+    await disk.remove(`${root}/${path}`)
+  }
+  return stay
 }

@@ -27,15 +27,24 @@ export interface PrimaryStand {
   readonly endLsn: Lsn
 }
 
+/** Where WAL ends in the folder of PostgreSQL and in that of received WAL. */
+export type WalEnds = readonly [pgWal: WalEnd | undefined, received: WalEnd | undefined]
+
+export function walEnds(disk: Disk, datadir: string): Promise<WalEnds> {
+  return Promise.all([findWalEnd(disk, pgWalDir(datadir)), findWalEnd(disk, receivedWalDir(datadir))])
+}
+
 /** Empties both WAL folders of the instance. Resolves with the folder where diverged WAL was put, if there was some. Can be run again. */
 export async function putWalAside(
   disk: Disk,
   datadir: string,
   primary: PrimaryStand,
+  ends: Promise<WalEnds> = walEnds(disk, datadir),
 ): Promise<string | undefined> {
+  const [pgWal, received] = await ends
   const folders = [
-    { name: 'pg_wal', path: pgWalDir(datadir), end: await findWalEnd(disk, pgWalDir(datadir)) },
-    { name: 'wal', path: receivedWalDir(datadir), end: await findWalEnd(disk, receivedWalDir(datadir)) },
+    { name: 'pg_wal', path: pgWalDir(datadir), end: pgWal },
+    { name: 'wal', path: receivedWalDir(datadir), end: received },
   ]
   const kept = `${divergedDir(datadir)}/${nameOf(folders.map(({ end }) => end))}`
   let moved = false

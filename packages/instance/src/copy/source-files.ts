@@ -3,6 +3,7 @@
  * is gone reads as empty, because WAL tells the copy the rest.
  */
 import { MirabelleError } from '@mirabelle/messages'
+import { backupOf, listBackup, type BackupEntry } from '@mirabelle/engine'
 import type { BulkFiles, Disk, FileHandle, FileHead } from '@mirabelle/runtime'
 import { hashFile } from './block-hash.ts'
 
@@ -29,6 +30,23 @@ export class SourceFiles {
     this.#folder = folder
   }
 
+  /** What is about to be needed is made meanwhile. */
+  prepare(): void {
+    if (!this.#closed) this.#bulk ??= this.#disk.bulk?.()
+  }
+
+  /** What belongs into a copy, the control file last. */
+  async list(): Promise<BackupEntry[]> {
+    this.prepare()
+    if (this.#bulk === undefined) return listBackup(this.#folder)
+    const tree = await this.#bulk.tree(this.#folder)
+    return backupOf(
+      tree.flatMap(({ path, kind, size }): BackupEntry[] =>
+        kind === 'other' ? [] : [{ path, kind, bytes: size }],
+      ),
+    )
+  }
+
   /** Bytes of a file; fewer when it ends. */
   read(path: string, offset: number, length: number): Promise<Uint8Array> {
     if (path === CONTROL_FILE) return this.#readControl(offset, length)
@@ -43,9 +61,10 @@ export class SourceFiles {
   async small(files: readonly FileHead[]): Promise<Uint8Array[]> {
     if (this.#disk.bulk === undefined)
       return Promise.all(files.map(({ path, length }) => this.read(path, 0, length)))
-    if (!this.#closed) this.#bulk ??= this.#disk.bulk()
+    this.prepare()
     const heads = files.map(({ path, length }) => ({ path: `${this.#folder}/${path}`, length }))
-    const read = (await this.#bulk?.read(heads)) ?? []
+    if (this.#bulk === undefined) throw new MirabelleError('connection.lost', 'the copy has ended')
+    const read = await this.#bulk.read(heads)
     return files.map((_, index) => read[index] ?? new Uint8Array(0))
   }
 

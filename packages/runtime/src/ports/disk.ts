@@ -60,8 +60,19 @@ export interface FileContent {
   readonly bytes: Uint8Array | undefined
 }
 
+/** What is somewhere below a folder. */
+export interface TreeEntry {
+  /** Below the folder, with forward slashes. */
+  readonly path: string
+  readonly kind: 'file' | 'folder' | 'other'
+  /** Bytes; 0 unless it is a file. */
+  readonly size: number
+}
+
 /** Many small files in few steps. Made by `Disk.bulk`, to be closed by whoever asked for it. */
 export interface BulkFiles {
+  /** Everything below a folder, each folder before what is in it; without what vanishes meanwhile. Rejects with ENOENT. */
+  tree(folder: string): Promise<TreeEntry[]>
   /** Fewer bytes where a file ends, undefined where there is none. */
   read(files: readonly FileHead[]): Promise<(Uint8Array | undefined)[]>
   /** Makes each file, or gives it this content and no other (mode 0600). Resolves when all are durable; after an error nothing may be assumed about them. */

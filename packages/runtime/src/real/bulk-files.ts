@@ -5,12 +5,13 @@
 import { fdatasync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { promisify } from 'node:util'
-import type { BulkFiles, FileContent, FileHead } from '../ports/disk.ts'
+import type { BulkFiles, FileContent, FileHead, TreeEntry } from '../ports/disk.ts'
 
 /** Files that are made durable at a time. libuv has four threads, and WAL must not wait for all of them. */
 const SYNCS = 3
 
 export type BulkRequest =
+  | { readonly id: number; readonly what: 'tree'; readonly folder: string }
   | {
       readonly id: number
       readonly what: 'read'
@@ -28,6 +29,7 @@ export type BulkRequest =
   | { readonly id: number; readonly what: 'close'; readonly descriptors: readonly number[] }
 
 export type BulkAnswer =
+  | { readonly id: number; readonly tree: readonly TreeEntry[] }
   | { readonly id: number; readonly bytes: Uint8Array; readonly lengths: readonly number[] }
   | { readonly id: number; readonly descriptors: readonly number[] }
   | {
@@ -55,6 +57,12 @@ export class RealBulkFiles implements BulkFiles {
     this.#thread.on('message', (answer: BulkAnswer) => this.#answered(answer))
     this.#thread.once('error', (error) => this.#end(error))
     this.#thread.once('exit', () => this.#end(new Error('the thread for files has ended')))
+  }
+
+  async tree(folder: string): Promise<TreeEntry[]> {
+    const listed = await this.#ask((id) => ({ id, what: 'tree', folder }))
+    if (!('tree' in listed)) throw new Error('the thread for files answered something else')
+    return [...listed.tree]
   }
 
   async read(files: readonly FileHead[]): Promise<(Uint8Array | undefined)[]> {

@@ -2,8 +2,19 @@
  * Thread that reads and writes many small files, one after the other without waiting for a turn of any event loop: each step of a file that goes through
  * libuv's threads costs more than the step itself. Made by bulk-files.ts, ends when its port is closed.
  */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  writeSync,
+} from 'node:fs'
 import { parentPort, type MessagePort } from 'node:worker_threads'
+import type { TreeEntry } from '../ports/disk.ts'
 import type { BulkAnswer, BulkRequest } from './bulk-files.ts'
 
 const FILE_MODE = 0o600
@@ -20,6 +31,11 @@ port.on('message', (request: BulkRequest) => {
 
 function answer(request: BulkRequest): void {
   switch (request.what) {
+    case 'tree': {
+      const tree: TreeEntry[] = []
+      walk(request.folder, '', tree)
+      return tell({ id: request.id, tree })
+    }
     case 'read': {
       const { bytes, lengths } = read(request.paths, request.lengths)
       return tell({ id: request.id, bytes, lengths }, [bytes.buffer])
@@ -36,6 +52,19 @@ function tell(reply: BulkAnswer, transfer: readonly ArrayBuffer[] = []): void {
   port.postMessage(reply, transfer)
 }
 
+function walk(folder: string, below: string, tree: TreeEntry[]): void {
+  for (const entry of readdirSync(`${folder}/${below}`, { withFileTypes: true })) {
+    const path = below === '' ? entry.name : `${below}/${entry.name}`
+    if (entry.isDirectory()) {
+      tree.push({ path, kind: 'folder', size: 0 })
+      unlessGone(() => walk(folder, path, tree))
+    } else if (entry.isFile()) {
+      const size = unlessGone(() => lstatSync(`${folder}/${path}`).size)
+      if (size !== undefined) tree.push({ path, kind: 'file', size })
+    } else tree.push({ path, kind: 'other', size: 0 })
+  }
+}
+
 /** What was read, one behind the other; -1 for a file that is not there. */
 function read(
   paths: readonly string[],
@@ -44,7 +73,7 @@ function read(
   const bytes = new Uint8Array(most.reduce((sum, one) => sum + one, 0))
   let at = 0
   const lengths = paths.map((path, index) => {
-    const descriptor = openIfThere(path)
+    const descriptor = unlessGone(() => openSync(path, constants.O_RDONLY))
     if (descriptor === undefined) return -1
     try {
       const got = fill(descriptor, bytes.subarray(at, at + (most[index] as number)))
@@ -57,9 +86,9 @@ function read(
   return { bytes, lengths }
 }
 
-function openIfThere(path: string): number | undefined {
+function unlessGone<T>(look: () => T): T | undefined {
   try {
-    return openSync(path, constants.O_RDONLY)
+    return look()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
