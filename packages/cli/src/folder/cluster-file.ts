@@ -6,20 +6,9 @@
 import type { Endpoint, Epoch, Dbid, SegmentRow } from '@mirabelle/messages'
 import type { Mirroring } from '../placement/placement.ts'
 import type { CertificateFiles } from '@mirabelle/runtime'
+// Every command reads this file first: zod's older interface has a tenth of the modules, which is 0.06 s of CPU each time.
+import { z } from 'zod/v3'
 import { CliError } from '../errors.ts'
-import {
-  fields,
-  flag,
-  listOf,
-  namesTo,
-  nullable,
-  oneOf,
-  optional,
-  text,
-  whole,
-  words,
-  type Check,
-} from './file-shape.ts'
 
 /** A host as the command line reaches it. */
 export interface HostEntry {
@@ -74,59 +63,50 @@ export interface ClusterFile {
   readonly initialised: boolean
 }
 
-const addresses = listOf(words, 1)
-const port = whole(1, 65_535)
-const role = oneOf('p', 'm')
+const address = z.array(z.string().min(1)).min(1)
+const port = z.number().int().min(1).max(65_535)
+const role = z.enum(['p', 'm'])
 
-const host = {
-  name: text,
-  addresses,
-  agentPort: port,
-  dir: text,
-} satisfies Readonly<Record<keyof HostEntry, Check>>
-
-const row = {
-  dbid: whole(1),
-  content: whole(-1),
-  role,
-  preferredRole: role,
-  mode: oneOf('s', 'n'),
-  status: oneOf('u', 'd'),
-  port,
-  hostname: text,
-  address: text,
-  datadir: text,
-  endpoint: fields({ addresses, port }),
-} satisfies Readonly<Record<keyof SegmentRow, Check>>
-
-const file = {
-  formatVersion: oneOf(1),
-  clusterId: words,
-  createdAt: text,
-  progress: oneOf('planned', 'creating', 'ready'),
-  local: flag,
-  mirroring: oneOf('group', 'spread', 'none'),
-  settings: namesTo(text),
-  transport: optional(
-    fields({
-      encryption: oneOf('auto', 'always'),
-      certificates: optional(fields({ certFile: text, keyFile: text, caFile: text })),
+const shape = z.object({
+  formatVersion: z.literal(1),
+  clusterId: z.string().min(1),
+  createdAt: z.string(),
+  progress: z.enum(['planned', 'creating', 'ready']),
+  local: z.boolean(),
+  mirroring: z.enum(['group', 'spread', 'none']),
+  settings: z.record(z.string(), z.string()),
+  transport: z
+    .object({
+      encryption: z.enum(['auto', 'always']),
+      certificates: z.object({ certFile: z.string(), keyFile: z.string(), caFile: z.string() }).optional(),
+    })
+    .optional(),
+  keyFile: z.string().min(1),
+  hosts: z.array(z.object({ name: z.string(), addresses: address, agentPort: port, dir: z.string() })).min(1),
+  rows: z.array(
+    z.object({
+      dbid: z.number().int().min(1),
+      content: z.number().int().min(-1),
+      role,
+      preferredRole: role,
+      mode: z.enum(['s', 'n']),
+      status: z.enum(['u', 'd']),
+      port,
+      hostname: z.string(),
+      address: z.string(),
+      datadir: z.string(),
+      endpoint: z.object({ addresses: address, port }),
     }),
   ),
-  keyFile: words,
-  hosts: listOf(fields(host), 1),
-  rows: listOf(fields(row)),
-  coordinatorDbid: whole(),
-  standbyDbid: nullable(whole()),
-  activatingDbid: nullable(whole()),
-  makingStandbyDbid: optional(nullable(whole())),
-  removingStandbyDbid: optional(nullable(whole())),
-  addingMirrors: optional(flag),
-  epoch: whole(0),
-  initialised: flag,
-} satisfies Readonly<Record<keyof ClusterFile, Check>>
-
-const shape = fields(file)
+  coordinatorDbid: z.number().int(),
+  standbyDbid: z.number().int().nullable(),
+  activatingDbid: z.number().int().nullable(),
+  makingStandbyDbid: z.number().int().nullable().optional(),
+  removingStandbyDbid: z.number().int().nullable().optional(),
+  addingMirrors: z.boolean().optional(),
+  epoch: z.number().int().min(0),
+  initialised: z.boolean(),
+})
 
 /** Understands the text of a `cluster.json`. Throws CliError with the first thing that is wrong. */
 export function parseClusterFile(path: string, text: string): ClusterFile {
@@ -136,10 +116,12 @@ export function parseClusterFile(path: string, text: string): ClusterFile {
   } catch (error) {
     throw new CliError(`${path} is not valid JSON: restore it from a backup`, { cause: error })
   }
-  const problem = shape(value, '')
-  if (problem !== undefined)
-    throw new CliError(`${path} is not the description of a cluster that this version reads: ${problem}`)
-  return value as ClusterFile
+  const parsed = shape.safeParse(value)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  throw new CliError(
+    `${path} is not the description of a cluster that this version reads: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`,
+  )
 }
 
 /** Where the agent of a host listens. */
