@@ -55,9 +55,10 @@ export async function startCluster(cluster: Cluster, options: StartOptions): Pro
   let row =
     running?.row ?? (reclaims ? lastCoordinator(cluster, answers) : newestCoordinator(cluster, answers))
   requireAgents(answers.filter(({ host }) => host.name === row.hostname))
+  const { activatingDbid } = folder.file
   let outcome = await bringUp(cluster, row, options, reclaims).catch((error: unknown) => {
     // Begun, and the standby is not there to finish it.
-    if (row.dbid !== folder.file.activatingDbid) throw error
+    if (row.dbid !== activatingDbid) throw error
     return { failure: sentenceOf(error) }
   })
   const other = folder.coordinators.find(({ dbid }) => dbid !== row.dbid)
