@@ -224,6 +224,51 @@ t.test('a recovery that does not get in sync says how far it came', async (t) =>
   t.match(await done, { outcome: 'failed', message: 'not in sync after 500 ms: copying' })
 })
 
+const swapped = [
+  { dbid: 2, role: 'm', mode: 'n', status: 'd' },
+  { dbid: 3, role: 'p', mode: 'n', status: 'u' },
+] as const
+
+t.test('an instance that has been promoted while its hosts were asked is not stopped', async (t) => {
+  const { network, admin, topology } = setUp([row(2, 0, 'p', { mode: 'n' }), down])
+  const asked: string[] = []
+  network.answers.set(8002, (message) => {
+    if (message.type === 'instance.assign') void topology.change({ rows: swapped })
+    return { type: 'instance.statusIs', role: 'p' } as Message
+  })
+  network.answers.set(FAR, (message) => {
+    asked.push(message.type)
+    return undefined
+  })
+  t.match(await recoverOne(down, limits, admin), {
+    outcome: 'failed',
+    message: /dbid 3 is no mirror of content 0 any more.*mirabelle recover/,
+  })
+  t.same(asked, [])
+})
+
+t.test('a recovery ends when its instance is promoted', async (t) => {
+  const { network, admin, topology, clock } = setUp([row(2, 0, 'p', { mode: 'n' }), down])
+  network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)
+  let lsn = 0
+  network.answers.set(
+    8003,
+    () => ({ type: 'instance.statusIs', roleState: 'mirror', detail: '', flushLsn: ++lsn }) as Message,
+  )
+  network.answers.set(FAR, (message) =>
+    message.type === 'agent.stop'
+      ? { type: 'agent.stopped', dbid: 3, wasRunning: false }
+      : message.type === 'agent.status'
+        ? knows(3)
+        : { type: 'agent.started', dbid: 3, pid: 7 },
+  )
+  const done = recoverOne(down, limits, admin)
+  await clock.advance(150)
+  await topology.change({ rows: swapped })
+  await clock.advance(150)
+  t.match(await done, { outcome: 'failed', message: /dbid 3 is no mirror of content 0 any more/ })
+})
+
 t.test('a recovery whose primary is lost for good does not wait for what cannot come', async (t) => {
   const { network, admin, clock } = setUp([row(2, 0, 'p', { mode: 'n' }), down])
   network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)

@@ -101,6 +101,10 @@ export async function recoverOne(
   }
   if (faults !== undefined) await faults.at('recover.assigned', { content: row.content })
   if (options.running !== true) {
+    // Hosts may have taken their time to answer: it may have come back by itself, and have been promoted since.
+    const now = topology.row(row.dbid)
+    if (now?.status === 'u' && now.mode === 's' && now.role === 'm') return inSync(row)
+    if (now?.role !== 'm') return failed(noMirror(row))
     log.info({ dbid: row.dbid, content: row.content, mode: options.mode }, 'recovering an instance as mirror')
     try {
       // Whatever still runs there acts on an older assignment.
@@ -122,7 +126,15 @@ export async function recoverOne(
   return waitInSync(row, options.timeoutMs, sources)
 }
 
-/** Waits until FTS has recorded the instance up and in sync; as long as it gets on. */
+function inSync({ dbid, content }: SegmentRow): ActionResult {
+  return { dbid, content, outcome: 'done', message: 'recovered and in sync' }
+}
+
+function noMirror({ dbid, content }: SegmentRow): string {
+  return `dbid ${dbid} is no mirror of content ${content} any more: the roles have changed; run "mirabelle recover" again`
+}
+
+/** Waits until FTS has recorded the instance up and in sync; as long as it gets on, and is a mirror. */
 export async function waitInSync(
   row: SegmentRow,
   stallMs: number,
@@ -130,21 +142,22 @@ export async function waitInSync(
 ): Promise<ActionResult> {
   const { topology } = sources
   const base = { dbid: row.dbid, content: row.content }
-  const inSync = async (): Promise<boolean> => {
+  const done = async (): Promise<boolean> => {
     const before = topology.row(row.dbid)?.status
     await sources
       .fts()
       ?.requestProbe(row.content)
       .catch(() => undefined) // the next round asks again
     const now = topology.row(row.dbid)
-    if (now?.status === 'u' && now.mode === 's') return true
+    if (now?.role !== 'm') throw new MirabelleError('not.mirror', noMirror(row))
+    if (now.status === 'u' && now.mode === 's') return true
     // FTS has just found it up: it looks again at once, and finds it in sync when it has caught up.
-    return before === 'd' && now?.status === 'u' ? inSync() : false
+    return before === 'd' && now.status === 'u' ? done() : false
   }
   try {
-    await watchProgress({ row, stallMs, done: inSync, fromPrimary: true }, sources)
+    await watchProgress({ row, stallMs, done, fromPrimary: true }, sources)
     if (faults !== undefined) await faults.at('recover.in-sync', { content: row.content })
-    return { ...base, outcome: 'done', message: 'recovered and in sync' }
+    return inSync(row)
   } catch (error) {
     return { ...base, outcome: 'failed', message: sentence(error) }
   }
