@@ -25,6 +25,7 @@ const row = (dbid: number, content: number, role: 'p' | 'm', hostname: string): 
 })
 const AGENTS: Record<string, number> = { near: 9001, far: 9002, third: 9003 }
 const coordinator = row(2, -1, 'p', 'near')
+const segment = row(3, 0, 'p', 'near')
 const standby: SegmentRow = { ...row(9, -1, 'm', 'far'), mode: 'n', status: 'd' }
 
 /** A cluster whose far agent does all that it is asked, and notes it; `did` is the order of everything. */
@@ -196,9 +197,9 @@ t.test('a plan takes the port and the folder that were asked for', async (t) => 
 t.test(
   'init says in the catalog what it is about to make, and that it is up only when it has everything',
   async (t) => {
-    const { sources, did, topology, history } = setUp([coordinator])
+    const { sources, did, topology, history } = setUp([coordinator, segment])
     t.match(await initStandby(standby, sources), [{ dbid: 9, outcome: 'done' }])
-    t.same(did, ['row made', 'agent.create', 'peer 9', 'agent.start', 'row up'])
+    t.same(did, ['row made', 'standby.mark', 'agent.create', 'peer 9', 'agent.start', 'row up'])
     t.match(topology.row(9), { role: 'm', mode: 's', status: 'u' })
     t.equal(history.length, 2)
   },
@@ -207,14 +208,14 @@ t.test(
 t.test(
   'init completes what was interrupted: no second row, and a folder that the agent knows stays',
   async (t) => {
-    const { sources, did } = setUp([coordinator, standby], [9])
+    const { sources, did } = setUp([coordinator, segment, standby], [9])
     t.match(await initStandby(row(12, -1, 'm', 'third'), sources), [{ dbid: 9, outcome: 'done' }])
-    t.same(did, ['peer 9', 'agent.start', 'row up'])
+    t.same(did, ['standby.mark', 'peer 9', 'agent.start', 'row up'])
   },
 )
 
 t.test('init that fails takes back what it made and says why', async (t) => {
-  const { sources, did, topology, network, agent } = setUp([coordinator])
+  const { sources, did, topology, network, agent } = setUp([coordinator, segment])
   network.answers.set(9002, (message) =>
     message.type === 'agent.start'
       ? new MirabelleError('listen.failed', 'port 7009 is taken')
@@ -230,7 +231,7 @@ t.test('init that fails takes back what it made and says why', async (t) => {
 t.test(
   'a standby that takes WAL but does not replay yet is not complete: it could not be activated',
   async (t) => {
-    const { sources, clock, world } = setUp([coordinator])
+    const { sources, clock, world } = setUp([coordinator, segment])
     world.roleState = 'starting'
     let ended = false
     const done = initStandby(standby, sources).finally(() => (ended = true))
@@ -242,8 +243,21 @@ t.test(
   },
 )
 
+t.test(
+  'init makes nothing when the segments cannot be told that the new standby lacks changes',
+  async (t) => {
+    const { sources, did, network, topology } = setUp([coordinator, segment])
+    network.answers.delete(8003)
+    t.match(await initStandby(standby, sources), [
+      { outcome: 'failed', message: /what had been made was taken back/ },
+    ])
+    t.notOk(did.includes('peer 9'))
+    t.equal(topology.row(9), undefined)
+  },
+)
+
 t.test('init gives up a standby that shows no progress', async (t) => {
-  const { sources, clock, world, topology } = setUp([coordinator], [9])
+  const { sources, clock, world, topology } = setUp([coordinator, segment], [9])
   world.streaming = false
   const done = initStandby(standby, sources)
   for (let i = 0; i < 70; i++) await clock.advance(1_000)
@@ -254,7 +268,7 @@ t.test('init gives up a standby that shows no progress', async (t) => {
 t.test(
   'remove marks the standby as lacking changes before anything else, and works when its host is dead',
   async (t) => {
-    const rows = [coordinator, row(3, 0, 'p', 'near'), { ...standby, status: 'u' as const }]
+    const rows = [coordinator, segment, { ...standby, status: 'u' as const }]
     const alive = setUp(rows)
     t.match(await removeStandby(alive.sources), [{ outcome: 'done' }])
     t.same(alive.did, ['standby.mark', 'agent.stop', 'peer none', 'agent.remove', 'peer none', 'row removed'])

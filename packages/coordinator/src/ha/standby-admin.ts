@@ -51,6 +51,8 @@ export async function initStandby(row: SegmentRow, sources: StandbySources): Pro
   }
   if (faults !== undefined) await faults.at('standby.init.recorded')
   try {
+    // What is committed between its copy and its stream it lacks: nobody has told the segments so yet.
+    await markStandby(true, sources)
     await createIfNew(wanted, sources, 'folder')
     await bringUp(wanted, 'auto', sources)
   } catch (error) {
