@@ -257,6 +257,25 @@ t.test(
   },
 )
 
+t.test(
+  'a promotion that lacks the end of what was received is refused, whatever PostgreSQL has written since',
+  async (t) => {
+    const one = await makeOne(t.teardown, { role: 'm' })
+    await one.instance.start()
+    Object.assign(one.wal.parts, { history: () => Promise.resolve([{ timeline: 1, end: 960 }]) })
+    one.engine.lsn = 1200
+  one.journal.length = 0
+    await one.ask(promote)
+    await until(() => one.ended.length > 0, 'ended')
+    t.match(one.ended[0]?.error, {
+      code: 'wal.corrupt',
+      message: /recovery ended at 0\/3C0 although.*up to 0\/3E8/,
+    })
+    t.ok(one.journal.includes('write copying.json'), 'this base never serves')
+    t.notOk(one.journal.includes('write role.json'))
+  },
+)
+
 t.test('PROMOTE while a mirror starts is carried out when replay has begun', async (t) => {
   const one = await makeOne(t.teardown, { role: 'm' })
   let go: () => void = () => undefined

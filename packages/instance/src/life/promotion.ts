@@ -1,6 +1,6 @@
 /** From mirror to primary: recovery ends where the received WAL ends, and only a copy that has all that it acknowledged opens (I2). */
 import type { EngineStarted } from '@mirabelle/engine'
-import { COORDINATOR_CONTENT, formatLsn, MirabelleError } from '@mirabelle/messages'
+import { COORDINATOR_CONTENT, formatLsn, MirabelleError, type Lsn } from '@mirabelle/messages'
 import type { SettledKnown, WalReceiverStopped } from '@mirabelle/wal'
 import { faults } from '@mirabelle/runtime'
 import type { MirrorSide } from '../mirror/mirror-side.actor.ts'
@@ -54,13 +54,21 @@ async function requireAll(
   started: EngineStarted,
   received: WalReceiverStopped | undefined,
 ): Promise<void> {
-  if (received === undefined || started.lsn >= received.receivedEnd) return
+  if (received === undefined) return
+  const end = await recoveredTo(core, started)
+  if (end >= received.receivedEnd) return
   // Recovery ended before all that was acknowledged. This base must never serve, not after a restart either.
   await core.durable.setCopying('differential')
   throw lacksWal(
     core,
-    `recovery ended at ${formatLsn(started.lsn)} although WAL was received up to ${formatLsn(received.receivedEnd)}`,
+    `recovery ended at ${formatLsn(end)} although WAL was received up to ${formatLsn(received.receivedEnd)}`,
   )
+}
+
+/** Where the new timeline begins. What PostgreSQL has written there since may be longer than what recovery has missed. */
+async function recoveredTo({ wal, ports, walFolders }: InstanceCore, started: EngineStarted): Promise<Lsn> {
+  const history = await wal.history(ports, walFolders, started.timeline)
+  return history.at(-1)?.end ?? started.lsn
 }
 
 function settledBefore(received: WalReceiverStopped | undefined): SettledKnown | undefined {
