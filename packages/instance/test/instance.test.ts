@@ -264,7 +264,7 @@ t.test(
     await one.instance.start()
     Object.assign(one.wal.parts, { history: () => Promise.resolve([{ timeline: 1, end: 960 }]) })
     one.engine.lsn = 1200
-  one.journal.length = 0
+    one.journal.length = 0
     await one.ask(promote)
     await until(() => one.ended.length > 0, 'ended')
     t.match(one.ended[0]?.error, {

@@ -5,7 +5,7 @@ import type { FaultContext } from './fault-context.ts'
 import type { PlannedFault } from './fault-plan.ts'
 import { acts, FaultTools } from './fault-tools.ts'
 import type { Struck } from './fault-triggers.ts'
-import { failWhileCatchingUp, failWhileCopying } from './mirror-faults.ts'
+import { failWhileCatchingUp, failWhileCopying, shortRecovery } from './mirror-faults.ts'
 import type { SimHost } from './sim-host.ts'
 import type { SimRandom } from './sim-random.ts'
 
@@ -62,6 +62,8 @@ class Beginning {
         return failWhileCatchingUp(this.#tools)
       case 'failWhileCopying':
         return failWhileCopying(this.#tools)
+      case 'shortRecovery':
+        return shortRecovery(this.#tools)
       case 'atMessage':
         return this.#atMessage()
       case 'atDiskOperation':
@@ -160,6 +162,7 @@ class Beginning {
       this.#tools.after(random.between(0, 3), () => to?.kill())
     } else if (drawn < 0.75) this.#tools.pause(one)
     else if (drawn < 0.85) this.#tools.power(one.host)
+    else if (drawn < 0.9) this.#tools.fillDisk(one.host)
     else if (to !== undefined && to.host !== from.host)
       this.#tools.cut(one === from ? [from.host, to.host] : [to.host, from.host], random.chance(0.5))
   }

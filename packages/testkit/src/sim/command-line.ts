@@ -7,9 +7,16 @@ export type Ask = <K extends RequestType>(message: MessageOf<K>) => Promise<Repl
 const STALL_MS = 10_000
 const PARALLEL = 16
 
-/** `mirabelle recover`: revives contents that nobody serves, then brings all mirrors that are marked down back, in place. */
+/**
+ * `mirabelle recover`: revives contents that nobody serves, then brings all mirrors that are marked down back, in place. A copy that was not in sync may take over
+ * where the cluster says that it lacks nothing.
+ */
 export async function recover(ask: Ask, mode: MessageOf<'mirrors.plan'>['mode']): Promise<void> {
-  await ask<'cluster.revive'>({ type: 'cluster.revive', acceptDataLoss: [], stallMs: STALL_MS })
+  const revive = (acceptDataLoss: readonly number[]) =>
+    ask<'cluster.revive'>({ type: 'cluster.revive', acceptDataLoss, stallMs: STALL_MS })
+  const { results } = await revive([])
+  const lackNothing = results.filter(({ outcome, message }) => outcome === 'failed' && lacksNothing(message))
+  if (lackNothing.length > 0) await revive(lackNothing.map(({ content }) => content))
   const { rows } = await ask<'cluster.catalog'>({ type: 'cluster.catalog' })
   const moves = rows
     .filter((row) => row.content >= 0 && row.status === 'd' && row.role === 'm')
@@ -18,6 +25,13 @@ export async function recover(ask: Ask, mode: MessageOf<'mirrors.plan'>['mode'])
   const { steps } = await ask<'mirrors.plan'>({ type: 'mirrors.plan', mode, moves, look: false })
   const limits = { parallel: PARALLEL, maxRate: null, stallMs: STALL_MS }
   await ask<'mirrors.make'>({ type: 'mirrors.make', steps, mirroring: null, ...limits })
+}
+
+/** The one that has everything was never primary: its promotion was refused, because it lacks something itself. */
+function lacksNothing(message: string): boolean {
+  return /cannot be started: its differential copy is not complete\..* it lacks 0 transaction\(s\)/.test(
+    message,
+  )
 }
 
 /** The instances of content -1 as the description of the cluster has them. */

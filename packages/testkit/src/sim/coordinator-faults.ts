@@ -3,6 +3,9 @@ import { acts, type FaultTools } from './fault-tools.ts'
 import type { Struck } from './fault-triggers.ts'
 import type { SimHost } from './sim-host.ts'
 
+/** The statement ends there: it is not COMMIT PREPARED. */
+const ONLY_COMMIT = 'COMMIT\0'
+
 /** It hangs or is cut off, somebody activates the standby, and then it comes back. */
 export function replaceCoordinator(tools: FaultTools): void {
   const { cluster, operator } = tools.context
@@ -47,7 +50,8 @@ function standbyHost(tools: FaultTools): SimHost | undefined {
 }
 
 /**
- * A segment goes in the middle of a two-phase commit, or all that take part, and soon after it the coordinator, which is the only one that knows how it ends.
+ * A segment goes in the middle of a commit, or all that take part, and mostly soon after it the coordinator, which is the only one that knows how it ends. Or the segment
+ * has no room to prepare, or to commit.
  */
 export function loseParticipant(tools: FaultTools): void {
   const { triggers, focus, cluster, hurry } = tools.context
@@ -55,15 +59,18 @@ export function loseParticipant(tools: FaultTools): void {
   const goesMs = random.between(0.5, 3)
   const waitMs = random.pick([random.between(0, 50), random.between(0, 800)])
   const all = random.chance(0.5)
+  const lacksRoom = random.chance(0.3)
+  const coordinatorGoes = random.chance(0.7)
   const strike = ({ to }: Struck): void => {
     hurry()
+    if (lacksRoom) return to === undefined ? undefined : tools.fillDisk(to.host)
     tools.after(goesMs, () => {
       to?.kill()
       if (all) for (const one of [...cluster.running.values()]) if (acts('primary')(one)) one.process.kill()
-      tools.after(waitMs, () => cluster.coordinator()?.process.kill())
+      if (coordinatorGoes) tools.after(waitMs, () => cluster.coordinator()?.process.kill())
     })
   }
-  const types = [random.pick(['PREPARE TRANSACTION', 'COMMIT PREPARED'])]
+  const types = [random.pick(['PREPARE TRANSACTION', 'COMMIT PREPARED', ONLY_COMMIT])]
   triggers.atMessage(random, tools.isFocused() ? focus : undefined, strike, types)
 }
 
@@ -71,9 +78,7 @@ export function loseParticipant(tools: FaultTools): void {
 export function unrecorded(tools: FaultTools): void {
   const host = tools.context.cluster.coordinator()?.process.host
   if (host === undefined) return
-  host.disk.full = true
-  tools.say(`the disk of ${host.name}, where the coordinator is, is full`)
-  tools.later(() => (host.disk.full = false))
+  tools.fillDisk(host)
   tools.after(tools.random.between(0, 20), () =>
     tools.one(({ assignment }) => assignment.content >= 0)?.process.kill(),
   )

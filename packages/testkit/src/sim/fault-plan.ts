@@ -19,6 +19,7 @@ const WEIGHTS = {
   replaceCoordinator: 3,
   failWhileCatchingUp: 4,
   failWhileCopying: 3,
+  shortRecovery: 1,
   atMessage: 14,
   atDiskOperation: 6,
   command: 6,

@@ -90,6 +90,13 @@ export class FaultTools {
     this.later(() => host.powerOn())
   }
 
+  /** The disk of a host is full until the fault ends. */
+  fillDisk(host: SimHost): void {
+    host.disk.full = true
+    this.say(`the disk of ${host.name} is full`)
+    this.later(() => (host.disk.full = false))
+  }
+
   /** A link is cut until the fault ends. */
   cut([a, b]: readonly [SimHost, SimHost], bothWays: boolean): void {
     const { fabric } = this.context.cluster

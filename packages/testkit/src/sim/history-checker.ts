@@ -62,6 +62,26 @@ export class HistoryChecker {
     }
   }
 
+  /** What is known of it so far. */
+  outcomeOf(id: string): Outcome {
+    return this.#id(id).outcome
+  }
+
+  /** Its append was asked for again, in a list that takes it once, and refused because it is there. */
+  found(id: string): void {
+    const one = this.#id(id)
+    if (one.outcome === 'refused')
+      throw new SimFailure('appeared', `${id} is there, whose append was refused or rolled back`)
+    if (one.outcome !== 'acknowledged') this.acknowledge(id)
+  }
+
+  /** Its append was asked for again, in a list that takes it once, and took effect: it was not there. `before`: what was known when that was asked. */
+  appendedAgain(id: string, before: Outcome): void {
+    if (before === 'acknowledged')
+      throw new SimFailure('lost', `${id} was not there any more, which was acknowledged before`)
+    if (this.#id(id).outcome !== 'acknowledged') this.acknowledge(id)
+  }
+
   /** Nobody told. */
   lose(id: string): void {
     const one = this.#id(id)

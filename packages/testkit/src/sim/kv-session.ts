@@ -1,6 +1,6 @@
 /**
  * The one backend session of the stand-in engine: understands the few SQL texts that lanes and distributed transactions send, and a tiny language of
- * its own (`put K V`, `add K N`, `cas K OLD NEW`, `get K`, `append LIST ID`, `list LIST`). Made at each start of a primary. No I/O: what it writes it returns as records.
+ * its own (`put K V`, `add K N`, `cas K OLD NEW`, `get K`, `append LIST ID`, `once LIST ID` as with a unique key, `list LIST`). Made at each start of a primary. No I/O: what it writes it returns as records.
  */
 import type { EngineRequest } from '@mirabelle/engine'
 import { CATALOG_KEY } from './sim-catalog-store.ts'
@@ -25,7 +25,7 @@ class KvError extends Error {
 }
 
 /** Most statements are of this language. */
-const OWN = /^(append|put|add|cas|list|get) /
+const OWN = /^(append|once|put|add|cas|list|get) /
 
 export class KvSession {
   readonly #store: KvStore
@@ -136,7 +136,12 @@ export class KvSession {
     const [verb, key, rest] = words(sql)
     // The coordinator reads and writes its catalog before it resolves anything: no transaction of a client locks those tables.
     if (this.#store.prepared.size > 0 && key !== CATALOG_KEY) this.#onBesidePrepared(sql)
-    if (verb === 'append') {
+    if (verb === 'once' && this.#store.lists.get(key)?.includes(rest) === true)
+      throw new KvError(
+        '23505',
+        `duplicate key value violates unique constraint: ${rest} is in ${key} already`,
+      )
+    if (verb === 'append' || verb === 'once') {
       this.#change({ op: 'append', key, id: rest })
       answer.complete('INSERT 0 1')
     } else if (verb === 'put') {
@@ -178,14 +183,19 @@ export class KvSession {
     if (this.#block) throw new KvError('25001', `${tag} cannot run inside a transaction block`)
     if (!this.#store.prepared.has(gid))
       throw new KvError('42704', `prepared transaction with identifier "${gid}" does not exist`)
+    this.#needRoom()
     this.#write({ t: commit ? 'commitPrepared' : 'rollbackPrepared', gid })
     answer.complete(tag)
   }
 
   #change(change: KvChange): void {
-    if (!this.#hasRoom()) throw new KvError('53100', 'could not extend file: No space left on device')
+    this.#needRoom()
     this.#wrote = true
     this.#write({ t: 'change', x: this.#x, change })
+  }
+
+  #needRoom(): void {
+    if (!this.#hasRoom()) throw new KvError('53100', 'could not extend file: No space left on device')
   }
 
   #write(record: KvRecord): void {

@@ -51,6 +51,19 @@ export function failWhileCopying(tools: FaultTools): void {
   loseMirror(tools, mirror, random.pick(['full', 'differential']), untilCopying)
 }
 
+/** The end of a mirror's WAL cannot be read when it is promoted, though it could be when it was received. */
+export function shortRecovery(tools: FaultTools): void {
+  const mirror = tools.one(acts('mirror'))
+  if (mirror === undefined) return
+  const { content, datadir, dbid } = mirror.assignment
+  const { host } = mirror.process
+  const { disk } = host
+  disk.endsEarlyBelow = `${datadir}/wal`
+  tools.say(`the disk of ${host.name} cannot read the last record of WAL of dbid ${dbid}`)
+  tools.later(() => (disk.endsEarlyBelow = undefined))
+  primaryOf(tools, content)?.process.kill()
+}
+
 /** Kills a mirror; once it is marked down the administrator recovers it, and `then` begins. */
 function loseMirror(
   tools: FaultTools,

@@ -27,6 +27,37 @@ export function withoutFiles(disk: Disk, forgets: (path: string, text: string) =
   }
 }
 
+/** A disk on which what an earlier process has left in WAL files is not made durable. */
+export function withoutSyncingTails(disk: Disk): Disk {
+  const real = wrapDisk(disk, () => ({}))
+  return {
+    ...real,
+    open: async (path, mode) => {
+      const file = await real.open(path, mode)
+      let wrote = false
+      return {
+        ...file,
+        write: (position, bytes) => {
+          wrote = true
+          return file.write(position, bytes)
+        },
+        sync: () => (wrote ? file.sync() : Promise.resolve()),
+      }
+    },
+  }
+}
+
+/** A disk on which these files seem not to be there when they are read. */
+export function withUnreadable(disk: Disk, which: (path: string) => boolean): Disk {
+  return {
+    ...wrapDisk(disk, () => ({})),
+    readFile: (path) =>
+      which(path)
+        ? Promise.reject(Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' }))
+        : disk.readFile(path),
+  }
+}
+
 /** Ports whose connections are changed after they are made, and say something else of whoever makes them. */
 export function withConnections(
   ports: Ports,
@@ -152,6 +183,13 @@ export function rewriteSql(engine: SimEngine, pattern: RegExp, instead: string):
     const bytes = Buffer.concat(texts.map((text) => queryBytes(pattern.test(text) ? instead : text)))
     return submit({ ...request, bytes })
   }
+}
+
+/** An engine that goes on when what must succeed has failed. */
+export function withFailuresLetPass(engine: SimEngine): SimEngine {
+  const submit = engine.submit.bind(engine)
+  engine.submit = (request) => submit({ ...request, mustSucceed: false })
+  return engine
 }
 
 /** Says of these statements that their WAL ends there. */

@@ -14,11 +14,13 @@ import {
   withConnections,
 } from './mutant-tools.ts'
 import type { Mutant } from './mutant.ts'
+import { recoveryMutants } from './recovery-mutants.ts'
 import { roleMutants } from './role-mutants.ts'
 import type { RunningInstance } from './sim-cluster.ts'
 
 export const mutants: readonly Mutant[] = [
   ...roleMutants,
+  ...recoveryMutants,
   {
     name: 'ack-before-fsync',
     firstSeed: 1,
@@ -56,7 +58,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-off-before-catalog',
-    firstSeed: 1,
+    firstSeed: 13,
     bug: 'a primary stops waiting for its mirror when the stream ends, before that is in the catalog',
     found: ['I3', 'lost'],
     plant: () => {
@@ -97,7 +99,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-out-of-sync',
-    firstSeed: 1,
+    firstSeed: 2,
     bug: 'the catalog keeps calling a pair in sync when its mirror has gone, so that the mirror is promoted later',
     found: ['I2', 'I3', 'uncaught', 'lost'],
     plant: () => ({
@@ -119,7 +121,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'in-sync-too-early',
-    firstSeed: 16,
+    firstSeed: 4,
     bug: 'a mirror that catches up is called in sync before it has everything that was told',
     found: ['I1', 'lost'],
     plant: () => ({
@@ -136,7 +138,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-told-late',
-    firstSeed: 6,
+    firstSeed: 5,
     bug: 'which statements took effect is told to the mirror one piece of WAL too late, so that a failover runs some again',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -152,7 +154,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-forgets-last-flush',
-    firstSeed: 1,
+    firstSeed: 11,
     bug: 'a promotion ends recovery one flush before the end of the received WAL',
     // The instance refuses to serve after such a promotion, so the content stays down.
     found: ['lost', 'liveness'],
@@ -170,7 +172,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'prepared-forgotten',
-    firstSeed: 1,
+    firstSeed: 4,
     bug: 'a lane opens without looking for prepared transactions',
     found: ['I6'],
     plant: () => ({
@@ -182,7 +184,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'decision-forgotten',
-    firstSeed: 44,
+    firstSeed: 109,
     bug: 'a prepared transaction is rolled back although another participant has committed it',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -194,7 +196,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-ignored',
-    firstSeed: 14,
+    firstSeed: 26,
     bug: 'a coordinator that was replaced goes on with the epoch of its successor',
     found: ['I4', 'lost', 'I3', 'I9', 'appeared', 'liveness'],
     plant: () => {
@@ -234,7 +236,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'failed-fsync-forgiven',
-    firstSeed: 106,
+    firstSeed: 129,
     bug: 'an fsync of a mirror that has failed counts as done',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withFailedSyncsForgiven(ports.disk) }) }),
@@ -253,7 +255,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-on-forgotten',
-    firstSeed: 2,
+    firstSeed: 29,
     bug: 'that commits wait for the mirror is not written down before the pair is called in sync',
     found: ['I3', 'lost'],
     plant: () => ({
@@ -268,9 +270,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'copy-not-marked',
-    firstSeed: 8,
+    firstSeed: 2,
     bug: 'that a copy of the base has begun is not written down',
-    found: ['torn'],
+    found: ['torn', 'I5'],
     plant: () => ({
       ports: (ports) => ({
         ...ports,
@@ -280,7 +282,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'commit-row-forgotten',
-    firstSeed: 37,
+    firstSeed: 97,
     bug: 'a prepared transaction does not carry the row by which others learn that it was committed',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -292,7 +294,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-ignored',
-    firstSeed: 6,
+    firstSeed: 5,
     bug: 'the coordinator runs statements again after a failover without asking whether they have taken effect',
     found: ['doubled'],
     plant: () => ({
@@ -305,7 +307,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-not-sent',
-    firstSeed: 1,
+    firstSeed: 3,
     bug: 'FTS takes PROMOTE for sent when it is not',
     found: ['liveness'],
     plant: () => ({
@@ -319,7 +321,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'stale-standby-activated',
-    firstSeed: 2,
+    firstSeed: 125,
     bug: 'a standby does not mind that segments know it to be behind',
     found: ['lost', 'I3', 'I4', 'uncaught', 'appeared'],
     plant: () => ({

@@ -18,8 +18,18 @@ import type { SimWorld } from './sim-world.ts'
 const PATIENCE_MS = 40_000
 /** How often it moves money or uses a register instead of a list. */
 const VALUES = 0.2
+/** How often it cancels a statement. */
+const CANCELS = 0.05
 /** Lists of one content. */
 const LISTS = 2
+/** So many appends may be asked for again. */
+const REMEMBERED = 3
+const UNIQUE_VIOLATION = '23505'
+
+interface Once {
+  readonly list: string
+  readonly id: string
+}
 
 export interface ClientOptions {
   readonly name: string
@@ -35,6 +45,8 @@ export interface ClientOptions {
   readonly onOwnAnswer: (coordinator: SimCoordinator, lsn: number) => void
 }
 
+const REFUSALS = ['content.unavailable', 'queue.full', 'cancelled'] as const
+
 type Answered = 'acknowledged' | 'refused' | 'unknown'
 
 export class SimClient {
@@ -44,6 +56,8 @@ export class SimClient {
   #next: SimEvent | undefined
   #count = 0
   #stopped = false
+  /** Appends to lists that take an id once, the newest last. */
+  #once: readonly Once[] = []
   /** What it waits for, for the story of a run that does not end. */
   busyWith: string | undefined
 
@@ -108,7 +122,9 @@ export class SimClient {
     const work = random.chance(VALUES)
       ? this.#values.begin(coordinator, done)
       : kind < 0.42
-        ? this.#append(coordinator, done)
+        ? kind < 0.32
+          ? this.#append(coordinator, done)
+          : this.#appendOnce(coordinator, done)
         : kind < 0.57
           ? this.#appendTogether(coordinator, done)
           : kind < 0.75
@@ -120,14 +136,56 @@ export class SimClient {
   }
 
   #append(coordinator: SimCoordinator, done: () => void): string {
+    const { random } = this.#options
     const [list] = this.#lists(1) as [string]
+    const cancelsMs = random.chance(CANCELS) ? random.between(0, random.pick([3, 500])) : undefined
     return this.#write(coordinator, [list], done, async (id) => {
       const content = contentOf(list)
       const run = dispatcherOf(coordinator).runOne(content, item(`append ${list} ${id}`, true))
+      if (cancelsMs !== undefined) coordinator.process.schedule(cancelsMs, () => run.cancel())
       const { output, lsn } = await run.promise
       if (content === -1) this.#options.onOwnAnswer(coordinator, lsn)
       return errorOf(output)
     })
+  }
+
+  /**
+   * An append to a list that takes an id once, as a table with a unique key does; now and then one that was asked for before is asked for again. That it fails because
+   * the id is there tells as much as a read.
+   */
+  #appendOnce(coordinator: SimCoordinator, done: () => void): string {
+    const { history, random } = this.#options
+    const ended = this.#once.filter(({ id }) => ['acknowledged', 'unknown'].includes(history.outcomeOf(id)))
+    if (ended.length > 0 && random.chance(0.5)) return this.#askAgain(random.pick(ended), coordinator, done)
+    const [list] = this.#lists(1) as [string]
+    return this.#write(coordinator, [list], done, async (id) => {
+      this.#once = [...this.#once.slice(-REMEMBERED), { list, id }]
+      return errorOf(await this.#runOnce(coordinator, list, id))
+    })
+  }
+
+  #askAgain({ list, id }: Once, coordinator: SimCoordinator, done: () => void): string {
+    const { history } = this.#options
+    const before = history.outcomeOf(id)
+    this.#in(coordinator, done, async () => {
+      const asking = this.#runOnce(coordinator, list, id).then((output) => {
+        if (!coordinator.process.alive) return
+        const error = errorOf(output)
+        if (error === undefined) history.appendedAgain(id, before)
+        else if (error === UNIQUE_VIOLATION) history.found(id)
+      })
+      await this.#ended(asking)
+      done()
+    })
+    return `${id} in ${list} again`
+  }
+
+  async #runOnce(coordinator: SimCoordinator, list: string, id: string): Promise<Uint8Array> {
+    const content = contentOf(list)
+    const run = dispatcherOf(coordinator).runOne(content, item(`once ${list} ${id}`, true))
+    const { output, lsn } = await run.promise
+    if (content === -1) this.#options.onOwnAnswer(coordinator, lsn)
+    return output
   }
 
   /** One autocommit statement that writes on several contents. */
@@ -290,8 +348,7 @@ function verdictOn(error: unknown): Answered {
   const effect = (error as { tookEffect?: unknown }).tookEffect
   if (effect === 'yes') return 'acknowledged'
   if (effect === 'no') return 'refused'
-  // What waited in a lane and was never sent.
-  if (isMirabelleError(error, 'content.unavailable') || isMirabelleError(error, 'queue.full'))
-    return 'refused'
-  return 'unknown'
+  // What waited in a lane and was never sent, and what was taken out before it ran.
+  const isRefused = REFUSALS.some((code) => isMirabelleError(error, code))
+  return isRefused ? 'refused' : 'unknown'
 }

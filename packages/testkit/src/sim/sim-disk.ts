@@ -19,6 +19,8 @@ export interface DiskFaults {
   full: boolean
   /** What is synced below this folder is said to be durable and is not. */
   liesBelow: string | undefined
+  /** The last record of WAL below this folder cannot be read: to PostgreSQL WAL ends before it. */
+  endsEarlyBelow: string | undefined
 }
 
 export const healthyDisk = (): DiskFaults => ({
@@ -27,6 +29,7 @@ export const healthyDisk = (): DiskFaults => ({
   failSync: false,
   full: false,
   liesBelow: undefined,
+  endsEarlyBelow: undefined,
 })
 
 /** What a process does on a disk. */

@@ -126,6 +126,17 @@ export function recoverWal(
   return wal
 }
 
+/** The same where the last record before `limit` cannot be read: to PostgreSQL that is the end of WAL. It promotes, and others have to see that something is missing. */
+export function recoverWithoutLast(
+  files: SimFiles,
+  folders: readonly string[],
+  timeline: Timeline,
+  limit: Lsn,
+): RecoveredWal {
+  const whole = recoverWal(files, folders, timeline, limit)
+  return whole.lastRecord === 0 ? whole : recoverWal(files, folders, timeline, whole.lastRecord)
+}
+
 /** True when these bytes begin with all the good WAL that was read before. */
 function holds(whole: Uint8Array, { bytes, wal }: { bytes: Uint8Array; wal: RecoveredWal }): boolean {
   const good = wal.end - FIRST_LSN

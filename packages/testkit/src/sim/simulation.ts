@@ -143,6 +143,8 @@ class Simulation {
     const layout = options.layout ?? drawLayout(random)
     const settings: Record<string, string> = {
       gp_fts_probe_interval: random.pick(['1000ms', '5000ms']),
+      // Statements give up before a failover has come to its end, or wait for it.
+      failover_timeout: random.pick(['300ms', '30s', '30s', '30s']),
       ...layout.settings,
     }
     this.#cluster = new SimCluster(world, { ...layout, settings }, options.overrides?.())
