@@ -36,9 +36,7 @@ export class AdministrationSteps {
     const { dbid } = await this.#cluster.primaryOf(0)
     const killedAt = performance.now()
     await this.#cluster.cluster.kill(dbid)
-    const first = await waitFor('a write after the failover', () =>
-      this.#load.ledger.acksOf(0, killedAt).find(({ beganAtMs }) => beganAtMs > killedAt),
-    )
+    const first = await this.#firstWrite(killedAt)
     const seconds = (first.endedAtMs - killedAt) / 1000
     this.#add({ what: 'kill -9 of a primary, until a write is acknowledged', asked: 0.25, seconds })
     await this.#waitUntilDown(dbid)
@@ -50,8 +48,10 @@ export class AdministrationSteps {
     const catalog = await this.#cluster.catalog()
     if (!catalog.some(({ role, preferred_role }) => role !== preferred_role)) {
       const { dbid } = await this.#cluster.primaryOf(0)
+      const killedAt = performance.now()
       await this.#cluster.cluster.kill(dbid)
       await this.#waitUntilDown(dbid)
+      await this.#firstWrite(killedAt)
       await this.#cluster.heal()
     }
     await this.#load.acks(50)
@@ -118,6 +118,13 @@ export class AdministrationSteps {
     this.figures.push(figure)
     process.stderr.write(`${figure.what}: ${figure.seconds.toFixed(2)} s\n`)
     return figure
+  }
+
+  /** The first write on content 0 that was begun after it and acknowledged. */
+  #firstWrite(since) {
+    return waitFor('a write after the failover', () =>
+      this.#load.ledger.acksOf(0, since).find(({ beganAtMs }) => beganAtMs > since),
+    )
   }
 
   #waitUntilDown(dbid) {

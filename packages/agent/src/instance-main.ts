@@ -93,8 +93,8 @@ async function main(): Promise<void> {
   if (startFile === undefined) process.exit(0)
   const config = await readAgentConfig(realDisk, hostDir)
   const assignment = await readAssignment(realDisk, startFile)
-  // While it opens its folder, asks its primary, or copies a base. Not when it takes part in a switchover: its primary needs the processor then.
-  if (assignment.role === 'm' && !spare) prepareMirror()
+  // While it copies its base: a standby coordinator is complete only when it replays. A mirror is in sync before, and needs the processors for that.
+  if (assignment.role === 'm' && assignment.content === COORDINATOR_CONTENT) prepareMirror()
   allowFaults(['instance', `dbid${assignment.dbid}`])
   const ports = createRealPorts({
     name: `dbid${assignment.dbid}-content${assignment.content}`,

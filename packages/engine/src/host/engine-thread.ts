@@ -2,7 +2,7 @@
  * The engine's worker threads: one that is being made already is taken before a new one is.
  *
  * Before a mirror starts PostgreSQL it finds the end of its WAL, asks its primary, or copies a whole base. The thread, its modules and the compiled
- * PostgreSQL need nothing of that: `prepareMirror` lets them be made meanwhile. A thread knows of no folder before it is told to begin (worker/begin.ts).
+ * PostgreSQL need nothing of that: `prepareMirror` lets them be made meanwhile, where somebody waits for replay. A thread knows of no folder before it is told to begin (worker/begin.ts).
  */
 import { Worker } from 'node:worker_threads'
 import { compiledPostgres } from './postgres-wasm.ts'
