@@ -7,7 +7,7 @@
  */
 import { formatLsn, MirabelleError, type HistoryEntry } from '@mirabelle/messages'
 import { parseHistory } from '@mirabelle/wal'
-import { faults } from '@mirabelle/runtime'
+import { faults, type BulkFiles } from '@mirabelle/runtime'
 import { pgdataDir, receivedWalDir } from '../state/layout.ts'
 import type { CopyFromPeer, CopyMode, CopyRequest, CopyResult } from './copy-from-peer.ts'
 import { begunCopy, markBegun, markComplete } from './copy-mark.ts'
@@ -24,17 +24,25 @@ const REQUESTS = 8
 /** The real block-wise copy. */
 export const copyFromPeer: CopyFromPeer = async (mode, request) => {
   const source = await CopySource.open(request)
+  // Made while the primary begins its backup.
+  const bulk = request.ports.disk.bulk?.()
   try {
-    return await copy(mode, request, source)
+    return await copy(mode, request, source, bulk)
   } catch (error) {
     request.signal.throwIfAborted()
     throw error
   } finally {
     source.close()
+    bulk?.close()
   }
 }
 
-async function copy(mode: CopyMode, request: CopyRequest, source: CopySource): Promise<CopyResult> {
+async function copy(
+  mode: CopyMode,
+  request: CopyRequest,
+  source: CopySource,
+  bulk: BulkFiles | undefined,
+): Promise<CopyResult> {
   const { ports, datadir, progress } = request
   const { disk, log, clock } = ports
   const startedAt = clock.monotonic()
@@ -57,7 +65,7 @@ async function copy(mode: CopyMode, request: CopyRequest, source: CopySource): P
   await markBegun(disk, datadir, mode)
   await makeUnstartable(request, mode === 'full' && !resumed)
   if (faults !== undefined) await faults.at('copy.unstartable')
-  const filled = await fillFolder({ disk, source, begun, folder, requests: REQUESTS, progress })
+  const filled = await fillFolder({ disk, bulk, source, begun, folder, requests: REQUESTS, progress })
   if (faults !== undefined) await faults.at('copy.filled')
   const { bytesTotal } = filled
 

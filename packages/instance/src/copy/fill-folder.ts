@@ -19,6 +19,8 @@ const CONTROL_BYTES = 64 * 1024
 
 export interface FillFolderOptions {
   readonly disk: Disk
+  /** For the small files; one after the other without. */
+  readonly bulk: BulkFiles | undefined
   readonly source: CopySource
   readonly begun: MessageOf<'copy.begun'>
   /** The folder; what is in it already is compared, and fetched only where it differs. */
@@ -40,14 +42,9 @@ export interface FilledFolder {
 export async function fillFolder(options: FillFolderOptions): Promise<FilledFolder> {
   const { disk, source, begun, folder } = options
   const tree = treeOf(begun)
-  const bulk = disk.bulk?.()
-  try {
-    await shapeTree(disk, folder, { ...tree, files: without(tree.files, CONTROL_FILE) }, bulk)
-    const bytesTotal = await copyFiles(options, bulk)
-    return { tree, bytesTotal, control: await source.read(CONTROL_FILE, 0, CONTROL_BYTES) }
-  } finally {
-    bulk?.close()
-  }
+  await shapeTree(disk, folder, { ...tree, files: without(tree.files, CONTROL_FILE) }, options.bulk)
+  const bytesTotal = await copyFiles(options)
+  return { tree, bytesTotal, control: await source.read(CONTROL_FILE, 0, CONTROL_BYTES) }
 }
 
 /** The label, the folders, and last of all the control file. */
@@ -74,8 +71,8 @@ export function treeOf(begun: MessageOf<'copy.begun'>): WantedTree {
 }
 
 /** All files but the control file. Resolves with their bytes. */
-async function copyFiles(options: FillFolderOptions, bulk: BulkFiles | undefined): Promise<number> {
-  const { disk, source, begun, folder, requests, progress } = options
+async function copyFiles(options: FillFolderOptions): Promise<number> {
+  const { disk, bulk, source, begun, folder, requests, progress } = options
   const files = begun.files.flatMap(([path, size]): RemoteFile[] =>
     path.endsWith('/') || path === CONTROL_FILE ? [] : [{ path, size, target: `${folder}/${path}` }],
   )

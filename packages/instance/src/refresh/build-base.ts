@@ -39,10 +39,11 @@ export async function buildBase(request: CopyRequest): Promise<BuiltBase> {
   await cloneBase(disk, pgdataDir(datadir), folder, signal)
   if (faults !== undefined) await faults.at('refresh.cloned')
   const source = await CopySource.open(request)
+  const bulk = disk.bulk?.()
   try {
     progress({ bytesDone: 0, bytesTotal: 0, step: 'waiting for the backup to begin' })
     const begun = await source.begin()
-    const filled = await fillFolder({ disk, source, begun, folder, requests: REQUESTS, progress })
+    const filled = await fillFolder({ disk, bulk, source, begun, folder, requests: REQUESTS, progress })
     const ended = await source.end()
     if (ended.timeline !== begun.timeline)
       throw new MirabelleError('not.ready', `the primary went on to timeline ${ended.timeline} meanwhile`)
@@ -54,6 +55,7 @@ export async function buildBase(request: CopyRequest): Promise<BuiltBase> {
     return { timeline, startLsn, endLsn: ended.endLsn, bytesTotal, bytesFetched: source.bytesRead }
   } finally {
     source.close()
+    bulk?.close()
   }
 }
 
