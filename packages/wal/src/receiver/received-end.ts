@@ -55,6 +55,16 @@ export class ReceivedEnd {
     return this.durable.lastRecord !== undefined && this.durableTimeline === this.timeline
   }
 
+  /**
+   * What is there has been compared with what the sender has, in the segment where the two can differ: on a new timeline, and where a sender that was restarted has
+   * lost the end of its WAL and written another one. Nothing is claimed before.
+   */
+  isCompared(segmentSize: number): boolean {
+    const { end } = this.durable
+    const nothingToCompare = this.durableTimeline === this.timeline && segmentStart(end, segmentSize) === end
+    return this.inOwnFiles || nothingToCompare
+  }
+
   /** WAL up to here may be acknowledged; true when that is news. */
   acknowledge(lsn: Lsn): boolean {
     if (lsn <= this.flushLsn) return false

@@ -340,8 +340,7 @@ class Receiver implements WalReceiver {
 
   #reply(): void {
     const { writeLsn, timeline } = this.positions()
-    // On a new timeline nothing is claimed before its own files hold it: what was received before lies in files of the old one.
-    const flushLsn = this.#end.durableTimeline === timeline ? this.#end.flushLsn : 0
+    const flushLsn = this.#end.isCompared(this.#segmentSize) ? this.#end.flushLsn : 0
     const replayLsn = this.#options.replayLsn()
     this.#connection?.send({
       type: 'wal.flushed',
