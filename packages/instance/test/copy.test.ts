@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Connection } from '@mirabelle/runtime'
 import { queryMessage } from '../src/index.ts'
-import { slotPositionSql } from '../src/maintenance/slot.ts'
+import { ensureSlot, slotPositionSql } from '../src/maintenance/slot.ts'
 import { asMirror, CHECK, fill, promote, write } from './support/copy-kit.ts'
 import {
   caughtUp,
@@ -66,6 +66,12 @@ t.test('an empty folder becomes a mirror by a full copy while the primary writes
   await again.sql('DELETE FROM t WHERE id = 0')
   t.same(await again.sql(CHECK), expected, 'all rows, checksums on')
   t.same(await again.sql('SELECT count(*) FROM pg_prepared_xacts'), [['0']])
+
+  await t.test('the slot is made once, however many come to it at the same time', async (t) => {
+    await again.sql('SELECT pg_drop_replication_slot(slot_name) FROM pg_get_replication_slots()')
+    const stands = await Promise.all([1, 2, 3].map(() => ensureSlot((sql) => again.sql(sql))))
+    t.ok(stands.every((lsn) => lsn !== undefined && lsn === stands[0]))
+  })
 })
 
 t.test(

@@ -7,18 +7,18 @@ export const SLOT_NAME = 'internal_wal_replication_slot'
 
 /** Where the slot stands, by PostgreSQL's own function: the view of that name shows more, and only on the coordinator; no row when it does not exist, NULL when its WAL was removed. */
 export const slotPositionSql = `SELECT restart_lsn FROM pg_get_replication_slots() WHERE slot_name = '${SLOT_NAME}'`
-/** Makes the slot; WAL is kept from this moment on. */
-export const createSlotSql = `SELECT pg_create_physical_replication_slot('${SLOT_NAME}', true)`
-export const dropSlotSql = `SELECT pg_drop_replication_slot('${SLOT_NAME}')`
+/** Makes the slot unless it is there; WAL is kept from this moment on. One statement: a copy and the maintenance may come to it at the same time. */
+const createSlotSql = `SELECT pg_create_physical_replication_slot('${SLOT_NAME}', true) WHERE NOT EXISTS (${slotPositionSql})`
+/** Drops it if its WAL was removed. */
+const dropSlotSql = `SELECT pg_drop_replication_slot(slot_name) FROM pg_get_replication_slots() WHERE slot_name = '${SLOT_NAME}' AND restart_lsn IS NULL`
 export const advanceSlotSql = (lsn: Lsn): string =>
   `SELECT pg_replication_slot_advance('${SLOT_NAME}', '${formatLsn(lsn)}')`
 
 /** Makes the slot, or makes it anew when its WAL was removed. Resolves with where it stands. */
 export async function ensureSlot(run: RunSql): Promise<Lsn | undefined> {
-  const row = (await run(slotPositionSql))[0]
-  if (row?.[0] === null) await run(dropSlotSql)
-  if (row === undefined || row[0] === null) await run(createSlotSql)
-  const at = row?.[0] ?? (await run(slotPositionSql))[0]?.[0]
+  await run(dropSlotSql)
+  await run(createSlotSql)
+  const at = (await run(slotPositionSql))[0]?.[0]
   return at === undefined || at === null ? undefined : parseLsn(at)
 }
 
