@@ -356,7 +356,8 @@ t.test('a backup begins in a quiet moment, after one that was left behind is end
   }
   t.equal(await beginBackup(options), 0x20)
   t.equal(quiet, 2, 'waited for the next moment')
-  t.match(ran.slice(1), ['pg_backup_start', /lsn, labelfile/, 'pg_backup_start'])
+  const backups = ran.filter((sql) => /backup|labelfile/.test(sql))
+  t.match(backups, ['pg_backup_start', /lsn, labelfile/, 'pg_backup_start'])
   t.same(await endBackup(options), { endLsn: 0x30, label: 'label' })
   ran.length = 0
   await t.rejects(endBackup(options), { code: 'not.ready', message: /dbid 2/ }, 'PostgreSQL was restarted')
