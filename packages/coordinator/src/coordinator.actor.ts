@@ -46,6 +46,7 @@ import { refreshSql } from './views/live-views.ts'
 const LANES_OPEN_MS = 3_000
 const CANCEL_GRACE_MS = 200
 const OWN_TAG = 2 ** 41
+const STARTING_UP = 'the database system is starting up'
 
 export interface CoordinatorOptions {
   readonly ports: Ports
@@ -222,6 +223,7 @@ export class Coordinator {
         configure: (change) => service.settings.change(change),
         refreshLiveViews: (relations) => refreshSql(relations, shown),
         requestFtsScan: () => service.fts.requestScan(),
+        signal: (pid, how) => this.#door?.[how](pid) ?? false,
       },
     })
     this.#frontend = frontend
@@ -350,7 +352,7 @@ export class Coordinator {
 
   /** Throws what a client is told that comes too early. */
   #openFrontend(): SqlFrontend {
-    if (this.#frontend === undefined) throw notReady('the database system is starting up')
+    if (this.#frontend === undefined) throw notReady(STARTING_UP)
     return this.#frontend
   }
 
@@ -360,11 +362,7 @@ export class Coordinator {
     return createFrontDoor({
       listen: { host: sqlHost, port: assignment.sqlPort },
       ...(tls === undefined ? {} : { tls }),
-      notReady: notReady(
-        assignment.role === 'm'
-          ? 'the database system is in recovery mode'
-          : 'the database system is starting up',
-      ),
+      notReady: notReady(assignment.role === 'm' ? 'the database system is in recovery mode' : STARTING_UP),
       authenticate: clientAuthentication({
         trustLoopback: () => this.#service?.topology.settings.loopback_trust ?? false,
         requireTls: () => this.#service?.topology.settings.require_secure_transport ?? false,

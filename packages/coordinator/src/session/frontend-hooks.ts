@@ -21,6 +21,8 @@ export interface FrontendHooks {
   refreshLiveViews(relations: readonly string[]): Promise<string | undefined>
   /** Runs an FTS cycle; resolves when its results are recorded. Awaited in front of a statement that calls gp_request_fts_probe_scan(). */
   requestFtsScan(): Promise<void>
+  /** The front door cancels what a session runs, or ends it with 57P01; false when it has gone. */
+  signal(pid: number, how: 'cancel' | 'terminate'): boolean
 }
 
 export interface FrontendOptions {

@@ -1,4 +1,4 @@
-/** The open sessions, for those who look at them from outside: pg_stat_activity, pg_cancel_backend, pg_terminate_backend. */
+/** What sessions do, for those who look at them from outside: pg_stat_activity, pg_cancel_backend, pg_terminate_backend. */
 import type { Peer } from '@mirabelle/pgwire'
 
 /** What a session does. Times are ms since 1970. */
@@ -18,27 +18,10 @@ export interface SessionActivity {
   readonly lanes: readonly number[]
 }
 
-export interface ListedSession {
-  readonly activity: SessionActivity
-  cancel(): void
-  /** Ends it with 57P01. */
-  terminate(): void
-}
+/** The open sessions, by number. */
+export type SessionDirectory = ReadonlyMap<number, { readonly activity: SessionActivity }>
 
-export class SessionDirectory {
-  readonly #sessions = new Map<number, ListedSession>()
-
-  add(pid: number, session: ListedSession): void {
-    this.#sessions.set(pid, session)
-  }
-  remove(pid: number): void {
-    this.#sessions.delete(pid)
-  }
-  find(pid: number): ListedSession | undefined {
-    return this.#sessions.get(pid)
-  }
-  /** By number. */
-  activities(): SessionActivity[] {
-    return [...this.#sessions.values()].map(({ activity }) => activity).sort((a, b) => a.pid - b.pid)
-  }
+/** In the order of their numbers. */
+export function activitiesOf(sessions: SessionDirectory): SessionActivity[] {
+  return [...sessions.values()].map(({ activity }) => activity).sort((a, b) => a.pid - b.pid)
 }

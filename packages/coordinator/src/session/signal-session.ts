@@ -8,8 +8,8 @@ export function signalSession(
   state: SessionState,
   { how, pid }: Pick<Extract<SessionAction, { type: 'signal' }>, 'how' | 'pid'>,
 ): boolean {
-  const { sessions, schema } = state.services
-  const session = sessions.find(pid)
+  const { sessions, schema, hooks } = state.services
+  const session = sessions.get(pid)
   if (session === undefined) {
     state.connection.notice({
       severity: 'WARNING',
@@ -29,7 +29,5 @@ export function signalSession(
       detail,
     })
   }
-  if (how === 'cancel') session.cancel()
-  else session.terminate()
-  return true
+  return hooks.signal(pid, how)
 }

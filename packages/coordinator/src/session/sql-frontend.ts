@@ -17,7 +17,7 @@ import { LoginAnswers } from './login-answers.ts'
 import { openSessionState } from './open-session.ts'
 import { errorFields } from './session-state.ts'
 import { REPORTED, reportedValue } from './set-actions.ts'
-import { SessionDirectory, type SessionActivity } from './session-directory.ts'
+import { activitiesOf, type SessionActivity } from './session-directory.ts'
 import { SqlSession } from './sql-session.ts'
 
 export interface SqlFrontend {
@@ -40,6 +40,7 @@ export interface SqlFrontend {
 export function createSqlFrontend(options: FrontendOptions): SqlFrontend {
   const { dispatcher, ports, hooks, superuser } = options
   let planner: Planner | undefined
+  const sessions = new Map<number, SqlSession>()
   const services: Services = {
     dispatcher,
     ports,
@@ -51,21 +52,16 @@ export function createSqlFrontend(options: FrontendOptions): SqlFrontend {
     },
     schema: new SchemaCache(dispatcher.dataContents.length),
     localUsers: new LocalUsers(ports.clock),
-    sessions: new SessionDirectory(),
+    sessions,
   }
   const describeCache = new DescribeCache()
   const answers = new LoginAnswers(services)
-  const sessions = new Set<SqlSession>()
   const load = () => services.schema.load((item) => dispatcher.runOne(-1, item).promise)
 
   const open = async (connection: ClientConnection): Promise<OpenedSession> => {
     const state = await openSessionState({ services, connection, superuser, describeCache, answers })
-    const session = new SqlSession(state, () => {
-      sessions.delete(session)
-      services.sessions.remove(connection.pid)
-    })
-    sessions.add(session)
-    services.sessions.add(connection.pid, session)
+    const session = new SqlSession(state, () => sessions.delete(connection.pid))
+    sessions.set(connection.pid, session)
     const parameters: Record<string, string> = {}
     for (const [name, spelled] of Object.entries(REPORTED)) {
       const value = reportedValue(state, name)
@@ -89,11 +85,12 @@ export function createSqlFrontend(options: FrontendOptions): SqlFrontend {
       }
     },
     preemptLocal(holder) {
-      const owner = holder === undefined ? undefined : [...sessions].find((session) => session.owns(holder))
+      const owner =
+        holder === undefined ? undefined : [...sessions.values()].find((session) => session.owns(holder))
       if (owner !== undefined) void owner.preempt()
       else services.localUsers.preempt(holder)
     },
-    activities: () => services.sessions.activities(),
+    activities: () => activitiesOf(sessions),
     stats: () => ({
       sessions: sessions.size,
       shapeHits: planner?.cacheCounts.hits ?? 0,

@@ -23,14 +23,14 @@ import type { LaneUser } from '../lanes/lane-queue.ts'
 import { errorOf, ExtendedQuery } from './extended-query.ts'
 import { runQuery } from './hot-path.ts'
 import { runStatement } from './run-statement.ts'
-import type { ListedSession, SessionActivity } from './session-directory.ts'
+import type { SessionActivity } from './session-directory.ts'
 import type { SessionState } from './session-state.ts'
 import { SessionTransaction } from './session-transaction.ts'
 import { endImplicit, failTransaction } from './transaction-actions.ts'
 
 const IDLE = { I: 'idle', T: 'idle in transaction', E: 'idle in transaction (aborted)' } as const
 
-export class SqlSession implements FrontSession, ListedSession {
+export class SqlSession implements FrontSession {
   readonly #state: SessionState
   readonly #extended: ExtendedQuery
   readonly #onClosed: () => void
@@ -233,16 +233,6 @@ export class SqlSession implements FrontSession, ListedSession {
       state: active ? 'active' : IDLE[status],
       lanes: transaction?.lanes ?? [],
     }
-  }
-
-  terminate(): void {
-    this.#state.connection.fatal(
-      new PgError({
-        severity: 'FATAL',
-        code: '57P01',
-        message: 'terminating connection due to administrator command',
-      }),
-    )
   }
 
   cancel(): void {

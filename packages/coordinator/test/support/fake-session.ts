@@ -13,7 +13,6 @@ import { systemSchemaSql, type SystemSchemaJson, type UserSchemaJson } from '../
 import { DescribeCache } from '../../src/session/describe.ts'
 import { SessionState } from '../../src/session/session-state.ts'
 import { SettingsOfSession } from '../../src/session/session-settings.ts'
-import { SessionDirectory } from '../../src/session/session-directory.ts'
 import { SqlSession } from '../../src/session/sql-session.ts'
 import { dataRow } from '@mirabelle/pgwire'
 import { testPorts } from './local-cluster.ts'
@@ -91,7 +90,7 @@ export async function fakeSession(answer: Answer): Promise<FakeSession> {
     planner: await Planner.create(),
     schema,
     localUsers: new LocalUsers(ports.clock),
-    sessions: new SessionDirectory(),
+    sessions: new Map(),
     hooks: {
       settings: () => defaultSettings,
       showSetting: () => undefined,
@@ -99,6 +98,7 @@ export async function fakeSession(answer: Answer): Promise<FakeSession> {
       configure: () => Promise.reject(new Error('no catalog here')),
       refreshLiveViews: () => Promise.resolve(undefined),
       requestFtsScan: () => Promise.resolve(),
+      signal: () => false,
     },
   }
   const sent: Uint8Array[] = []

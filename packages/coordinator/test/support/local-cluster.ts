@@ -115,11 +115,12 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
       settingRows: () => [],
       configure: () => Promise.reject(new Error('no catalog here')),
       requestFtsScan: () => Promise.resolve(),
+      signal: (pid, how) => door[how](pid),
       ...options.hooks,
     },
   })
   await frontend.start()
-  const door = await createFrontDoor({
+  const door: FrontDoor = await createFrontDoor({
     listen: { host: '127.0.0.1', port: 0 },
     authenticate: clientAuthentication({
       trustLoopback: () => true,
