@@ -205,6 +205,14 @@ t.test('on a machine that has taken the place of another one the folder is made 
   }
 })
 
+/** An agent that starts dbid 3, whatever ran before. */
+const startsDbid3 = (message: Message): Message =>
+  message.type === 'agent.stop'
+    ? { type: 'agent.stopped', dbid: 3, wasRunning: false }
+    : message.type === 'agent.status'
+      ? knows(3)
+      : { type: 'agent.started', dbid: 3, pid: 7 }
+
 t.test('a recovery that does not get in sync says how far it came', async (t) => {
   const { network, admin, clock } = setUp([row(2, 0, 'p', { mode: 'n' }), down])
   network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)
@@ -212,13 +220,7 @@ t.test('a recovery that does not get in sync says how far it came', async (t) =>
     8003,
     () => ({ type: 'instance.statusIs', roleState: 'mirror', detail: 'copying' }) as Message,
   )
-  network.answers.set(FAR, (message) =>
-    message.type === 'agent.stop'
-      ? { type: 'agent.stopped', dbid: 3, wasRunning: false }
-      : message.type === 'agent.status'
-        ? knows(3)
-        : { type: 'agent.started', dbid: 3, pid: 7 },
-  )
+  network.answers.set(FAR, startsDbid3)
   const done = recoverOne(down, limits, admin)
   await clock.advance(1_000)
   t.match(await done, { outcome: 'failed', message: 'not in sync after 500 ms: copying' })
@@ -255,13 +257,7 @@ t.test('a recovery ends when its instance is promoted', async (t) => {
     8003,
     () => ({ type: 'instance.statusIs', roleState: 'mirror', detail: '', flushLsn: ++lsn }) as Message,
   )
-  network.answers.set(FAR, (message) =>
-    message.type === 'agent.stop'
-      ? { type: 'agent.stopped', dbid: 3, wasRunning: false }
-      : message.type === 'agent.status'
-        ? knows(3)
-        : { type: 'agent.started', dbid: 3, pid: 7 },
-  )
+  network.answers.set(FAR, startsDbid3)
   const done = recoverOne(down, limits, admin)
   await clock.advance(150)
   await topology.change({ rows: swapped })
@@ -273,13 +269,7 @@ t.test('a recovery whose primary is lost for good does not wait for what cannot 
   const { network, admin, clock } = setUp([row(2, 0, 'p', { mode: 'n' }), down])
   network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'p' }) as Message)
   network.answers.set(8003, () => ({ type: 'instance.statusIs', roleState: 'mirror', detail: '' }) as Message)
-  network.answers.set(FAR, (message) =>
-    message.type === 'agent.stop'
-      ? { type: 'agent.stopped', dbid: 3, wasRunning: false }
-      : message.type === 'agent.status'
-        ? knows(3)
-        : { type: 'agent.started', dbid: 3, pid: 7 },
-  )
+  network.answers.set(FAR, startsDbid3)
   let health = 'up'
   const fts = { requestProbe: () => Promise.resolve(), contentState: () => ({ health }) }
   const patient = { ...limits, timeoutMs: 300_000 }

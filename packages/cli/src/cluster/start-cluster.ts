@@ -73,8 +73,11 @@ export async function startCluster(cluster: Cluster, options: StartOptions): Pro
     throw new CliError(
       `the coordinator (dbid ${row.dbid} on ${row.hostname}) could not be started: ${outcome.failure}${wayBack(row, answers, cluster)}`,
     )
-  if (reclaims) await folder.update({ coordinatorDbid: row.dbid, standbyDbid: null, activatingDbid: null })
-  await folder.update({ initialised: true, epoch: Math.max(folder.file.epoch, outcome.state.cluster.epoch) })
+  await folder.update({
+    ...(reclaims ? { coordinatorDbid: row.dbid, standbyDbid: null, activatingDbid: null } : {}),
+    initialised: true,
+    epoch: Math.max(folder.file.epoch, outcome.state.cluster.epoch),
+  })
   return { wasRunning: running !== undefined, ...outcome }
 }
 
@@ -86,28 +89,31 @@ export function newestCoordinator(cluster: Cluster, answers: readonly AgentAnswe
   const { folder } = cluster
   const { activatingDbid, coordinatorDbid } = folder.file
   if (activatingDbid !== null) return folder.row(activatingDbid)
-  const epochOf = (dbid: number): number => {
-    const seen = rowAt(answers, dbid)
-    return seen?.dataRole === 'p' ? (seen.promisedEpoch ?? 0) : 0
-  }
+  const epochOf = (dbid: number): number => promisedAsCoordinator(answers, dbid) ?? 0
   const named = folder.row(coordinatorDbid)
   return folder.coordinators.find(({ dbid }) => epochOf(dbid) > epochOf(named.dbid)) ?? named
+}
+
+/** The epoch that an instance has promised whose data is a coordinator's; undefined for any other. */
+function promisedAsCoordinator(answers: readonly AgentAnswer[], dbid: number): number | undefined {
+  const seen = rowAt(answers, dbid)
+  return seen?.dataRole === 'p' ? (seen.promisedEpoch ?? 0) : undefined
 }
 
 /** What to do when the instance that could not be started was to take over from another one, which is still there. */
 function wayBack(row: SegmentRow, answers: readonly AgentAnswer[], { folder }: Cluster): string {
   const old = folder.coordinators.find(({ dbid }) => dbid !== row.dbid)
-  if (old === undefined || rowAt(answers, old.dbid)?.dataRole !== 'p') return ''
+  if (old === undefined || promisedAsCoordinator(answers, old.dbid) === undefined) return ''
   return `; if dbid ${row.dbid} is lost for good, "mirabelle start --accept-data-loss -1" makes dbid ${old.dbid} the coordinator again, without anything that dbid ${row.dbid} did as coordinator`
 }
 
 /** The instance of content -1 that was coordinator and is still there; of two the one that has promised more. Throws CliError when there is none. */
 function lastCoordinator(cluster: Cluster, answers: readonly AgentAnswer[]): SegmentRow {
-  const left = cluster.folder.coordinators
-    .map((row) => ({ row, seen: rowAt(answers, row.dbid) }))
-    .filter(({ seen }) => seen?.dataRole === 'p')
-    .sort((a, b) => (b.seen?.promisedEpoch ?? 0) - (a.seen?.promisedEpoch ?? 0))
-  if (left[0] !== undefined) return left[0].row
+  const epochOf = (dbid: number): number | undefined => promisedAsCoordinator(answers, dbid)
+  const [last] = cluster.folder.coordinators
+    .filter(({ dbid }) => epochOf(dbid) !== undefined)
+    .sort((a, b) => (epochOf(b.dbid) ?? 0) - (epochOf(a.dbid) ?? 0))
+  if (last !== undefined) return last
   throw new CliError('no host has a data directory of a coordinator that could take over again')
 }
 

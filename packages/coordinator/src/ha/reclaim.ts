@@ -2,7 +2,7 @@
  * The way back when an activation has taken the cluster from its coordinator and the standby is lost: an administrator says so, and the old coordinator takes an
  * epoch that is higher than any that was promised. What the standby may have done as coordinator is lost with it.
  */
-import { isMirabelleError, MirabelleError, type Epoch, type SegmentRow } from '@mirabelle/messages'
+import { MirabelleError, type Epoch, type SegmentRow } from '@mirabelle/messages'
 import type { Hello, Ports } from '@mirabelle/runtime'
 import { askOnce } from '../standby/ask-once.ts'
 import type { ActivationOptions } from './take-role.ts'
@@ -54,7 +54,7 @@ async function epochsOfInstances(
     rows.map(({ endpoint }) => askOnce(ports, hello, endpoint, { type: 'instance.status' }, ASK_MS)),
   )
   return answers.flatMap((answer, i) => {
-    if (answer.status === 'rejected') return promisedIn(answer.reason)
+    if (answer.status === 'rejected') return []
     const { content, dbid } = rows[i] as SegmentRow
     if (content === -1 && ['promoting', 'primary'].includes(answer.value.roleState))
       throw new MirabelleError(
@@ -72,9 +72,4 @@ async function epochsOfAgents({ ports, hello }: ReclaimOptions, topology: Topolo
   )
   const instances = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value.instances : []))
   return instances.flatMap(({ promisedEpoch }) => promisedEpoch ?? [])
-}
-
-function promisedIn(error: unknown): Epoch[] {
-  const promised = isMirabelleError(error, 'epoch.stale') ? error.detail?.['epoch'] : undefined
-  return typeof promised === 'number' ? [promised] : []
 }
