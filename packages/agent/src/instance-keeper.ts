@@ -64,17 +64,8 @@ export class InstanceKeeper {
     })
     const { ports, processes, instanceScript, hostDir } = options
     const args = ['--host-dir', hostDir, '--spare']
-    this.#spare = new Spare(
-      ports.clock,
-      ports.log,
-      processes.spare === undefined
-        ? undefined
-        : async () =>
-            (processes as Required<Processes>).spare(
-              instanceScript,
-              args,
-              instanceLogFile(this.#assignment.datadir),
-            ),
+    this.#spare = new Spare(ports.clock, ports.log, () =>
+      processes.spare?.(instanceScript, args, instanceLogFile(this.#assignment.datadir)),
     )
   }
 

@@ -11,12 +11,12 @@ const KEPT_MS = 60_000
 export class Spare {
   readonly #clock: Clock
   readonly #log: Logger
-  readonly #make: (() => Promise<SpareProcess>) | undefined
+  readonly #make: () => Promise<SpareProcess> | undefined
   #process: Promise<SpareProcess | undefined> | undefined
   #limit: Timer | undefined
 
-  /** `make`: undefined where processes cannot be made ahead. */
-  constructor(clock: Clock, log: Logger, make: (() => Promise<SpareProcess>) | undefined) {
+  /** `make` gives nothing where processes cannot be made ahead. */
+  constructor(clock: Clock, log: Logger, make: () => Promise<SpareProcess> | undefined) {
     this.#clock = clock
     this.#log = log
     this.#make = make
@@ -24,11 +24,12 @@ export class Spare {
 
   /** Makes one unless it is there. */
   prepare(): void {
-    if (this.#make === undefined || this.#process !== undefined) return
-    const made = this.#make().catch((error: unknown) => {
+    if (this.#process !== undefined) return
+    const made = this.#make()?.catch((error: unknown) => {
       this.#log.warn({ err: error }, 'no process could be made ahead: the start makes it')
       return undefined
     })
+    if (made === undefined) return
     this.#process = made
     this.#limit = this.#clock.setTimer(KEPT_MS, () => this.drop())
     void made.then(async (process) => {

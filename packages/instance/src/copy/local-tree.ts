@@ -1,5 +1,5 @@
 /** The local side of a copy: folders made, what the primary does not have deleted, folders made durable. */
-import type { BulkFiles, Disk } from '@mirabelle/runtime'
+import type { BulkFiles, Disk, TreeEntry } from '@mirabelle/runtime'
 
 /** Paths below the data directory, without a slash at the end. */
 export interface WantedTree {
@@ -26,8 +26,7 @@ export async function shapeTree(
   bulk?: BulkFiles,
 ): Promise<void> {
   await disk.makeDir(root)
-  const there =
-    bulk === undefined ? await prune(disk, root, '', wanted) : await pruneListed(disk, root, wanted, bulk)
+  const there = await prune(disk, root, wanted, await (bulk?.tree(root) ?? listTree(disk, root)))
   for (const folder of wanted.folders) if (!there.has(folder)) await disk.makeDir(`${root}/${folder}`)
 }
 
@@ -37,34 +36,27 @@ export async function syncTree(disk: Disk, root: string, wanted: WantedTree): Pr
   await disk.syncDir(root)
 }
 
-/** Resolves with the folders that stay. */
+/** As `BulkFiles.tree`, folder by folder. */
+async function listTree(disk: Disk, root: string, below = ''): Promise<TreeEntry[]> {
+  const tree: TreeEntry[] = []
+  for (const { name, isDirectory, size } of await disk.list(`${root}/${below}`)) {
+    const path = below === '' ? name : `${below}/${name}`
+    tree.push({ path, kind: isDirectory ? 'folder' : 'file', size })
+    if (isDirectory) tree.push(...(await listTree(disk, root, path)))
+  }
+  return tree
+}
+
+/** Deletes what is there and not wanted. Resolves with the folders that stay. */
 async function prune(
   disk: Disk,
   root: string,
-  below: string,
   wanted: WantedTree,
-  stay = new Set<string>(),
-): Promise<ReadonlySet<string>> {
-  for (const entry of await disk.list(`${root}/${below}`)) {
-    const path = below === '' ? entry.name : `${below}/${entry.name}`
-    if (entry.isDirectory && wanted.folders.has(path)) {
-      stay.add(path)
-      await prune(disk, root, path, wanted, stay)
-    } else if (entry.isDirectory || !wanted.files.has(path)) await disk.remove(`${root}/${path}`)
-  }
-  return stay
-}
-
-/** The same with all that is there listed in one step. */
-async function pruneListed(
-  disk: Disk,
-  root: string,
-  wanted: WantedTree,
-  bulk: BulkFiles,
+  there: readonly TreeEntry[],
 ): Promise<ReadonlySet<string>> {
   const stay = new Set<string>()
   let gone = ''
-  for (const { path, kind } of await bulk.tree(root)) {
+  for (const { path, kind } of there) {
     if (gone !== '' && path.startsWith(gone)) continue
     const isFolder = kind === 'folder'
     if (isFolder ? wanted.folders.has(path) : wanted.files.has(path)) {

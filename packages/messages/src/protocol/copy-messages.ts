@@ -2,6 +2,9 @@
 import { define } from './define.ts'
 import * as f from './field.ts'
 
+const smallFiles = (unit: string, most: string) =>
+  f.list(f.tuple([f.text('path below pgdata'), f.uint(unit)], 'a file'), `512 at most, ${most} together`, 512)
+
 export const copyMessages = {
   'copy.begin': define(
     'Begin an online backup. Refused while another one runs (copy.busy) or on a mirror (not.primary).',
@@ -45,11 +48,7 @@ export const copyMessages = {
   }),
   'copy.hashFiles': define('Hashes of all blocks of small files.', 'copy.fileHashes', {
     copyId: f.text('the backup'),
-    files: f.list(
-      f.tuple([f.text('path below pgdata'), f.uint('blocks')], 'a file'),
-      '512 at most, 128 blocks together',
-      512,
-    ),
+    files: smallFiles('blocks', '128 blocks'),
   }),
   'copy.fileHashes': define('As `copy.hashesAre`, for each of the files.', null, {
     counts: f.list(
@@ -60,11 +59,7 @@ export const copyMessages = {
   }),
   'copy.readFiles': define('Small files.', 'copy.files', {
     copyId: f.text('the backup'),
-    files: f.list(
-      f.tuple([f.text('path below pgdata'), f.uint('bytes')], 'a file'),
-      '512 at most, 1 MiB together',
-      512,
-    ),
+    files: smallFiles('bytes', '1 MiB'),
   }),
   'copy.files': define('As `copy.bytes`, for each of the files.', null, {
     lengths: f.list(
