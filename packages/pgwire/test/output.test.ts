@@ -177,20 +177,34 @@ async function takeEverything(socket: StuckSocket, output: Output): Promise<void
   for (let turn = 0; turn < 200 && (turn < 20 || output.bufferedBytes > 0); turn += 1) await socket.takeAll()
 }
 
+/** Sends numbered messages, and keeps them to be compared. */
+function sender(output: Output): { readonly sent: Buffer[]; readonly send: (bytes: Buffer) => void } {
+  const sent: Buffer[] = []
+  const send = (bytes: Buffer): void => {
+    sent.push(bytes)
+    output.send(bytes)
+  }
+  return { sent, send }
+}
+
+/** Somebody waits for the client until it counts as slow. */
+async function becomeSlow(output: Output, clock: ManualClock, send: (bytes: Buffer) => void): Promise<void> {
+  for (let i = 0; i < 12; i += 1) send(message(i))
+  const room = output.drained()
+  clock.fire(SLOW_MS)
+  await room
+}
+
 t.test('whoever makes an answer for a slow client does not wait for it, and the order is kept', async (t) => {
   const { socket, clock, output, files } = makeSpilling()
-  const sent: Buffer[] = []
-  const send = (i: number): void => {
-    sent.push(message(i))
-    output.send(message(i))
-  }
-  for (let i = 0; i < 12; i += 1) send(i)
+  const { sent, send } = sender(output)
+  for (let i = 0; i < 12; i += 1) send(message(i))
   const first = output.drained()
   t.equal(await settled(first), false, 'a client may be slow for a moment')
   t.equal(clock.fire(SLOW_MS), 1)
   await first
   for (let i = 12; i < 300; i += 1) {
-    send(i)
+    send(message(i))
     if (output.full) await output.drained()
   }
   t.ok(output.bufferedBytes < HIGH_WATER, 'it is not in memory')
@@ -199,25 +213,17 @@ t.test('whoever makes an answer for a slow client does not wait for it, and the 
   await takeEverything(socket, output)
   t.ok(Buffer.concat(socket.writes).equals(Buffer.concat(sent)), 'all of it, in order')
   t.ok(files[0]?.closed, 'the file is gone when it has been read')
-  send(300)
+  send(message(300))
   await socket.takeAll()
   t.ok(Buffer.concat(socket.writes).equals(Buffer.concat(sent)), 'and what comes next goes to the socket')
 })
 
 t.test('what is read and what is written at the same time comes out in order', async (t) => {
   const { socket, clock, output } = makeSpilling()
-  const sent: Buffer[] = []
-  for (let i = 0; i < 12; i += 1) {
-    sent.push(message(0))
-    output.send(message(0))
-  }
-  const first = output.drained()
-  clock.fire(SLOW_MS)
-  await first
-  for (let i = 1; i < 400; i += 1) {
-    const bytes = message(i, 1 + ((i * 977) % 40_000))
-    sent.push(bytes)
-    output.send(bytes)
+  const { sent, send } = sender(output)
+  await becomeSlow(output, clock, send)
+  for (let i = 12; i < 400; i += 1) {
+    send(message(i, 1 + ((i * 977) % 40_000)))
     if (i % 3 === 0) await socket.takeAll()
     if (i % 7 === 0) await nextTurn()
   }
@@ -246,19 +252,12 @@ for (const [what, options, failWrites] of [
 ] as const) {
   t.test(`at ${what} whoever makes the answer waits, and nothing is lost`, async (t) => {
     const { socket, clock, output, files, full } = makeSpilling(options)
-    const sent: Buffer[] = []
-    const send = (i: number): void => {
-      sent.push(message(i))
-      output.send(message(i))
-    }
-    for (let i = 0; i < 12; i += 1) send(i)
-    const first = output.drained()
-    clock.fire(SLOW_MS)
-    await first
+    const { sent, send } = sender(output)
+    await becomeSlow(output, clock, send)
     if (failWrites) (files[0] as MemoryFile).failWrites = true
     let waited: Promise<void> | undefined
     for (let i = 12; i < 100 && waited === undefined; i += 1) {
-      send(i)
+      send(message(i))
       await nextTurn()
       await nextTurn()
       if (output.full) waited = output.drained()

@@ -44,6 +44,12 @@ export class SimOperator {
     }
   }
 
+  /** All instances, as far as the administrator knows. */
+  get #rows(): readonly SegmentRow[] {
+    const { acting, standby } = this.#known
+    return [acting, ...this.#segments, ...(standby === null ? [] : [standby])]
+  }
+
   /** The standby coordinator, as far as the administrator knows. */
   get standby(): SegmentRow | null {
     return this.#known.standby
@@ -171,8 +177,7 @@ export class SimOperator {
 
   /** Ends an instance, or all of a host, through the agent. */
   #stopOne(random: SimRandom): void {
-    const { acting, standby } = this.#known
-    const row = random.pick([acting, ...this.#segments, ...(standby === null ? [] : [standby])])
+    const row = random.pick(this.#rows)
     const agent = this.#cluster.agentOf(row.hostname)
     if (agent === undefined) return
     const mode = random.pick(['smart', 'fast', 'immediate'] as const)
@@ -229,10 +234,8 @@ export class SimOperator {
   }
 
   #startAs(row: SegmentRow, role: 'p' | 'm'): void {
-    const { acting, standby } = this.#known
-    const rows = [acting, ...this.#segments, ...(standby === null ? [] : [standby])]
     const catalog = initialCatalog(this.#cluster.layout)
-    this.#cluster.startCoordinator(row, role, { ...catalog, rows, epoch: this.#epochOf(row) })
+    this.#cluster.startCoordinator(row, role, { ...catalog, rows: this.#rows, epoch: this.#epochOf(row) })
   }
 
   /** What the instance has promised, as its folder says. */
