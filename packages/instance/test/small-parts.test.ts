@@ -5,7 +5,7 @@ import t from 'tap'
 import { realDisk } from '@mirabelle/runtime'
 import { begunCopy, decodeAnswer, DurableState, queryMessage } from '../src/index.ts'
 import { slotTarget } from '../src/maintenance/slot.ts'
-import { vacuumStatements } from '../src/maintenance/vacuum.ts'
+import { vacuumWork } from '../src/maintenance/vacuum.ts'
 import { laterEnd } from '../src/wal-parts.ts'
 import { WalSync } from '../src/primary/wal-sync.ts'
 
@@ -22,19 +22,26 @@ t.test(
   },
 )
 
-t.test('vacuum statements quote names', (t) => {
-  const rows = [
-    ['public', 't', 't', 'f'],
-    ['S"x', 'T', 't', 't'],
-    ['public', 'u', 'f', 't'],
-  ]
-  t.same(vacuumStatements(rows), [
-    'VACUUM "public"."t"',
-    'VACUUM (ANALYZE) "S""x"."T"',
-    'ANALYZE "public"."u"',
-  ])
-  t.end()
-})
+t.test(
+  'vacuum statements quote names; what is about to wrap around has the templates looked at first',
+  (t) => {
+    const rows = [
+      ['public', 't', 't', 'f', 'f'],
+      ['S"x', 'T', 't', 't', 'f'],
+      ['public', 'u', 'f', 't', 'f'],
+    ]
+    const ordinary = ['VACUUM "public"."t"', 'VACUUM (ANALYZE) "S""x"."T"', 'ANALYZE "public"."u"']
+    t.same(
+      vacuumWork(rows),
+      ordinary.map((statement) => ({ statement, urgent: false })),
+    )
+    const [templates, old, ...others] = vacuumWork([['pg_catalog', 'pg_class', 'f', 'f', 't'], ...rows])
+    t.match(templates, { statement: /^UPDATE pg_database/, urgent: true })
+    t.same(old, { statement: 'VACUUM "pg_catalog"."pg_class"', urgent: true })
+    t.equal(others.length, 3)
+    t.end()
+  },
+)
 
 t.test('one sync at a time, and the next as soon as there is WAL that it did not cover', async (t) => {
   const begun: ((lsn: number) => void)[] = []

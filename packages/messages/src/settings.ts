@@ -157,7 +157,12 @@ export const settingsCatalog = {
     reload: true,
     doc: 'What a cluster without mirrors does when a segment dies: shut down, or refuse the statements that need it.',
   },
-  autovacuum: { kind: 'bool', default: true, reload: true, doc: 'Vacuum and analyse when a lane is idle.' },
+  autovacuum: {
+    kind: 'bool',
+    default: true,
+    reload: true,
+    doc: 'Vacuum and analyse when a lane is idle. Off, only what prevents the wraparound of transaction numbers is done.',
+  },
   loopback_trust: {
     kind: 'bool',
     default: false,

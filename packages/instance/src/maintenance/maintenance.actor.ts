@@ -11,11 +11,10 @@ import { formatLsn, parseLsn, type Lsn, type Settings } from '@mirabelle/message
 import { faults, type Clock, type Logger, type Timer } from '@mirabelle/runtime'
 import type { QuietLane, RunSql } from '../instance-options.ts'
 import { decodeAnswer, queryMessage } from '../sql/simple-query.ts'
+import { Autovacuum } from './autovacuum.ts'
 import { advanceSlotSql, ensureSlot, slotPositionSql, slotTarget } from './slot.ts'
-import { vacuumCandidatesSql, vacuumStatements } from './vacuum.ts'
 
 const LOOK_INTERVAL_MS = 1_000
-const VACUUM_INTERVAL_MS = 60_000
 /** How long statements may be held back for the instance's own. */
 const LANE_WAIT_MS = 5_000
 const PREPARED_SQL = 'SELECT count(*) FROM pg_prepared_xact()'
@@ -31,11 +30,14 @@ export interface MaintenanceOptions {
   readonly mirrorFlushLsn: () => Lsn | undefined
   /** WAL that copies need; undefined when there is none under way. */
   readonly pinnedLsn: () => Lsn | undefined
+  /** A copy of the data directory is under way. */
+  readonly copying: () => boolean
 }
 
 export class Maintenance {
   readonly #options: MaintenanceOptions
   readonly #lane: QuietLane
+  readonly #autovacuum: Autovacuum
   #timer: Timer | undefined
   #stopped = false
   #slotMade = false
@@ -43,17 +45,17 @@ export class Maintenance {
   #ownTag = -1
   #checkpointLsn: Lsn
   #checkpointAt: number
-  #vacuumAt: number
-  #vacuumLsn: Lsn
-  #todo: string[] = []
 
   constructor(options: MaintenanceOptions) {
     this.#options = options
     this.#lane = options.lane ?? this.#straight
     this.#checkpointLsn = options.endLsn()
     this.#checkpointAt = options.clock.monotonic()
-    this.#vacuumAt = this.#checkpointAt
-    this.#vacuumLsn = this.#checkpointLsn
+    this.#autovacuum = new Autovacuum({
+      ...options,
+      enabled: () => options.settings().autovacuum,
+      quietly: (work) => this.quietly(work),
+    })
     // Not at once: whoever waited for this primary comes first. No WAL goes before the first checkpoint, which makes the slot if need be.
     this.#schedule(LOOK_INTERVAL_MS)
   }
@@ -89,7 +91,7 @@ export class Maintenance {
       const written = end - this.#checkpointLsn
       const due = written > 0 && now - this.#checkpointAt >= settings.checkpoint_timeout
       if (due || written >= settings.max_wal_size) await this.checkpointNow()
-      else if (settings.autovacuum) await this.#vacuum(now, end)
+      else await this.#autovacuum.look()
     } catch (error) {
       if (this.#stopped) return
       this.#options.log.warn({ err: error }, 'housekeeping failed; it is tried again')
@@ -136,26 +138,6 @@ export class Maintenance {
     }
     await run(advanceSlotSql(target.lsn))
     this.#slotLsn = target.lsn
-  }
-
-  /** One table at a time, each in its own quiet moment. */
-  async #vacuum(now: number, end: Lsn): Promise<void> {
-    if (this.#todo.length === 0) {
-      if (now - this.#vacuumAt < VACUUM_INTERVAL_MS || end === this.#vacuumLsn) return
-      const looked = await this.quietly(async (run) => {
-        this.#todo = vacuumStatements(await run(vacuumCandidatesSql))
-      })
-      if (!looked) return
-      this.#vacuumAt = now
-      this.#vacuumLsn = end
-    }
-    const statement = this.#todo.shift()
-    if (statement === undefined) return
-    await this.quietly(async (run) => {
-      await run(statement)
-      this.#options.log.debug({ statement }, 'autovacuum')
-    })
-    this.#vacuumLsn = this.#options.endLsn()
   }
 
   /** Runs `work` in a quiet moment without prepared transactions. False when there was none, or one is pending. */

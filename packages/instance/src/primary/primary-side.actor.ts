@@ -311,6 +311,7 @@ export class PrimarySide {
       lane: hooks.quietLane,
       endLsn: () => this.hub.endLsn,
       pinnedLsn: () => this.copies?.pinnedLsn(),
+      copying: () => this.copies?.busy === true,
       mirrorFlushLsn: () => (peer() === null ? undefined : this.hub.mirrorStatus().flushLsn),
     })
   }
