@@ -276,6 +276,23 @@ t.test(
   },
 )
 
+t.test(
+  'a promotion that a new process of the mirror completes is refused, too, when it lacks the end of what was received',
+  async (t) => {
+    const first = await makeOne(t.teardown, { role: 'm' })
+    await first.instance.start()
+    await first.instance.stop('immediate')
+    const second = await makeOne(t.teardown, { role: 'p', base: first.base })
+    Object.assign(second.wal.parts, { history: () => Promise.resolve([{ timeline: 1, end: 960 }]) })
+    second.engine.lsn = 1200
+    await second.instance.start()
+    await until(() => second.ended.length > 0, 'ended')
+    t.match(second.ended[0]?.error, { code: 'wal.corrupt', message: /recovery ended at 0\/3C0 although/ })
+    t.ok(second.journal.includes('write copying.json'), 'this base never serves')
+    t.notOk(second.journal.includes('write role.json'))
+  },
+)
+
 t.test('PROMOTE while a mirror starts is carried out when replay has begun', async (t) => {
   const one = await makeOne(t.teardown, { role: 'm' })
   let go: () => void = () => undefined

@@ -16,9 +16,9 @@ export async function promote(core: InstanceCore): Promise<void> {
   // Off before anything else: commits of the new primary must not wait for a mirror that it does not have.
   await core.durable.setSyncRep(false)
   if (faults !== undefined) await faults.at('promotion.sync-rep-off')
-  const { started, received } = await core.limits.started(mirror.takeOver(), 'promotion')
+  const { started, received, end } = await core.limits.started(mirror.takeOver(), 'promotion')
   if (core.state !== 'promoting') return
-  await requireAll(core, started, received)
+  await requireAll(core, started, end)
   if (faults !== undefined) await faults.at('promotion.recovered')
   await core.durable.setRole('p')
   if (faults !== undefined) await faults.at('promotion.role')
@@ -33,7 +33,7 @@ export async function promote(core: InstanceCore): Promise<void> {
     {
       timeline: started.timeline,
       lsn: formatLsn(started.lsn),
-      receivedEnd: formatLsn(received?.receivedEnd ?? started.lsn),
+      receivedEnd: formatLsn(end),
       tookMs: Math.round(clock.monotonic() - begunAt),
     },
     'promoted',
@@ -49,19 +49,15 @@ export function lacksWal({ dbid, content }: InstanceCore, why: string): Mirabell
   )
 }
 
-async function requireAll(
-  core: InstanceCore,
-  started: EngineStarted,
-  received: WalReceiverStopped | undefined,
-): Promise<void> {
-  if (received === undefined) return
+/** Also a promotion that a new process of the mirror completes, which received nothing itself. */
+async function requireAll(core: InstanceCore, started: EngineStarted, receivedEnd: Lsn): Promise<void> {
   const end = await recoveredTo(core, started)
-  if (end >= received.receivedEnd) return
+  if (end >= receivedEnd) return
   // Recovery ended before all that was acknowledged. This base must never serve, not after a restart either.
   await core.durable.setCopying('differential')
   throw lacksWal(
     core,
-    `recovery ended at ${formatLsn(end)} although WAL was received up to ${formatLsn(received.receivedEnd)}`,
+    `recovery ended at ${formatLsn(end)} although WAL was received up to ${formatLsn(receivedEnd)}`,
   )
 }
 

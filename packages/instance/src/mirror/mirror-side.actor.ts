@@ -134,6 +134,8 @@ export class MirrorSide implements RefreshedMirror {
   async takeOver(): Promise<{
     readonly started: EngineStarted
     readonly received: WalReceiverStopped | undefined
+    /** Recovery has to reach it: what was received, by this process or an earlier one. */
+    readonly end: Lsn
   }> {
     // Not waited for: a switch of bases that is under way is in the queue of the engine, all else can be left.
     void this.#refresh?.stop()
@@ -146,7 +148,11 @@ export class MirrorSide implements RefreshedMirror {
       this.#running = false
       this.#closed = true
     })
-    return { started: started as unknown as EngineStarted, received }
+    return {
+      started: started as unknown as EngineStarted,
+      received,
+      end: received?.receivedEnd ?? this.#flushLsn,
+    }
   }
 
   /** Ends receiving; the engine stays with the owner. */
