@@ -34,6 +34,7 @@ function createReader(ports: Ports, folders: readonly string[]): WalReader {
  */
 async function findEnd(ports: Ports, folders: readonly string[]): Promise<WalEnd | undefined> {
   let best: WalEnd | undefined
+  let missed: WalEnd['missed']
   for (const folder of folders) {
     const end = await findWalEnd(ports.disk, folder)
     if (end === undefined) continue
@@ -53,9 +54,16 @@ async function findEnd(ports: Ports, folders: readonly string[]): Promise<WalEnd
       ...(problem !== undefined && end.segmentsBeyond > 0 ? { damaged: true as const } : {}),
     }
     const binds = problem !== undefined && folder === folders.at(-1) && best?.timeline === timeline
+    missed ??= best === undefined ? undefined : missedBy(best, found)
     best = binds ? found : laterEnd(best, found)
   }
-  return best
+  return best === undefined || missed === undefined ? best : { ...best, missed }
+}
+
+/** What PostgreSQL's own WAL has left out of what was received, when it has begun its timeline before the end of that. */
+export function missedBy(own: WalEnd, received: WalEnd): WalEnd['missed'] {
+  const at = own.history.find((entry) => entry.timeline === received.timeline)?.end
+  return at !== undefined && received.receivedEnd > at ? { at, received: received.receivedEnd } : undefined
 }
 
 /**

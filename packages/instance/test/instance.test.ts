@@ -293,6 +293,27 @@ t.test(
   },
 )
 
+t.test(
+  'a promotion that ended before it could write down that it had missed something is not completed',
+  async (t) => {
+    const first = await makeOne(t.teardown, { role: 'm' })
+    await first.instance.start()
+    await first.instance.stop('immediate')
+    const second = await makeOne(t.teardown, { role: 'p', base: first.base })
+    const end = { timeline: 2, receivedEnd: 1100, history: [], missed: { at: 960, received: 1000 } }
+    Object.assign(second.wal.parts, { findEnd: () => Promise.resolve(end) })
+    await t.rejects(second.instance.start(), {
+      code: 'wal.corrupt',
+      message: /recovery ended at 0\/3C0 although/,
+    })
+    t.ok(second.journal.includes('write copying.json'), 'this base never serves')
+    t.notOk(
+      second.journal.some((line) => line.startsWith('start')),
+      'PostgreSQL is not started',
+    )
+  },
+)
+
 t.test('PROMOTE while a mirror starts is carried out when replay has begun', async (t) => {
   const one = await makeOne(t.teardown, { role: 'm' })
   let go: () => void = () => undefined

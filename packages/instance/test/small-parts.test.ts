@@ -6,7 +6,7 @@ import { realDisk } from '@mirabelle/runtime'
 import { begunCopy, decodeAnswer, DurableState, queryMessage } from '../src/index.ts'
 import { slotTarget } from '../src/maintenance/slot.ts'
 import { vacuumWork } from '../src/maintenance/vacuum.ts'
-import { laterEnd } from '../src/wal-parts.ts'
+import { laterEnd, missedBy } from '../src/wal-parts.ts'
 import { WalSync } from '../src/primary/wal-sync.ts'
 
 t.test(
@@ -156,3 +156,13 @@ t.test(
     t.end()
   },
 )
+
+t.test('a timeline that was begun before the end of what was received has missed something', (t) => {
+  const own = { timeline: 2, receivedEnd: 700, history: [{ timeline: 1, end: 500 }] }
+  const received = (timeline: number, receivedEnd: number) => ({ timeline, receivedEnd, history: [] })
+  t.same(missedBy(own, received(1, 508)), { at: 500, received: 508 })
+  t.equal(missedBy(own, received(1, 500)), undefined)
+  t.equal(missedBy(own, received(2, 800)), undefined, 'of its own timeline')
+  t.equal(missedBy(received(1, 500), received(2, 800)), undefined, 'followed a newer one')
+  t.end()
+})

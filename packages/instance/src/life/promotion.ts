@@ -4,6 +4,7 @@ import { COORDINATOR_CONTENT, formatLsn, MirabelleError, type Lsn } from '@mirab
 import type { SettledKnown, WalReceiverStopped } from '@mirabelle/wal'
 import { faults } from '@mirabelle/runtime'
 import type { MirrorSide } from '../mirror/mirror-side.actor.ts'
+import type { WalEnd } from '../mirror/wal-end.ts'
 import type { InstanceCore } from './instance-core.ts'
 import { openPrimary } from './open-primary.ts'
 
@@ -52,12 +53,18 @@ export function lacksWal({ dbid, content }: InstanceCore, why: string): Mirabell
 /** Also a promotion that a new process of the mirror completes, which received nothing itself. */
 async function requireAll(core: InstanceCore, started: EngineStarted, receivedEnd: Lsn): Promise<void> {
   const end = await recoveredTo(core, started)
-  if (end >= receivedEnd) return
-  // Recovery ended before all that was acknowledged. This base must never serve, not after a restart either.
+  if (end < receivedEnd) await refuseBase(core, { at: end, received: receivedEnd })
+}
+
+/** Recovery ended before all that was acknowledged. This base must never serve, not after a restart either. */
+export async function refuseBase(
+  core: InstanceCore,
+  { at, received }: NonNullable<WalEnd['missed']>,
+): Promise<never> {
   await core.durable.setCopying('differential')
   throw lacksWal(
     core,
-    `recovery ended at ${formatLsn(end)} although WAL was received up to ${formatLsn(receivedEnd)}`,
+    `recovery ended at ${formatLsn(at)} although WAL was received up to ${formatLsn(received)}`,
   )
 }
 

@@ -9,7 +9,7 @@ import { findEnd, replay } from './following.ts'
 import type { InstanceCore } from './instance-core.ts'
 import { openFolder } from './open-folder.ts'
 import { openPrimary } from './open-primary.ts'
-import { lacksWal } from './promotion.ts'
+import { lacksWal, refuseBase } from './promotion.ts'
 
 /** Opens folder and listener. Rejects with `datadir.foreign`, `datadir.broken`, `epoch.stale`, or as the network does. */
 export async function open(
@@ -43,6 +43,8 @@ async function startAsPrimary(core: InstanceCore): Promise<void> {
     // FTS made this copy the primary while its process was away, or a promotion was interrupted.
     const end = await findEnd(core)
     if (end.damaged === true) throw lacksWal(core, `its WAL is damaged at ${formatLsn(end.receivedEnd)}`)
+    // That promotion may have ended in the moment in which it was to be written down that it has missed something.
+    if (end.missed !== undefined) await refuseBase(core, end.missed)
     core.decide({ type: 'promote' })
     await replay(core, end, undefined)
     return

@@ -7,6 +7,10 @@ export interface WalEnd {
   readonly receivedEnd: Lsn
   /** WAL follows that cannot be reached, because a record before it is damaged: some of it may have been acknowledged. */
   readonly damaged?: true
+  /**
+   * A promotion that was interrupted has missed the end of what was received: its timeline begins at `at`, and WAL of the one before was received up to `received`.
+   */
+  readonly missed?: { readonly at: Lsn; readonly received: Lsn }
   /** Ancestors of the timeline, oldest first. */
   readonly history: readonly HistoryEntry[]
 }
