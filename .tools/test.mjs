@@ -1,24 +1,21 @@
-// `npm test [-- <path or part of a path> …] [-- --timeout=…]`: makes the checkout ready, runs the tests with tap,
+// `npm test [-- <path or part of a path> …]`: makes the checkout ready, runs the tests, which are written with tap,
 // prints one line a file, what failed, what was skipped and why, and last `N passed, N failed`.
 // Long runs (simulation and chaos for minutes, benchmarks) are other scripts: test/bench and *.long.test.ts are left out.
-import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { makeReady, NotReady } from './lib/ready.mjs'
 import { filesBelow, inRoot, packageNames, root } from './lib/root.mjs'
-import { readyTap } from './test/ready-tap.mjs'
+import { runFiles } from './test/run-files.mjs'
 import { createTapResults, failureLines } from './test/tap-results.mjs'
 
 const say = (line = '') => process.stdout.write(`${line}\n`)
 const args = process.argv.slice(2)
 const filters = args.filter((arg) => !arg.startsWith('-')).map((arg) => arg.replace(/^\.\//, ''))
-const flags = args.filter((arg) => arg.startsWith('-') && arg !== '--')
+const unknown = args.find((arg) => arg.startsWith('-') && arg !== '--')
 
 const isTest = (path) =>
   path.endsWith('.test.ts') && !path.endsWith('.long.test.ts') && !path.startsWith('test/bench/')
 
 function findTests() {
-  // The tests of whole clusters first: they are the longest, and wait for much of their time while the others compute.
   const folders = [join(root, 'test'), ...packageNames().map((name) => join(root, 'packages', name, 'test'))]
   const all = folders.flatMap(filesBelow).map(inRoot).filter(isTest)
   return filters.length === 0 ? all : all.filter((path) => filters.some((filter) => path.includes(filter)))
@@ -29,48 +26,10 @@ function finish(passed, failed) {
   process.exitCode = failed === 0 && passed > 0 ? 0 : 1
 }
 
-function runTap(files, onLine) {
-  return new Promise((resolve, reject) => {
-    const tap = join('node_modules', 'tap', 'dist', 'esm', 'run.mjs')
-    const child = spawn(process.execPath, [tap, '--reporter=tap', ...flags, ...files], {
-      cwd: root,
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, FORCE_COLOR: '0' },
-    })
-    createInterface({ input: child.stdout }).on('line', onLine)
-    child.on('error', reject)
-    child.on('close', (status, signal) => resolve(signal ?? status))
-  })
-}
-
 function showFile(file) {
   const tests = `${file.passed + file.failed} test${file.passed + file.failed === 1 ? '' : 's'}`
   say(`${file.ok ? 'ok    ' : 'FAILED'} ${file.name}  ${tests}  ${Math.round(file.durationMs)} ms`)
   if (!file.ok) for (const line of failureLines(file)) say(`       ${line}`)
-}
-
-/**
- * Runs the files; those that tap left out are run again. (tap ends the whole run when one file times out.)
- * A pass that finishes none of its files ends this: they count as failed.
- */
-async function runAll(files) {
-  const tap = createTapResults(showFile)
-  const { results } = tap
-  for (let left = files; left.length > 0;) {
-    const ended = await runTap(left, tap.line)
-    const done = new Set(results.files)
-    const stillLeft = left.filter((file) => !done.has(file))
-    if (stillLeft.length === left.length) {
-      for (const file of left)
-        results.failures.push({ file, name: `did not finish; the runner ended with ${ended}` })
-      break
-    }
-    if (stillLeft.length === 0 && ended !== 0 && results.failures.length === 0) {
-      results.failures.push({ file: 'tap', name: `the runner ended with ${ended}` })
-    }
-    left = stillLeft
-  }
-  return results
 }
 
 function report(results, fileCount, beganAtMs) {
@@ -91,15 +50,20 @@ function report(results, fileCount, beganAtMs) {
 }
 
 async function main() {
+  if (unknown !== undefined) {
+    say(`there is no option ${unknown}: npm test [-- <path or part of a path> …]`)
+    return finish(0, 1)
+  }
   await makeReady()
-  await readyTap()
   const files = findTests()
   if (files.length === 0) {
     say(filters.length === 0 ? 'there are no test files' : `no test file matches ${filters.join(' ')}`)
     return finish(0, 1)
   }
   const beganAtMs = Date.now()
-  report(await runAll(files), files.length, beganAtMs)
+  const { line, results } = createTapResults(showFile)
+  await runFiles(files, line)
+  report(results, files.length, beganAtMs)
 }
 
 main().catch((error) => {

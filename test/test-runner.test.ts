@@ -1,5 +1,9 @@
 // How `npm test` counts: from tap's own lines, never from hope.
+import { readdirSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import t from 'tap'
+import { root } from '../.tools/lib/root.mjs'
+import { runFiles } from '../.tools/test/run-files.mjs'
 import { createTapResults, failureLines } from '../.tools/test/tap-results.mjs'
 
 function read(text: string) {
@@ -83,4 +87,34 @@ ok 2 - b.test.ts # SKIP needs root`)
 t.test("the runner's own word outside any file is not taken for a file", async (t) => {
   const results = read(`${good}\nnot ok 2 - timeout!\n  ---\n  expired: b.test.ts\n  ...`)
   t.match(results, { files: ['a.test.ts'], passed: 2, failed: 0 })
+})
+
+t.test('files are run as they are, and one fails by its exit status, whatever it has printed', async (t) => {
+  const folder = t.testdir({
+    'good.test.ts': `import t from 'tap'\nt.test('holds', async (t) => void t.equal(1 as number, 1))\nt.pass('alone')`,
+    'bad.test.ts': `import t from 'tap'\nt.test('differs', async (t) => void t.equal(1, 2))`,
+    'crash.test.ts': `import t from 'tap'\nt.pass('before')\nprocess.kill(process.pid, 'SIGKILL')`,
+    'throws.test.ts': `throw new Error('nothing is tested here')`,
+    'empty.test.ts': `import 'tap'`,
+    'skipped.test.ts': `import t from 'tap'\nt.plan(0, 'needs a moon')`,
+    'hangs.test.ts': `import t from 'tap'\nt.pass('before')\nfor (;;);`,
+    'waits.test.ts': `import t from 'tap'\nt.test('never ends', () => new Promise(() => setInterval(() => {}, 1e6)))`,
+  })
+  const files = readdirSync(folder).map((name) => relative(root, join(folder, name)))
+  const tap = createTapResults()
+  await runFiles(files, tap.line, { timeoutMs: 4_000, graceMs: 500 })
+  const { results } = tap
+  const short = (path: string) => path.split('/').at(-1)
+  t.same(results.files.map(short).sort(), readdirSync(folder).sort(), 'each of them is told of')
+  const failed = new Set(results.failures.map(({ file }: { file: string }) => short(file)))
+  t.same([...failed].sort(), [
+    'bad.test.ts',
+    'crash.test.ts',
+    'empty.test.ts',
+    'hangs.test.ts',
+    'throws.test.ts',
+    'waits.test.ts',
+  ])
+  t.match(results.skipped, [{ name: '(the whole file)', reason: 'needs a moon' }])
+  t.equal(results.passed, 4, 'two of the good one, and what passed before the crash and the hang')
 })
