@@ -2,7 +2,7 @@ import t from 'tap'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseHistory } from '../src/index.ts'
-import { payload, SEGMENT, startMirror, until, walIn } from './support/fixture.ts'
+import { FakePrimary, payload, SEGMENT, startMirror, until, walIn } from './support/fixture.ts'
 import { isData, pair, same } from './support/pair.ts'
 
 t.test(
@@ -154,4 +154,46 @@ t.test('a walreceiver follows its peer to another place', async (t) => {
   await until('refused', () => m.receiver.reason?.code === 'connection.refused')
   m.receiver.setPeer({ dbid: 2, endpoint: { addresses: ['memory'], port: primary.port } })
   await until('caught up', () => primary.hub.mirrorStatus().caughtUp)
+})
+
+t.test(
+  'a primary that was restarted without the end of its WAL, and has written as much else, is noticed by a mirror that goes on',
+  async (t) => {
+    const { network, primary, root } = await pair(t)
+    const m = startMirror(t, network, primary, { dir: join(root, 'm') })
+    await until('caught up', () => primary.hub.mirrorStatus().caughtUp)
+    const durable = primary.position
+    primary.write([payload(200, 1)])
+    const lost = primary.position.lsn
+    await until('the mirror has the end', () => primary.flushed.at(-1) === lost)
+    network.cut()
+    primary.hub.stop()
+    const next = new FakePrimary(primary.dir, network, durable.lsn)
+    t.teardown(() => next.hub.stop())
+    next.position = durable
+    next.write([payload(200, 2)], { publish: false })
+    next.write([payload(50)], { publish: false })
+    await next.listen(network, primary.port)
+    await until('it is given up', () => m.receiver.state === 'broken')
+    t.equal(m.receiver.reason?.code, 'wal.rewrite', 'which a copy mends')
+    t.equal(next.flushed.length, 0, 'nothing was claimed')
+  },
+)
+
+t.test('what one mirror has told says nothing of another one that streams after it (I2)', async (t) => {
+  const { network, primary, root } = await pair(t)
+  const first = startMirror(t, network, primary, { dir: join(root, 'a') })
+  await until('caught up', () => primary.hub.mirrorStatus().caughtUp)
+  await first.receiver.stop()
+  t.match(primary.hub.mirrorStatus(), { dbid: 3, flushLsn: primary.position.lsn })
+  const held: unknown[] = []
+  network.alter = (message) => {
+    if (message.type !== 'wal.flushed') return message
+    held.push(message)
+    return { ...message, flushLsn: 0, writeLsn: 0 }
+  }
+  const identity = { clusterId: 'cluster-a', content: 0, dbid: 4, systemIdentifier: '77' }
+  startMirror(t, network, primary, { dir: join(root, 'b'), identity })
+  await until('it has told something', () => held.length > 0)
+  t.match(primary.hub.mirrorStatus(), { dbid: 4, flushLsn: 0, caughtUp: false })
 })

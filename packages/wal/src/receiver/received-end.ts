@@ -34,6 +34,14 @@ export class ReceivedEnd {
     return { lsn: segmentStart(end, segmentSize), lastRecord: undefined }
   }
 
+  /**
+   * A new connection: whoever sends now may have been restarted since, without the end of its WAL. The segment of the end is compared once more before anything that
+   * follows is taken: other records of the same lengths would not show.
+   */
+  compareAnew(): void {
+    this.durable = { end: this.durable.end, lastRecord: undefined }
+  }
+
   /** A stream begins. True when it is on a new timeline: its first segment is written anew from its start, up to the end that was received before. */
   follow(timeline: Timeline, history: readonly HistoryEntry[]): boolean {
     this.history = history

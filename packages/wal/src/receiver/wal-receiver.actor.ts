@@ -192,6 +192,7 @@ class Receiver implements WalReceiver {
       // No heartbeats: both ends watch the stream itself, by limits that may change while it stands.
       { timeoutMs, silenceTimeoutMs: 0 },
     )
+    if (attempt === this.#attempt) this.#end.compareAnew()
     connection.setHandlers({
       onMessage: (message) => {
         if (attempt === this.#attempt) this.#onMessage(attempt, message)

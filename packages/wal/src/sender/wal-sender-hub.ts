@@ -114,11 +114,14 @@ class Hub implements WalSenderHub, HubInside {
         disconnectedAt: this.#disconnectedAt,
       }
     const { state } = sender
+    const { dbid } = sender.hello
+    // Before it says so what it has told on an earlier stream counts; what another mirror has told does not.
+    const told = dbid === this.#last.dbid ? this.#last.flushLsn : 0
     return {
       attempts: this.#attempts,
-      dbid: sender.hello.dbid,
+      dbid,
       state: state === 'catchup' || state === 'streaming' ? state : 'startup',
-      flushLsn: sender.flushLsn === 0 ? this.#last.flushLsn : sender.flushLsn,
+      flushLsn: sender.flushLsn === 0 ? told : sender.flushLsn,
       caughtUp: sender.caughtUp,
       connectedSince: sender.connectedAtMs,
       disconnectedAt: null,
