@@ -31,6 +31,8 @@ function setUp(rows: readonly SegmentRow[], promised: number) {
     promised,
     changes: [] as CatalogChange[],
     peers: [] as unknown[],
+    /** The standby that its instance waited for when the catalog was changed; undefined = as it was started. */
+    waitedFor: [] as unknown[],
     failChange: false,
   }
   const load = (): Promise<ClusterSnapshot> =>
@@ -62,6 +64,7 @@ function setUp(rows: readonly SegmentRow[], promised: number) {
             durable.rows = memory.rows()
             durable.epoch = memory.epoch
             durable.changes.push(change)
+            durable.waitedFor.push(durable.peers.at(-1))
           },
         },
         openLocal: () => Promise.reject(new MirabelleError('not.ready', 'no engine')),
@@ -118,6 +121,11 @@ t.test(
       { dbid: 3, content: 0 },
     ])
     t.equal(durable.rows.length, 2)
+    t.same(
+      durable.waitedFor,
+      [null],
+      'nobody is waited for, whoever is named by a start after an interruption',
+    )
     await end(service)
     const again = await begin(2)
     t.equal(durable.changes.length, 1, 'a restart afterwards changes nothing')
@@ -161,6 +169,7 @@ t.test(
       { epoch: 7, removeDbids: [2], history: [{ dbid: 1, description: /reclaimed.*dbid 2 was removed/ }] },
     ])
     t.same(durable.peers, [null], 'it waits for no standby any more')
+    t.same(durable.waitedFor, [null], 'not for this change either')
     t.equal(service.topology.mirror(-1), undefined)
     await end(service)
   },

@@ -181,18 +181,20 @@ export class CoordinatorService {
     const snapshot = await loadOrInitialise(options.store, initial, runSql)
     const topology = new Topology(snapshot, options.store)
     const takesOver = options.takesOver === true || topology.row(options.ownDbid)?.role === 'm'
-    if (takesOver) await recordActivation(options, topology)
-    else if (
-      options.reclaims === true &&
-      (await reclaim({ ...options, hello: helloOf(options, topology) }, topology))
-    )
+    if (takesOver) {
+      // A start after an interrupted activation may name the old coordinator as standby: the change of the catalog must not wait for it.
       await options.setPeer?.(null)
-    else if (options.promisedEpoch() > topology.epoch) {
-      throw new MirabelleError(
-        'epoch.stale',
-        `Standby activated, this node no more can act as coordinator (epoch ${topology.epoch}, promised ${options.promisedEpoch()})`,
-      )
-    } else await options.promiseEpoch(topology.epoch)
+      await recordActivation(options, topology)
+    } else {
+      if (options.reclaims === true)
+        await reclaim({ ...options, hello: helloOf(options, topology) }, topology)
+      if (options.promisedEpoch() > topology.epoch)
+        throw new MirabelleError(
+          'epoch.stale',
+          `Standby activated, this node no more can act as coordinator (epoch ${topology.epoch}, promised ${options.promisedEpoch()})`,
+        )
+      await options.promiseEpoch(topology.epoch)
+    }
     const service = new CoordinatorService(options, topology)
     try {
       await service.#spread.configureOwn()

@@ -13,13 +13,14 @@ const ASK_MS = 2_000
 export interface ReclaimOptions extends ActivationOptions {
   readonly ports: Ports
   readonly hello: Hello
+  readonly setPeer?: ((peer: null) => Promise<void>) | undefined
 }
 
 /**
- * Records the return in one durable change: a higher epoch, no standby. Nothing happens, and false comes back, when nobody was promised a higher epoch. Rejects with
+ * Records the return in one durable change: a higher epoch, no standby. Nothing happens when nobody was promised a higher epoch. Rejects with
  * `coordinator.alive` when the standby answers as coordinator. Whoever cannot be asked now and has promised more ends this coordinator later; then it can be reclaimed again.
  */
-export async function reclaim(options: ReclaimOptions, topology: Topology): Promise<boolean> {
+export async function reclaim(options: ReclaimOptions, topology: Topology): Promise<void> {
   const { ownDbid, ports } = options
   const standby = topology.mirror(-1)
   const [running, resting] = await Promise.all([
@@ -27,9 +28,11 @@ export async function reclaim(options: ReclaimOptions, topology: Topology): Prom
     epochsOfAgents(options, topology),
   ])
   const newest = Math.max(options.promisedEpoch(), ...running, ...resting)
-  if (newest <= topology.epoch) return false
+  if (newest <= topology.epoch) return
   const epoch = newest + 1
   await options.promiseEpoch(epoch)
+  // The standby is lost: the change must not wait for it.
+  await options.setPeer?.(null)
   await topology.change({
     epoch,
     removeDbids: standby === undefined ? [] : [standby.dbid],
@@ -41,7 +44,6 @@ export async function reclaim(options: ReclaimOptions, topology: Topology): Prom
     ],
   })
   ports.log.warn({ epoch, newest, standby: standby?.dbid }, 'the coordinator was reclaimed')
-  return true
 }
 
 /** What those who answer have promised. */
