@@ -22,6 +22,8 @@ export class SimOperator {
   /** Rows of the segments: they stay where they are. */
   readonly #segments: readonly SegmentRow[]
   readonly #known: Coordinators
+  /** Highest epoch of a coordinator that was seen to act. */
+  #epoch = 0
   #nextMs = 0
   #attends = false
   /**
@@ -79,9 +81,12 @@ export class SimOperator {
     for (const name of cluster.hosts.keys()) cluster.startAgent(name)
     const coordinator = cluster.coordinator()
     const topology = coordinator?.service?.topology
-    if (coordinator === undefined || topology === undefined) return this.#bringCoordinator()
+    // One that has been replaced and does not know it yet is none.
+    if (coordinator === undefined || topology === undefined || topology.epoch < this.#epoch)
+      return this.#bringCoordinator()
     const own = topology.row(coordinator.instance.dbid)
     if (own?.role === 'p') this.#remember(own)
+    this.#epoch = topology.epoch
     const { host } = coordinator.process
     if (this.#isOvertaken(topology.epoch)) return this.#stopForStandby(coordinator)
     const down = topology.rows().some((row) => row.content >= 0 && row.status === 'd')

@@ -356,7 +356,9 @@ export class SimEngine implements EnginePort {
     const { timeline } = this
     const { start, end, bytes } = written
     if (end === start) return finish()
-    const cut = world.random.chance(0.1) ? start + 8 * world.random.below((end - start) / 8) : start
+    // Nothing may be complete in WAL that is told without the request.
+    const whole = (completed[0]?.lsn ?? end) - start
+    const cut = world.random.chance(0.1) ? start + 8 * world.random.below(whole / 8) : start
     if (cut === start) {
       this.onWal({ timeline, start, end, bytes, completed })
       return finish()
