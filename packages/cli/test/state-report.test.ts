@@ -61,6 +61,17 @@ t.test('-e says that all is well only when it is', (test) => {
   test.end()
 })
 
+t.test('-e tells problems that have no section of their own', (test) => {
+  const { healthy } = states
+  const problem = 'the agent of host1 does not answer: on this machine run "mirabelle start"'
+  const silent = { ...healthy, cluster: { ...healthy.cluster, healthy: false, problems: [problem] } }
+  const { lines, exitStatus } = render(silent, { errors: true })
+  test.equal(exitStatus, 1)
+  test.equal(lines.at(-1), `   - ${problem}`)
+  test.notOk(lines.some((line) => line.includes('running normally')))
+  test.end()
+})
+
 t.test('-e lists switched roles, unsynchronized pairs and downed segments in columns', (test) => {
   const text = render(states.failedOver, { errors: true }).lines.join('\n')
   test.match(

@@ -10,6 +10,7 @@ import { CliError, sentenceOf } from '../errors.ts'
 import { agentEndpoint, type HostEntry } from '../folder/cluster-file.ts'
 import type { Cluster } from './cluster.ts'
 import { poll } from './poll.ts'
+import { agentProcess, hungSentence } from './silent-agents.ts'
 
 const STATUS_MS = 3_000
 const AGENT_START_MS = 30_000
@@ -46,7 +47,7 @@ export function agentAnswers(cluster: Cluster): Promise<AgentAnswer[]> {
   )
 }
 
-/** Makes every agent answer: starts those of localhost that do not run. Resolves with who answers and who does not. */
+/** Makes every agent answer: starts those of localhost that do not run. Resolves with who answers, and who does not and why. */
 export async function ensureAgents(
   cluster: Cluster,
 ): Promise<{ answers: AgentAnswer[]; started: HostEntry[] }> {
@@ -56,12 +57,36 @@ export async function ensureAgents(
   const all = await Promise.all(
     answers.map(async (answer) => {
       if (answer.status !== undefined) return answer
-      const status = await startAgent(cluster, answer.host)
-      started.push(answer.host)
-      return { host: answer.host, status, error: '' }
+      const again = await rouse(cluster, answer)
+      if (again.status !== undefined) started.push(answer.host)
+      return again
     }),
   )
   return { answers: all, started }
+}
+
+const told = new WeakMap<Cluster, Set<string>>()
+
+/** The same for a command that goes on without those that do not answer: it says once which they are. */
+export async function ensureAgentsOrSay(cluster: Cluster): Promise<void> {
+  const { answers } = await ensureAgents(cluster)
+  const before = told.get(cluster) ?? new Set<string>()
+  told.set(cluster, before)
+  for (const { host, error } of answers.filter(({ status }) => status === undefined)) {
+    if (!before.has(host.name)) cluster.reporter.say(`The agent of ${host.name} does not answer: ${error}`)
+    before.add(host.name)
+  }
+}
+
+/** Starts the agent of a host of this machine that did not answer. Never rejects: why it does not answer now is in the answer. */
+export async function rouse(cluster: Cluster, { host }: AgentAnswer): Promise<AgentAnswer> {
+  const hung = await agentProcess(host)
+  if (hung !== undefined) return { host, status: undefined, error: hungSentence(hung) }
+  try {
+    return { host, status: await startAgent(cluster, host), error: '' }
+  } catch (error) {
+    return { host, status: undefined, error: sentenceOf(error) }
+  }
 }
 
 /** Throws CliError when an agent that is needed does not answer. */
@@ -72,7 +97,7 @@ export function requireAgents(answers: readonly AgentAnswer[]): void {
     ({ host, error }) => `  ${host.name} (${host.addresses.join(', ')}:${host.agentPort}): ${error}`,
   )
   throw new CliError(
-    `${silent.length === 1 ? 'an agent does' : 'agents do'} not answer:\n${names.join('\n')}\nstart it on its host with "mirabelle agent --dir FOLDER"`,
+    `${silent.length === 1 ? 'an agent does' : 'agents do'} not answer:\n${names.join('\n')}\nelsewhere than on this machine start it with "mirabelle agent --dir FOLDER"`,
   )
 }
 
@@ -105,7 +130,7 @@ async function startAgent(cluster: Cluster, host: HostEntry): Promise<AgentStatu
   if (status !== undefined && status !== null) return status
   const said = await tailOf(outFile)
   throw new CliError(
-    `the agent of ${host.name} could not be started: ${ended ?? `no answer within ${AGENT_START_MS / 1000} s`}${said === '' ? '' : `\n${said}`}`,
+    `it could not be started: ${ended ?? `no answer within ${AGENT_START_MS / 1000} s`}${said === '' ? '' : `\n${said}`}`,
   )
 }
 
@@ -118,30 +143,54 @@ export async function tailOf(path: string, lines = 5): Promise<string> {
   }
 }
 
-/** Ends the agents of localhost, with whatever still runs below them. Those that do not answer have nothing to end. */
+/**
+ * Ends the agents of localhost, with whatever still runs below them. Those that do not answer have nothing to end. Resolves with sentences about those that did
+ * not end.
+ */
 export async function shutdownAgents(
   cluster: Cluster,
   hosts: readonly HostEntry[],
   mode: 'smart' | 'fast' | 'immediate',
-): Promise<void> {
-  await Promise.all(
-    hosts.map(async (host) => {
-      try {
-        await askAgent(cluster, host, { type: 'agent.shutdown', mode }, 90_000)
-      } catch (error) {
-        cluster.reporter.say(`The agent of ${host.name} did not end in an orderly way: ${sentenceOf(error)}`)
-      }
-    }),
-  )
-  await poll(cluster.clock, 5_000, LOOK_EVERY_MS, async () => {
-    const answers = await Promise.all(
-      hosts.map((host) =>
-        askAgent(cluster, host, { type: 'agent.status' }, STATUS_MS).then(
-          () => true,
-          () => false,
-        ),
-      ),
+): Promise<readonly string[]> {
+  const reasons = await Promise.all(hosts.map((host) => shutdownAgent(cluster, host, mode)))
+  const statusOf = (host: HostEntry) =>
+    askAgent(cluster, host, { type: 'agent.status' }, STATUS_MS).then(
+      () => true,
+      () => false,
     )
-    return answers.includes(true) ? undefined : true
+  let up: boolean[] = []
+  await poll(cluster.clock, 5_000, LOOK_EVERY_MS, async () => {
+    up = await Promise.all(hosts.map(statusOf))
+    return up.includes(true) ? undefined : true
   })
+  return hosts.flatMap(({ name }, i) =>
+    up[i] === true ? [`the agent of ${name}: ${reasons[i] ?? 'it did not end'}`] : [],
+  )
+}
+
+/** The same, told as it goes: for what is taken back. */
+export async function endAgents(
+  cluster: Cluster,
+  hosts: readonly HostEntry[],
+  mode: 'fast' | 'immediate',
+): Promise<void> {
+  for (const failure of await shutdownAgents(cluster, hosts, mode))
+    cluster.reporter.say(`Not stopped: ${failure}`)
+}
+
+/** Resolves with why it did not end by itself. */
+async function shutdownAgent(
+  cluster: Cluster,
+  host: HostEntry,
+  mode: 'smart' | 'fast' | 'immediate',
+): Promise<string | undefined> {
+  try {
+    await askAgent(cluster, host, { type: 'agent.shutdown', mode }, 90_000)
+    return undefined
+  } catch (error) {
+    // One that has stopped its instances and cannot write that down, as on a full disk, has no other reason to be there.
+    const status = await askAgent(cluster, host, { type: 'agent.status' }, STATUS_MS).catch(() => undefined)
+    if (status?.instances.every(({ pid }) => pid === null) === true) process.kill(status.pid, 'SIGTERM')
+    return sentenceOf(error)
+  }
 }

@@ -16,7 +16,7 @@ import { templateDir } from '../folder/template-cache.ts'
 import type { ClusterPlan, Mirroring } from '../placement/placement.ts'
 import { onInterrupt } from '../terminal/interrupt.ts'
 import type { Reporter } from '../terminal/reporter.ts'
-import { askAgent, ensureAgents, requireAgents, shutdownAgents } from './agents.ts'
+import { askAgent, ensureAgents, requireAgents, endAgents } from './agents.ts'
 import { assignmentOf } from './assignments.ts'
 import { withFolder, type Cluster } from './cluster.ts'
 
@@ -97,7 +97,7 @@ export async function makeInstances(
   if (folder.file.local) await prepareLocalHosts(folder, reporter)
   const cluster = await withFolder(folder, reporter)
   const { answers, started } = await ensureAgents(cluster)
-  const takeBack = onInterrupt(() => shutdownAgents(cluster, started, 'immediate'))
+  const takeBack = onInterrupt(() => endAgents(cluster, started, 'immediate'))
   let keepAgents = false
   try {
     requireAgents(answers)
@@ -106,7 +106,7 @@ export async function makeInstances(
     keepAgents = thenStarts
   } finally {
     takeBack()
-    if (!keepAgents) await shutdownAgents(cluster, started, 'fast')
+    if (!keepAgents) await endAgents(cluster, started, 'fast')
   }
   await folder.update({ progress: 'ready' })
 }

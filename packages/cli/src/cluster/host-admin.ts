@@ -2,7 +2,7 @@
 import type { ActionResult, Endpoint } from '@mirabelle/messages'
 import { planRecovery, recoverSteps } from '../commands/recover.ts'
 import { CliError } from '../errors.ts'
-import { ensureAgents } from './agents.ts'
+import { ensureAgentsOrSay } from './agents.ts'
 import type { Cluster } from './cluster.ts'
 import { requireCoordinator } from './coordinators.ts'
 import { DEFAULT_PARALLEL } from './mirror-admin.ts'
@@ -26,7 +26,7 @@ export async function drainHost(
   limits: DrainLimits,
 ): Promise<readonly ActionResult[]> {
   cluster.folder.host(hostname)
-  await ensureAgents(cluster)
+  await ensureAgentsOrSay(cluster)
   const { row } = await requireCoordinator(cluster)
   const [laneTimeoutMs, timeoutMs] = [Math.round(limits.laneTimeoutMs), Math.round(limits.timeoutMs)]
   const contents = new Set(cluster.folder.file.rows.map(({ content }) => content)).size
@@ -89,7 +89,7 @@ export async function startHost(
   stallMs: number,
 ): Promise<readonly ActionResult[]> {
   cluster.folder.host(hostname)
-  await ensureAgents(cluster)
+  await ensureAgentsOrSay(cluster)
   const { row } = await requireCoordinator(cluster)
   const started = await cluster.control.ask(row.endpoint, { type: 'cluster.start' }, START_MS)
   const { rows } = await cluster.control.ask(row.endpoint, { type: 'cluster.catalog' }, START_MS)

@@ -5,7 +5,7 @@
 import type { ActionResult, MessageOf, MirrorMove, MirrorStep, SegmentRow } from '@mirabelle/messages'
 import type { Mirroring } from '../placement/placement.ts'
 import { CliError, sentenceOf } from '../errors.ts'
-import { ensureAgents } from './agents.ts'
+import { ensureAgentsOrSay } from './agents.ts'
 import type { Cluster } from './cluster.ts'
 import { requireCoordinator } from './coordinators.ts'
 import { withProgress } from './copy-progress.ts'
@@ -37,7 +37,7 @@ export interface Catalog {
 
 /** Asks the coordinator who is where, and brings the description up to date. Throws CliError when none answers. */
 export async function readCatalog(cluster: Cluster): Promise<Catalog> {
-  await ensureAgents(cluster)
+  await ensureAgentsOrSay(cluster)
   const acting = await requireCoordinator(cluster)
   const { rows, mirroring } = await cluster.control.ask(
     acting.row.endpoint,
@@ -104,7 +104,7 @@ export async function revive(
   acceptDataLoss: readonly number[],
   { stallMs }: MirrorLimits,
 ): Promise<readonly ActionResult[]> {
-  await ensureAgents(cluster)
+  await ensureAgentsOrSay(cluster)
   const { row } = await requireCoordinator(cluster)
   const message = { type: 'cluster.revive', acceptDataLoss, stallMs } as const
   return (await cluster.control.ask(row.endpoint, message, WORK_MS)).results
@@ -112,7 +112,7 @@ export async function revive(
 
 /** Makes the cluster one without mirrors. */
 export async function removeMirrors(cluster: Cluster): Promise<readonly ActionResult[]> {
-  await ensureAgents(cluster)
+  await ensureAgentsOrSay(cluster)
   const { row } = await requireCoordinator(cluster)
   return withWork(
     cluster,

@@ -3,7 +3,7 @@
  * true: it names a new standby before that is made, because an interrupted command leaves one that only the description can lead to.
  */
 import type { ActionResult, MessageOf, SegmentRow } from '@mirabelle/messages'
-import { ensureAgents } from './agents.ts'
+import { ensureAgentsOrSay } from './agents.ts'
 import type { Cluster } from './cluster.ts'
 import { withProgress } from './copy-progress.ts'
 import { requireCoordinator } from './coordinators.ts'
@@ -30,7 +30,7 @@ export async function initStandby(
   { host, port, datadir }: StandbyPlace,
 ): Promise<readonly ActionResult[]> {
   const { folder, control, reporter } = cluster
-  await ensureAgents(cluster)
+  await ensureAgentsOrSay(cluster)
   const acting = await requireCoordinator(cluster)
   const complete = await completeMeanwhile(cluster)
   if (complete !== undefined) return [complete]
@@ -82,7 +82,7 @@ async function completeMeanwhile(cluster: Cluster): Promise<ActionResult | undef
 /** Does away with the standby and its folder. */
 export async function removeStandby(cluster: Cluster): Promise<readonly ActionResult[]> {
   const { folder } = cluster
-  await ensureAgents(cluster)
+  await ensureAgentsOrSay(cluster)
   const acting = await requireCoordinator(cluster)
   const removed = await removedMeanwhile(cluster)
   if (removed === undefined) await folder.update({ removingStandbyDbid: folder.file.standbyDbid })
@@ -108,7 +108,7 @@ async function removedMeanwhile(cluster: Cluster): Promise<ActionResult | undefi
 
 /** Brings the standby back while the coordinator serves. */
 export async function resyncStandby(cluster: Cluster, mode: ResyncMode): Promise<readonly ActionResult[]> {
-  await ensureAgents(cluster)
+  await ensureAgentsOrSay(cluster)
   const acting = await requireCoordinator(cluster)
   const standby = cluster.folder.file.rows.find(({ dbid }) => dbid === cluster.folder.file.standbyDbid)
   const ask = () => cluster.control.ask(acting.row.endpoint, { type: 'standby.resync', mode }, WORK_MS)

@@ -1,15 +1,18 @@
 /** Stops a cluster: through its coordinator when that answers, else through the agents of the hosts. On localhost the agents end too. */
 import type { MessageOf } from '@mirabelle/messages'
 import { CliError, sentenceOf } from '../errors.ts'
-import { agentAnswers, askAgent, shutdownAgents, type AgentAnswer } from './agents.ts'
+import { agentAnswers, askAgent, rouse, shutdownAgents, type AgentAnswer } from './agents.ts'
+import type { HostEntry } from '../folder/cluster-file.ts'
 import type { Cluster } from './cluster.ts'
 import { askInstance, findCoordinator } from './coordinators.ts'
 import { poll } from './poll.ts'
+import { agentProcess, hungSentence, instancesLeft } from './silent-agents.ts'
 
 export type StopMode = MessageOf<'cluster.stop'>['mode']
 
 const LOOK_EVERY_MS = 50
 const STOP_ONE_MS = 90_000
+const STATUS_MS = 5_000
 
 export interface StopReport {
   /** Instances that ran when the stop began. */
@@ -20,7 +23,8 @@ export interface StopReport {
 
 /** Stops everything. Resolves with what could not be stopped. */
 export async function stopCluster(cluster: Cluster, mode: StopMode, timeoutMs: number): Promise<StopReport> {
-  const before = await agentAnswers(cluster)
+  const { local } = cluster.folder.file
+  const before = local ? await answersWhereSomethingRuns(cluster) : await agentAnswers(cluster)
   const ran = runningIn(before).length
   const coordinator = await findCoordinator(cluster)
   if (mode === 'immediate') {
@@ -35,18 +39,38 @@ export async function stopCluster(cluster: Cluster, mode: StopMode, timeoutMs: n
     cluster.reporter.say('No coordinator answers: stopping the instances through the agents of their hosts')
   }
   const failures = await stopThroughAgents(cluster, mode, await agentAnswers(cluster))
-  if (cluster.folder.file.local) {
-    const up = (await agentAnswers(cluster)).filter(({ status }) => status !== undefined)
-    await shutdownAgents(
-      cluster,
-      up.map(({ host }) => host),
-      mode,
-    )
+  if (local) {
+    const answers = await agentAnswers(cluster)
+    const up = answers.filter(({ status }) => status !== undefined).map(({ host }) => host)
+    failures.push(...(await shutdownAgents(cluster, up, mode)))
+    for (const { host } of answers.filter(({ status }) => status === undefined))
+      failures.push(...(await leftRunning(cluster, host)))
   } else {
     for (const answer of before.filter(({ status }) => status === undefined))
       failures.push(`the agent of ${answer.host.name} does not answer: ${answer.error}`)
   }
   return { stopped: ran, failures }
+}
+
+/** On this machine an agent that is dead is started where instances still run: it adopts them, and can stop them. */
+async function answersWhereSomethingRuns(cluster: Cluster): Promise<AgentAnswer[]> {
+  return Promise.all(
+    (await agentAnswers(cluster)).map(async (answer) => {
+      if (answer.status !== undefined) return answer
+      return (await instancesLeft(cluster, answer.host)).length === 0 ? answer : rouse(cluster, answer)
+    }),
+  )
+}
+
+/** What runs on a host of this machine although its agent does not answer, in sentences. */
+async function leftRunning(cluster: Cluster, host: HostEntry): Promise<string[]> {
+  const hung = await agentProcess(host)
+  const why = hung === undefined ? 'its agent does not run' : hungSentence(hung)
+  const left = await instancesLeft(cluster, host)
+  return [
+    ...left.map(({ dbid, pid }) => `dbid ${dbid} on ${host.name} runs as process ${pid}`),
+    ...(hung === undefined && left.length === 0 ? [] : [`the agent of ${host.name}: ${why}`]),
+  ]
 }
 
 const runningIn = (answers: readonly AgentAnswer[]) =>
@@ -103,6 +127,8 @@ async function stopThroughAgents(
           try {
             await askAgent(cluster, host, { type: 'agent.stop', dbid: instance.dbid, mode }, STOP_ONE_MS)
           } catch (error) {
+            // Stopped, and not written down: that matters only to an agent that brings its instances back by itself.
+            if (cluster.folder.file.local && !(await runs(cluster, host, instance.dbid))) return
             failures.push(`dbid ${instance.dbid} on ${host.name}: ${sentenceOf(error)}`)
           }
         }),
@@ -111,7 +137,13 @@ async function stopThroughAgents(
   return failures
 }
 
-/** Ends everything at once and deletes what the cluster holds on its hosts. */
+/** True unless the agent says that it does not. */
+async function runs(cluster: Cluster, host: HostEntry, dbid: number): Promise<boolean> {
+  const status = await askAgent(cluster, host, { type: 'agent.status' }, STATUS_MS).catch(() => undefined)
+  return status?.instances.find((one) => one.dbid === dbid)?.pid !== null
+}
+
+/** Throws CliError when an instance still runs. */
 export async function assertNothingRuns(cluster: Cluster): Promise<void> {
   const running = runningIn(await agentAnswers(cluster))
   if (running.length === 0) return

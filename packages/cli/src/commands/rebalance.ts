@@ -3,7 +3,7 @@ import type { Command, Option } from 'commander'
 import type { MessageOf } from '@mirabelle/messages'
 import { openCluster, type Cluster } from '../cluster/cluster.ts'
 import { requireCoordinator } from '../cluster/coordinators.ts'
-import { ensureAgents } from '../cluster/agents.ts'
+import { ensureAgentsOrSay } from '../cluster/agents.ts'
 import { placesOf } from '../cluster/places.ts'
 import { renderRebalance } from '../render/start-report.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
@@ -63,7 +63,7 @@ export async function rebalance(
 ): Promise<MessageOf<'cluster.done'>['results']> {
   const acting = requireCoordinator(cluster)
   acting.catch(() => undefined) // told when the agents are there
-  await ensureAgents(cluster)
+  await ensureAgentsOrSay(cluster)
   const { row } = await acting
   const contents = cluster.folder.file.rows.filter(({ content, role }) => content >= 0 && role === 'p').length
   const answer = await cluster.control.ask(

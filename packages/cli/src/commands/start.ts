@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { openCluster, type Cluster } from '../cluster/cluster.ts'
 import { startCluster } from '../cluster/start-cluster.ts'
 import { startOne } from '../cluster/start-instance.ts'
-import { shutdownAgents } from '../cluster/agents.ts'
+import { endAgents } from '../cluster/agents.ts'
 import { howToConnect } from '../cluster/connect.ts'
 import { findCoordinator } from '../cluster/coordinators.ts'
 import { CliError } from '../errors.ts'
@@ -93,6 +93,6 @@ async function undoWhenInterrupted(cluster: Cluster): Promise<() => void> {
   if (!cluster.folder.file.local || (await findCoordinator(cluster)) !== undefined) return () => undefined
   return onInterrupt(() => {
     cluster.reporter.say('Interrupted: stopping what was started')
-    return shutdownAgents(cluster, cluster.folder.file.hosts, 'fast')
+    return endAgents(cluster, cluster.folder.file.hosts, 'fast')
   })
 }

@@ -63,7 +63,8 @@ export function renderErrors(state: ClusterState): Report {
       ...state.cluster.inDoubtGids.map((gid) => `   ${gid}`),
     ])
   const lines = [RULER, 'Segment Mirroring Status Report']
-  if (sections.length === 0)
+  // Some problems have no section: an agent that does not answer, a disk that is nearly full.
+  if (sections.length === 0 && state.cluster.problems.length === 0)
     return { lines: [...lines, RULER, 'All segments are running normally'], exitStatus: 0 }
   for (const section of sections) lines.push(RULER, ...section)
   if (unavailable(segments)) lines.push(...UNAVAILABLE)

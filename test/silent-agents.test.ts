@@ -1,0 +1,76 @@
+/** Agents that are dead or hang: what runs below them is still stopped, or named; it is never taken for stopped, nor deleted while it runs. */
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { lockHolder } from '@mirabelle/engine'
+
+t.setTimeout(300_000)
+
+const command = fileURLToPath(new URL('../packages/cli/bin/mirabelle.js', import.meta.url))
+const base = await mkdtemp(join(tmpdir(), 'mirabelle-silent-'))
+const dir = join(base, 'cluster')
+
+interface Outcome {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function mirabelle(...args: string[]): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [command, ...args], { env: { ...process.env, MIRABELLE_DIR: dir } })
+    let [stdout, stderr] = ['', '']
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+    child.once('error', reject)
+    child.once('close', (status) => resolve({ status, stdout, stderr }))
+  })
+}
+
+const agentPid = async (): Promise<number> => Number(await readFile(join(dir, 'host1', 'agent.pid'), 'utf8'))
+
+t.teardown(async () => {
+  await mirabelle('destroy', '--yes')
+  await rm(base, { recursive: true, force: true })
+})
+
+t.test('a cluster whose agent was killed is stopped all the same', async (test) => {
+  const made = ['--hosts', '1', '--segments', '1', '--mirroring', 'none', '--no-standby']
+  test.equal((await mirabelle('init', ...made)).status, 0)
+  test.equal((await mirabelle('start')).status, 0)
+  process.kill(await agentPid(), 'SIGKILL')
+  const { status, stdout } = await mirabelle('stop')
+  test.match({ status, stdout }, { status: 0, stdout: /successfully shut down \(2 instances\)/ })
+  test.match(await mirabelle('stop'), { status: 0, stdout: 'The cluster was not running' })
+  const inside = await lockHolder(join(dir, 'host1', 'primary0'))
+  test.equal(inside, undefined, 'its primary has ended')
+})
+
+t.test('what runs below an agent that hangs is named by stop, and not deleted by destroy', async (test) => {
+  test.equal((await mirabelle('start')).status, 0)
+  const agent = await agentPid()
+  process.kill(agent, 'SIGSTOP')
+  const recovered = await mirabelle('recover')
+  test.equal(recovered.status, 0, 'nothing to do is no failure')
+  test.match(recovered.stderr, new RegExp(`The agent of host1 does not answer: its process ${agent} `))
+  const stopped = await mirabelle('stop', '--timeout', '5')
+  test.not(stopped.status, 0)
+  test.match(
+    stopped.stdout,
+    new RegExp(`Not stopped: the agent of host1: its process ${agent} .*kill -9 ${agent}`),
+  )
+  test.match(stopped.stdout, /Not stopped: dbid 2 on host1 runs as process \d+/)
+  const destroyed = await mirabelle('destroy', '--yes')
+  test.equal(destroyed.status, 2)
+  test.match(destroyed.stderr, /nothing was deleted/)
+  test.ok(existsSync(join(dir, 'host1')))
+  process.kill(agent, 'SIGKILL')
+  test.match(await mirabelle('stop'), { status: 0 })
+  test.match(await mirabelle('stop'), { status: 0, stdout: 'The cluster was not running' })
+  test.match(await mirabelle('destroy', '--yes'), { status: 0 })
+  test.notOk(existsSync(dir))
+})
