@@ -13,11 +13,13 @@ import {
   type SegmentRow,
 } from '@mirabelle/messages'
 import { DurableWatch } from './durable-watch.ts'
+import { wrongInPairs } from './pair-rules.ts'
 import { hasWholeBase } from './sim-copy.ts'
 import { CATALOG_KEY } from './sim-catalog-store.ts'
 import type { InstancePlace, RunningInstance, SimCluster } from './sim-cluster.ts'
 import type { SimCoordinator } from './sim-coordinator.ts'
 import type { SimConnection } from './sim-connection.ts'
+import type { SimProcess } from './sim-process.ts'
 import { initialCatalog } from './sim-layout.ts'
 import { newestTimeline, recoverWal, walBytes, FIRST_LSN } from './sim-wal.ts'
 import { SimFailure } from './sim-world.ts'
@@ -36,6 +38,8 @@ export class PromiseWatch {
   /** Answers told while the primary did not wait for its mirror are checked against the catalog once per change. */
   readonly #aloneChecked = new Set<string>()
   readonly #durable: DurableWatch
+  /** How far each primary has told anybody of its WAL. */
+  readonly #told = new WeakMap<SimProcess, Lsn>()
 
   constructor(cluster: SimCluster) {
     this.#cluster = cluster
@@ -52,6 +56,9 @@ export class PromiseWatch {
       switch (message.type) {
         case 'query.done':
           this.#onAnswers(from, message)
+          return
+        case 'dispatch.settledAre':
+          this.#onSettled(from, message)
           return
         case 'wal.flushed':
           this.#onFlushed(from, message)
@@ -102,7 +109,23 @@ export class PromiseWatch {
         'I4',
         `${who} answers a coordinator of epoch ${epoch} after it has promised epoch ${this.#epochs.get(dbid)}`,
       )
-    const lsn = message.items.reduce((max, one) => Math.max(max, one[1]), 0)
+    this.#tells(running, Math.max(...message.items.map(([, lsn]) => lsn)))
+  }
+
+  /** What took effect before a failover is told like an answer. */
+  #onSettled(from: SimConnection, { settled }: MessageOf<'dispatch.settledAre'>): void {
+    const running = this.#cluster.instanceIn(from.process)
+    if (running === undefined || settled.length === 0 || from.other?.closed === true) return
+    this.#tells(running, Math.max(...settled.map(([, lsn]) => lsn)))
+  }
+
+  /** A primary tells of WAL up to `lsn`: it is durable where it has to be. */
+  #tells(running: RunningInstance, lsn: Lsn): void {
+    const { instance, assignment, process } = running
+    const { content, dbid } = assignment
+    const { timeline } = instance
+    const who = `dbid ${dbid} of content ${content}`
+    this.#told.set(process, Math.max(lsn, this.#told.get(process) ?? 0))
     this.#durableAt(running, dbid, lsn, timeline, `${who} answers`)
     if (instance.gate?.syncRep !== true) return this.#mayAnswerAlone(running, timeline)
     this.#durableAt(running, this.#peerOf(running), lsn, timeline, `${who} answers`)
@@ -127,6 +150,7 @@ export class PromiseWatch {
     const running = this.#cluster.running.get(dbid)
     if (running?.process !== process || gate === undefined) return
     const who = `dbid ${dbid}, the coordinator,`
+    this.#told.set(process, Math.max(lsn, this.#told.get(process) ?? 0))
     this.#durableAt(running, dbid, lsn, timeline, `${who} answers`)
     const { peer } = assignment
     if (peer === null) return
@@ -152,8 +176,8 @@ export class PromiseWatch {
 
   /** The other half of its pair has what anybody was told of by this primary; `who` has said so. */
   #peerHasAllTold(running: RunningInstance, who: string): void {
-    const { instance } = running
-    const told = instance.gate?.releasedLsn ?? 0
+    const { instance, process } = running
+    const told = Math.max(instance.gate?.releasedLsn ?? 0, this.#told.get(process) ?? 0)
     if (told > FIRST_LSN) this.#durableAt(running, this.#peerOf(running), told, instance.timeline, who)
   }
 
@@ -273,23 +297,9 @@ export class PromiseWatch {
     )
   }
 
-  /** What the acting coordinator's catalog may never say of a pair: two of a role, a primary that is down, halves that do not agree, a mirror that is down and in sync. */
   #looksWell(): void {
-    const rows = this.#cluster.coordinator()?.service?.topology.rows() ?? []
-    for (const one of rows) {
-      if (one.content < 0) continue
-      const other = rows.find(({ content, dbid }) => content === one.content && dbid !== one.dbid)
-      const isWell =
-        (one.role === 'm' || one.status === 'u') &&
-        (one.mode === 'n' || one.status === 'u') &&
-        (other === undefined || (other.role !== one.role && other.mode === one.mode))
-      if (isWell) continue
-      const pair = rows.filter(({ content }) => content === one.content)
-      throw new SimFailure(
-        'I3',
-        `the catalog says of content ${one.content}: ${pair.map(({ dbid, role, mode, status }) => `dbid ${dbid} ${role} ${mode} ${status}`).join(', ')}`,
-      )
-    }
+    const wrong = wrongInPairs(this.#cluster.coordinator()?.service?.topology.rows() ?? [])
+    if (wrong !== undefined) throw new SimFailure('I3', wrong)
   }
 
   /** The catalog of the acting coordinator has it as a primary in sync with its mirror. */

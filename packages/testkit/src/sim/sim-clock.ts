@@ -5,6 +5,9 @@ import type { SimProcess } from './sim-process.ts'
 /** Wall clock of the beginning of every simulation. */
 export const SIM_EPOCH_MS = Date.UTC(2031, 0, 1)
 
+/** No machine tells shorter times; what is left of a time after rounding must not be waited for again and again, ms. */
+const SHORTEST_MS = 1e-3
+
 export class SimClock implements Clock {
   readonly #process: SimProcess
 
@@ -22,7 +25,8 @@ export class SimClock implements Clock {
   }
 
   setTimer(ms: number, fn: () => void): Timer {
-    const event = this.#process.schedule(ms / this.#process.host.clockRate, fn)
+    const waitMs = ms > 0 && ms < SHORTEST_MS ? SHORTEST_MS : ms
+    const event = this.#process.schedule(waitMs / this.#process.host.clockRate, fn)
     return {
       clear() {
         event.cancelled = true

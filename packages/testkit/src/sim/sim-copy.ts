@@ -79,6 +79,7 @@ export function simCopyFromPeer(
     for (const { name } of host.files.list(folder)) {
       const file = host.files.file(`${folder}/${name}`)
       file?.snapshot()()
+      if (file !== undefined) file.isNamed = true
     }
     const control = from.file(controlFile(source.assignment.datadir))
     if (control !== undefined) host.files.place(controlFile(datadir), control.content.slice())

@@ -36,6 +36,7 @@ import {
   recoverWithoutLast,
   SIM_SEGMENT_BYTES,
   strayWal,
+  unreadWal,
   walBytes,
   writeHistory,
   writeWal,
@@ -79,6 +80,7 @@ export class SimEngine implements EnginePort {
   #generation = 0
   /** Grows with each start and stop: what was planned before is void. */
   #run = 0
+  /** As mirror: WAL up to here may be replayed. PostgreSQL looks for the newest timeline when it starts, and only then. */
   #arrived: { timeline: Timeline; end: Lsn } = { timeline: 1, end: 0 }
   #replayed: Lsn = 0
   readonly #sync: SimWalSync
@@ -109,6 +111,8 @@ export class SimEngine implements EnginePort {
     const run = this.#begin()
     await this.#wait(START_MS, run)
     const folders = [this.#pgWal, this.#received]
+    const unread = unreadWal(this.#files, this.#pgWal, this.#received)
+    if (unread !== undefined) this.#fails('I5', `starts as primary and does not read ${unread}`)
     const recovered = recoverWal(this.#files, folders, newestTimeline(this.#files, folders))
     this.#sync.wrote(clearAfter(this.#files, this.#pgWal, recovered.timeline, recovered.end))
     // A process that was killed leaves WAL in the page cache that nobody has made durable.
@@ -130,17 +134,14 @@ export class SimEngine implements EnginePort {
     this.#arrived = { timeline: options.timeline, end: options.receivedEnd }
     await this.#wait(START_MS, run)
     const stray = strayWal(this.#files, this.#pgWal, this.#received, options.timeline)
-    if (stray !== undefined)
-      this.#process.world.fail(
-        new SimFailure('I5', `${this.#process.name} replays on a base that has ${stray}`),
-      )
+    if (stray !== undefined) this.#fails('I5', `replays on a base that has ${stray}`)
     this.#phase = 'mirror'
     this.#replayed = options.receivedEnd
     return { generation: this.#generation, timeline: options.timeline, lsn: options.receivedEnd }
   }
 
   walArrived(timeline: Timeline, end: Lsn): void {
-    if (this.#phase !== 'mirror') return
+    if (this.#phase !== 'mirror' || timeline !== this.#arrived.timeline) return
     this.#arrived = { timeline, end }
     this.#process.schedule(REPLAY_LAG_MS, () => {
       this.#replayed = Math.max(this.#replayed, end)
@@ -218,6 +219,10 @@ export class SimEngine implements EnginePort {
       this.#process.host.locks.delete(this.#dataDir)
   }
 
+  #fails(promise: string, what: string): void {
+    this.#process.world.fail(new SimFailure(promise, `${this.#process.name} ${what}`))
+  }
+
   get #files() {
     return this.#process.host.files
   }
@@ -231,9 +236,7 @@ export class SimEngine implements EnginePort {
       throw new EngineLocked(this.#dataDir, holder.pid)
     if (!this.#files.isFolder(this.#pgWal)) throw new EngineRefused(`${this.#dataDir} holds no database`)
     if (this.#files.file(tornBaseFile(this.#dataDir)) !== undefined)
-      this.#process.world.fail(
-        new SimFailure('torn', `${this.#process.name} starts on a base that was copied in part`),
-      )
+      this.#fails('torn', 'starts on a base that was copied in part')
     locks.set(this.#dataDir, this.#process)
     this.#phase = 'starting'
     return ++this.#run

@@ -11,8 +11,10 @@ const SECTOR = 512
 export class SimFile {
   /** What is read. */
   content: Uint8Array
-  /** What is durable; undefined = not even the name is. */
+  /** What is durable of what is in it; undefined = nothing is. */
   durable: Uint8Array | undefined
+  /** Its name in the folder is durable: a sync of the file says nothing of that. */
+  isNamed = false
   /** What the disk has said is durable, while that is more than what is. */
   #told: Uint8Array | undefined
   /** Nothing but zeros lies at or after it. */
@@ -28,7 +30,7 @@ export class SimFile {
 
   /** What is durable as far as anybody was told. */
   get toldDurable(): Uint8Array | undefined {
-    return this.#told ?? this.durable
+    return this.isNamed ? (this.#told ?? this.durable) : undefined
   }
 
   /** All of it is this now, durably. */
@@ -36,12 +38,13 @@ export class SimFile {
     this.resize(0)
     this.write(0, bytes)
     this.durable = bytes
+    this.isNamed = true
     this.#told = undefined
   }
 
   /** The disk has caught up with what it told. */
   makeTrue(): void {
-    this.durable = this.toldDurable
+    this.durable = this.#told ?? this.durable
     this.#told = undefined
   }
 
@@ -199,7 +202,10 @@ export class SimFiles {
     if (!this.#folders.has(path)) throw diskError('ENOENT', path)
     const prefix = `${path}/`
     for (const [one, file] of this.#files)
-      if (one.startsWith(prefix) && !one.includes('/', prefix.length)) file.durable ??= new Uint8Array(0)
+      if (one.startsWith(prefix) && !one.includes('/', prefix.length)) {
+        file.durable ??= new Uint8Array(0)
+        file.isNamed = true
+      }
   }
 
   /** A disk that told lies has written at last what it said it had. */
@@ -211,7 +217,7 @@ export class SimFiles {
   losePower(random: SimRandom): void {
     for (const [path, file] of this.#files) {
       const { content, durable } = file
-      if (durable === undefined && random.chance(0.5)) {
+      if ((durable === undefined || !file.isNamed) && random.chance(0.5)) {
         this.#files.delete(path)
         continue
       }

@@ -60,7 +60,8 @@ export class SimWalSync {
     const paths = [...this.#unsynced]
     this.#unsynced.clear()
     await this.#disk.does('sync', false)
-    const snapshots = paths.map((path) => this.#files.file(path)?.snapshot())
+    const files = paths.map((path) => this.#files.file(path))
+    const snapshots = files.map((file) => file?.snapshot())
     await this.#disk.take(this.#disk.syncMs())
     if (this.#engine.run() !== run) throw new EngineStopped('the engine was stopped meanwhile')
     if (this.#disk.host.disk.failSync) {
@@ -69,6 +70,8 @@ export class SimWalSync {
       throw error
     }
     snapshots.forEach((makeDurable, i) => makeDurable?.(this.#disk.lies(paths[i] as string)))
+    // PostgreSQL makes the name of a segment durable when it makes the segment.
+    for (const file of files) if (file !== undefined) file.isNamed = true
     await this.#disk.does('sync', true)
     return end
   }

@@ -99,6 +99,19 @@ export function strayWal(
   return undefined
 }
 
+/**
+ * WAL that was received and that a start as primary would not read: PostgreSQL reads its own folder, and only a promotion, which begins a newer timeline there, takes
+ * in what was received. In words; undefined when there is none.
+ */
+export function unreadWal(files: SimFiles, pgWal: string, received: string): string | undefined {
+  if (!files.isFolder(received)) return undefined
+  const own = newestTimeline(files, [pgWal])
+  const unread = files
+    .list(received)
+    .findLast(({ name }) => (parseWalFileName(name, SIM_SEGMENT_BYTES)?.timeline ?? 0) >= own)
+  return unread === undefined ? undefined : `the received ${unread.name}`
+}
+
 /** What was read last, by database and timeline: the next time, on the disk of the primary or of its mirror, only what follows is read. */
 const known = new Map<string, { readonly bytes: Uint8Array; readonly wal: RecoveredWal }>()
 
@@ -328,6 +341,7 @@ export function writeHistory(
   const entries = [...recovered.history, { timeline: recovered.timeline, end: recovered.end }]
   file.resize(0)
   file.write(0, new TextEncoder().encode(formatHistory(entries)))
+  file.isNamed = true
   return file.snapshot()
 }
 

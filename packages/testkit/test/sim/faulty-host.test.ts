@@ -19,6 +19,7 @@ async function afterThePower(seed: number, lies: boolean, caughtUp: boolean): Pr
     const file = await ports.disk.open('/data/wal/1', 'a+')
     await file.write(0, new TextEncoder().encode(text))
     await file.sync()
+    await ports.disk.syncDir('/data/wal')
   }
   await world.until(write('old'))
   if (lies) host.disk.liesBelow = '/data/wal'
@@ -42,6 +43,30 @@ void t.test('what a lying disk has synced may be gone when the power goes', asyn
   t.same([...left.caughtUp], ['new'])
 })
 
+void t.test(
+  'a new file may be gone when the power goes although it was synced, unless its folder was',
+  async (t) => {
+    const left = { file: new Set<boolean>(), folder: new Set<boolean>() }
+    for (let seed = 1; seed <= 20; seed++) {
+      for (const what of ['file', 'folder'] as const) {
+        const { world, host, ports } = oneHost(seed)
+        const write = async (): Promise<void> => {
+          const file = await ports.disk.open('/data/wal/1', 'a+')
+          await file.write(0, new Uint8Array(1))
+          await file.sync()
+          if (what === 'folder') await ports.disk.syncDir('/data/wal')
+        }
+        await world.until(write())
+        t.equal(host.files.file('/data/wal/1')?.toldDurable !== undefined, what === 'folder')
+        host.losePower()
+        left[what].add(host.files.file('/data/wal/1') !== undefined)
+      }
+    }
+    t.same([...left.file].sort(), [false, true])
+    t.same([...left.folder], [true])
+  },
+)
+
 void t.test('a clock that drifts neither jumps nor stands still, and its timers drift with it', async (t) => {
   const { world, host, ports } = oneHost()
   const ticks: number[] = []
@@ -57,6 +82,18 @@ void t.test('a clock that drifts neither jumps nor stands still, and its timers 
   await world.run(() => ticks.length === 4)
   t.same(ticks, [100, 200, 300, 350], 'a timer that was set keeps its time')
   t.equal(ports.clock.monotonic(), before + 300)
+})
+
+void t.test('what is left of a time after rounding is not waited for again and again', async (t) => {
+  const { world, ports } = oneHost()
+  await world.run(() => false, 8_370.834644112565)
+  const until = ports.clock.monotonic() + 1e-12
+  const wait = (): void => {
+    if (ports.clock.monotonic() < until) ports.clock.setTimer(until - ports.clock.monotonic(), wait)
+  }
+  wait()
+  await world.run(() => false, world.nowMs + 1, 100)
+  t.ok(ports.clock.monotonic() > until)
 })
 
 void t.test(
