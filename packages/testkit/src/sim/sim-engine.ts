@@ -1,9 +1,8 @@
 /**
  * The stand-in engine: the engine port over a small database whose WAL is real PostgreSQL-format WAL on the simulated disk.
  *
- * Made for one instance process; ends with `stop`, by a disk that fails to sync (as PostgreSQL: PANIC), or with its process. It promises what the
- * engine port promises: requests run in order, WAL is told before the requests that are complete in it, and nothing is durable before `syncWal`.
- * Recovery, replay and promotion read nothing but the files, so what the disk lost is lost.
+ * Made for one instance process; ends with `stop`, by a disk that fails to sync (as PostgreSQL: PANIC), or with its process. It promises what the engine port
+ * promises. Recovery, replay and promotion read nothing but the files, so what the disk lost is lost.
  */
 import {
   EngineDied,
@@ -80,7 +79,6 @@ export class SimEngine implements EnginePort {
   #generation = 0
   /** Grows with each start and stop: what was planned before is void. */
   #run = 0
-  /** As mirror: WAL up to here may be replayed. PostgreSQL looks for the newest timeline when it starts, and only then. */
   #arrived: { timeline: Timeline; end: Lsn } = { timeline: 1, end: 0 }
   #replayed: Lsn = 0
   readonly #sync: SimWalSync
@@ -141,6 +139,7 @@ export class SimEngine implements EnginePort {
   }
 
   walArrived(timeline: Timeline, end: Lsn): void {
+    // PostgreSQL looks for the newest timeline only when it starts.
     if (this.#phase !== 'mirror' || timeline !== this.#arrived.timeline) return
     this.#arrived = { timeline, end }
     this.#process.schedule(REPLAY_LAG_MS, () => {
@@ -258,14 +257,13 @@ export class SimEngine implements EnginePort {
     this.store.endRecovery()
     this.#phase = 'primary'
     this.#beginSession(recovered.end)
+    const control = this.#files.file(`${this.#dataDir}/pgdata/global/pg_control`)
     this.#position = {
       timeline,
       lsn: recovered.end,
       prev: recovered.lastRecord,
       segmentSize: SIM_SEGMENT_BYTES,
-      systemIdentifier: readIdentifier(
-        this.#files.file(`${this.#dataDir}/pgdata/global/pg_control`)?.content,
-      ),
+      systemIdentifier: readIdentifier(control?.content),
     }
     // PostgreSQL writes several records, some longer than a commit, before anybody else can.
     this.#append([{ t: 'checkpoint' }, { t: 'checkpoint' }, { t: 'checkpoint' }])

@@ -6,12 +6,13 @@ import { planFaults, type FaultKind, type FaultPlan } from './fault-plan.ts'
 import { Faults } from './faults.ts'
 import { ailmentOf, compareCopies, NO_COORDINATOR, readAll, topologyText } from './final-checks.ts'
 import { HistoryChecker } from './history-checker.ts'
+import { HostLoss } from './host-loss.ts'
 import { SimOperator } from './operator.ts'
 import { PromiseWatch } from './promise-watch.ts'
 import { SimClient } from './sim-client.ts'
 import { SimCluster, type SimOverrides } from './sim-cluster.ts'
 import { drawLayout, type SimLayout } from './sim-layout.ts'
-import type { SimRandom } from './sim-random.ts'
+import { SimRandom } from './sim-random.ts'
 import { SimFailure, SimWorld } from './sim-world.ts'
 import { ValueHistory } from './value-history.ts'
 
@@ -24,6 +25,11 @@ const STEPS_PER_S = 500
 const STAYS_GOOD_MS = 12_000
 /** Clients go on as in the burst until it has been whole for this time. */
 const CALM_AFTER_MS = 1_000
+/** How often a host is lost while nobody looks, once the faults are over. */
+const HOST_LOSSES = 0.3
+/** Without that host every content answers again within this time: silence is noticed, a mirror's grace period ends, a promotion comes to its end. */
+const ANSWERS_AGAIN_MS = 20_000
+const HOST_LOSS_SEED = 0x10550
 /** What is under way at the end of a quiet stretch has ended after this time. */
 const IN_FLIGHT_MS = 1_000
 /** The shortest quiet stretch. */
@@ -184,6 +190,7 @@ class Simulation {
     this.#faults.mendAll()
     world.trace.add('world', 'all faults are over')
     if (!(await this.#heal())) return
+    if (!(await this.#loseHost())) return
     await this.#quiet(quiet)
     for (const client of this.#clients) client.stop()
     await this.#until(
@@ -266,6 +273,23 @@ class Simulation {
       if (goodSince === Number.POSITIVE_INFINITY) this.#operator.tend()
       await this.#for(750)
     }
+  }
+
+  /** Now and then a host is lost and nobody comes. False when only a human can decide how to go on. */
+  async #loseHost(): Promise<boolean> {
+    // Drawn beside everything else.
+    const random = new SimRandom(this.#options.seed ^ HOST_LOSS_SEED)
+    if (!random.chance(HOST_LOSSES)) return true
+    this.#operator.rest()
+    for (const client of this.#clients) client.pace(this.#burstPauseMs)
+    const loss = new HostLoss(this.#cluster, random)
+    await this.#until(
+      () => loss.silent.length === 0,
+      ANSWERS_AGAIN_MS,
+      () => `content ${loss.silent.join(' and ')} does not answer although only one host is lost`,
+    )
+    loss.end()
+    return this.#heal()
   }
 
   /** The burst is over: little is asked of the cluster from now on. */
