@@ -72,6 +72,7 @@ export class Dispatcher {
       nextAge: () => ++this.#age,
       nextGid: (participants: readonly Content[]): Gid =>
         makeGid(options.incarnation, ++this.#gidNumber, participants),
+      clock: options.ports.clock,
       log,
     }
   }

@@ -1,6 +1,6 @@
 /** What transactions share: the lanes of the cluster, and who names and remembers distributed transactions. */
 import type { Content, Gid } from '@mirabelle/messages'
-import type { Logger } from '@mirabelle/runtime'
+import type { Clock, Logger } from '@mirabelle/runtime'
 import type { Lane } from '../lanes/lane.ts'
 import type { DtxRegistry } from './registry.ts'
 
@@ -9,5 +9,6 @@ export interface TransactionContext {
   readonly registry: DtxRegistry
   readonly nextAge: () => number
   readonly nextGid: (participants: readonly Content[]) => Gid
+  readonly clock: Clock
   readonly log: Logger
 }

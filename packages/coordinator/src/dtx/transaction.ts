@@ -8,10 +8,11 @@ import type { Content } from '@mirabelle/messages'
 import { firstErrorMessage, lastCommandTag } from '../lanes/backend-bytes.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
 import { breakCycles } from '../lanes/deadlock.ts'
-import type { LaneRun } from '../lanes/lane.ts'
+import type { Lane, LaneRun } from '../lanes/lane.ts'
 import { LaneLost, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'
 import type { LaneUser } from '../lanes/lane-queue.ts'
 import { SqlError } from '../errors.ts'
+import { Entering, type EnterWait } from './entering.ts'
 import { newParticipant, sendCommit, sendRollback, type Participant } from './participant.ts'
 import type { Foresight } from './foresight.ts'
 import type { TransactionContext } from './transaction-context.ts'
@@ -32,7 +33,9 @@ export class DistributedTransaction implements LaneUser {
   readonly #asked = new Set<Content>()
   readonly #participants = new Map<Content, Participant>()
   #savepoints: string[] = []
-  #victim: (() => void) | undefined
+  readonly #entering: Entering
+  /** Ends the wait for something that runs beside the transaction. */
+  #besideVictim: (() => void) | undefined
   /** Ends the waits for statements, and that of a two-phase commit. */
   readonly #waits = new Set<(error: SqlError) => void>()
   #ended = false
@@ -43,6 +46,32 @@ export class DistributedTransaction implements LaneUser {
     this.#beginSql = beginSql
     this.#foresight = foresight
     this.age = context.nextAge()
+    this.#entering = new Entering({
+      user: this,
+      clock: context.clock,
+      lane: (content) => this.#lane(content),
+      holds: (content) => this.holds(content),
+      entered: (content, ticket) => {
+        const participant = newParticipant(this.#lane(content))
+        participant.ticket = ticket
+        this.#participants.set(content, participant)
+      },
+      leave: (content) => this.#leave(content, true),
+      isWaitedFor: () => this.#isWaitedFor(),
+      breakCycles: () => this.#breakCycles(),
+    })
+  }
+
+  #lane(content: Content): Lane {
+    const lane = this.#context.lanes.get(content)
+    if (lane === undefined) throw new SqlError('XX000', `content ${content} does not exist`)
+    return lane
+  }
+
+  #isWaitedFor(): boolean {
+    return [...this.#participants.values()].some(
+      ({ ticket }) => ticket?.state === 'holding' && ticket.queue.waiting.length > 0,
+    )
   }
 
   /** It has run nothing and nobody relies on a lane that it holds: it may go to the end of its queues. */
@@ -85,15 +114,27 @@ export class DistributedTransaction implements LaneUser {
   }
 
   deadlockVictim(): void {
-    this.#victim?.()
+    this.#besideVictim?.()
+    this.#entering.fail(deadlockDetected([...this.#asked].filter((content) => !this.holds(content))))
   }
 
-  /** What had begun there is undone, and what was prepared there the resolver ends: nobody needs to wait for this transaction there. */
+  othersWait(): void {
+    this.#entering.othersWait()
+  }
+
+  /**
+   * What had begun there is undone, and what was prepared there the resolver ends: nobody needs to wait for this transaction there. Nor anywhere else: before its
+   * end it can only roll back, and does so at once wherever it has begun.
+   */
   laneLost(content: Content): void {
     const participant = this.#participants.get(content)
-    if (participant === undefined || !participant.began) return
+    if (participant === undefined) return
+    if (!participant.began) return this.#entering.laneLost()
     participant.lost ??= new LaneLost(content, 'no', 'the segment failed over during the transaction')
     this.#leave(content, false)
+    if (this.#ended) return
+    this.#entering.fail(participant.lost)
+    for (const [other, { began }] of this.#participants) if (began) void this.#rollBackOn(other)
   }
 
   /**
@@ -112,57 +153,12 @@ export class DistributedTransaction implements LaneUser {
   }
 
   /** Enters all lanes that it does not hold yet, at one moment, and waits until it holds all. Rejects with 40P01, 55P03, 57P01 or what `cancel` gives. */
-  async touch(
-    contents: readonly Content[],
-    wait: { lockTimeoutMs?: number; onWait?: (cancel: (error: Error) => void) => void } = {},
-  ): Promise<void> {
+  async touch(contents: readonly Content[], wait: EnterWait = {}): Promise<void> {
     for (const content of contents) this.#asked.add(content)
     const asked = [...new Set(contents)].filter((content) => !this.#participants.has(content))
     if (asked.length === 0) return
-    const foreseen = new Set(this.#foreseen(asked))
-    const missing = [...asked, ...foreseen]
-    await new Promise<void>((resolve, reject) => {
-      let over = false
-      const fail = (error: Error) => {
-        if (over) return
-        over = true
-        this.#victim = undefined
-        for (const content of missing) this.#leave(content, true)
-        reject(error)
-      }
-      this.#victim = () => fail(deadlockDetected(missing))
-      for (const content of missing) {
-        const lane = this.#context.lanes.get(content)
-        if (lane === undefined) return fail(new SqlError('XX000', `content ${content} does not exist`))
-        this.#participants.set(content, newParticipant(lane))
-      }
-      const granted = () => {
-        if (over || missing.some((content) => !this.holds(content))) return
-        over = true
-        this.#victim = undefined
-        for (const content of missing) (this.#participants.get(content) as Participant).kept = true
-        resolve()
-      }
-      for (const content of missing) {
-        const participant = this.#participants.get(content) as Participant
-        const go = (): void => queueMicrotask(granted)
-        // What was only foreseen is not worth a failure, nor the wait for a failover.
-        const drop = (): void => {
-          missing.splice(missing.indexOf(content), 1)
-          this.#leave(content, true)
-          go()
-        }
-        const ticket = foreseen.has(content)
-          ? participant.lane.hold(this, go, drop, drop)
-          : participant.lane.hold(this, go, fail)
-        if (!('queue' in ticket)) return fail(SqlError.from(ticket))
-        participant.ticket = ticket
-      }
-      if (missing.some((content) => !this.holds(content))) {
-        wait.onWait?.(fail)
-        this.#breakCycles()
-      }
-    })
+    await this.#entering.enter(asked, this.#foreseen(asked), wait)
+    for (const participant of this.#participants.values()) participant.kept = true
   }
 
   /** Lanes to enter with the first ones: open ones only. */
@@ -185,18 +181,16 @@ export class DistributedTransaction implements LaneUser {
    * waits: in a deadlock it may be told 40P01.
    */
   beside(content: Content, item: Omit<LaneItem, 'whenLost'>): LaneRun {
-    const lane = this.#context.lanes.get(content)
-    if (lane === undefined) throw new SqlError('XX000', `content ${content} does not exist`)
-    const run = lane.run({ ...item, whenLost: 'rerun' }, this)
+    const run = this.#lane(content).run({ ...item, whenLost: 'rerun' }, this)
     const promise = new Promise<LaneResult>((resolve, reject) => {
       const victim = (): void => {
         reject(deadlockDetected([content]))
         run.cancel()
       }
       const ended = (): void => {
-        if (this.#victim === victim) this.#victim = undefined
+        if (this.#besideVictim === victim) this.#besideVictim = undefined
       }
-      this.#victim = victim
+      this.#besideVictim = victim
       run.promise.finally(ended).then(resolve, reject)
       this.#breakCycles()
     })
@@ -323,18 +317,17 @@ export class DistributedTransaction implements LaneUser {
   /** Rolls back everywhere. Never rejects: a lane that is lost has rolled back by itself. */
   async rollback(): Promise<void> {
     this.#end()
-    const runs: Promise<unknown>[] = []
-    for (const [content, participant] of this.#participants) {
-      if (
-        participant.began &&
-        participant.term === participant.lane.term &&
-        participant.ticket?.state === 'holding'
-      ) {
-        runs.push(sendRollback(participant))
-      }
-      this.#leave(content, true)
-    }
-    await Promise.all(runs)
+    await Promise.all([...this.#participants.keys()].map((content) => this.#rollBackOn(content)))
+  }
+
+  /** Never rejects. Whoever enters the lane from here on runs after the ROLLBACK. */
+  #rollBackOn(content: Content): Promise<void> {
+    const participant = this.#participants.get(content) as Participant
+    const { began, term, lane, ticket } = participant
+    const isOpen = began && term === lane.term && ticket?.state === 'holding'
+    const rolledBack = isOpen ? sendRollback(participant) : Promise.resolve()
+    this.#leave(content, true)
+    return rolledBack
   }
 
   #end(): void {

@@ -49,6 +49,7 @@ async function enterAll(
     await transaction.touch(contents, {
       onWait: (fail) => {
         slot.set(() => fail(slot.error()))
+        timer?.clear()
         if (deadline === Infinity) return
         timer = ports.clock.setTimer(Math.max(1, deadline - ports.clock.monotonic()), () => {
           fail(

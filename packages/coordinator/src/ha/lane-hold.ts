@@ -13,7 +13,7 @@ import type { LaneUser } from '../lanes/lane-queue.ts'
 
 const DRAIN_POLL_MS = 1
 /** It holds nothing else, so it is part of no deadlock. */
-const ADMINISTRATOR: LaneUser = { age: 0, requeueable: false, deadlockVictim() {} }
+const ADMINISTRATOR: LaneUser = { age: 0, requeueable: false, switchesOver: true, deadlockVictim() {} }
 
 export interface LaneHold {
   readonly release: () => void

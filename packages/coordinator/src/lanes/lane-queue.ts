@@ -11,12 +11,16 @@ export interface LaneUser {
   readonly age: number
   /** True while it has run nothing anywhere: it can go to the end of its queues without harm. */
   readonly requeueable: boolean
+  /** It holds a lane to give it another primary, while the present one lives. */
+  readonly switchesOver?: boolean
   /** Chosen as the victim of a deadlock. */
   deadlockVictim(): void
   /** The backend of a lane that it holds is gone; what it had begun there is undone. */
   laneLost?(content: number): void
   /** Somebody who cannot wait needs a lane that it holds: it ends as undone if it waits for the end of others and its own end is not decided. */
   makeWay?(): void
+  /** Somebody has begun to wait for a lane that it holds. */
+  othersWait?(): void
 }
 
 export interface LaneTicket {
@@ -82,7 +86,12 @@ export class LaneQueue {
     const ticket: LaneTicket = { user, queue: this, hold, go, fail, whenClosed, state: 'waiting' }
     this.#waiting.push(ticket)
     this.#pump()
+    this.#tellHolder(ticket)
     return ticket
+  }
+
+  #tellHolder(ticket: LaneTicket): void {
+    if (ticket.state === 'waiting') this.#holder?.user.othersWait?.()
   }
 
   /** Joins at the front: only for the recording of role changes, which may not wait behind clients. */
@@ -90,6 +99,7 @@ export class LaneQueue {
     const ticket: LaneTicket = { user, queue: this, hold: true, go, fail, state: 'waiting' }
     this.#waiting.unshift(ticket)
     this.#pump()
+    this.#tellHolder(ticket)
     return ticket
   }
 

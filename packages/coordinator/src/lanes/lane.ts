@@ -150,6 +150,11 @@ export class Lane {
     return this.queue.enter(user, true, go, fail, whenClosed)
   }
 
+  /** Waits for its turn and takes none: `go` is called when the lane is open and everyone ahead has had theirs. */
+  pass(user: LaneUser, go: () => void, fail: (error: Error) => void): LaneTicket | MirabelleError {
+    return this.unavailable ?? this.queue.enter(user, false, go, fail)
+  }
+
   /**
    * Gives the lane a backend. `resolve` runs before anything else may (I6): it gets a way to run statements on the new backend and ends
    * the prepared transactions that it finds there; if it rejects, the lane stays closed. Rejects when the backend could not be opened.
