@@ -1,11 +1,23 @@
 /** What each kind of fault does when it begins, and how it ends. */
-import { leaveStandbyBehind, loseParticipant, replaceCoordinator, unrecorded } from './coordinator-faults.ts'
+import {
+  leaveStandbyBehind,
+  loseLane,
+  loseParticipant,
+  replaceCoordinator,
+  unrecorded,
+} from './coordinator-faults.ts'
 import { beginDiskFault } from './disk-fault.ts'
 import type { FaultContext } from './fault-context.ts'
 import type { PlannedFault } from './fault-plan.ts'
 import { acts, FaultTools } from './fault-tools.ts'
 import type { Struck } from './fault-triggers.ts'
-import { failWhileCatchingUp, failWhileCopying, shortRecovery } from './mirror-faults.ts'
+import {
+  failWhileCatchingUp,
+  failWhileCopying,
+  failWhilePromoting,
+  hungRecovery,
+  shortRecovery,
+} from './mirror-faults.ts'
 import type { SimHost } from './sim-host.ts'
 import type { SimRandom } from './sim-random.ts'
 
@@ -51,9 +63,11 @@ class Beginning {
       case 'pauseHost':
         return random.pick(this.#tools.hosts()).processes.forEach((process) => this.#tools.pause(process))
       case 'restartBackend':
-        return this.#tools.one(acts('primary'))?.engine.restartBackend()
+        return this.#tools.one(({ instance }) => instance.roleState === 'primary')?.engine.restartBackend()
       case 'loseParticipant':
         return loseParticipant(this.#tools)
+      case 'loseLane':
+        return loseLane(this.#tools)
       case 'unrecorded':
         return unrecorded(this.#tools)
       case 'replaceCoordinator':
@@ -62,6 +76,10 @@ class Beginning {
         return failWhileCatchingUp(this.#tools)
       case 'failWhileCopying':
         return failWhileCopying(this.#tools)
+      case 'failWhilePromoting':
+        return failWhilePromoting(this.#tools)
+      case 'hungRecovery':
+        return hungRecovery(this.#tools)
       case 'shortRecovery':
         return shortRecovery(this.#tools)
       case 'atMessage':

@@ -50,8 +50,8 @@ function standbyHost(tools: FaultTools): SimHost | undefined {
 }
 
 /**
- * A segment goes in the middle of a commit, or all that take part, and mostly soon after it the coordinator, which is the only one that knows how it ends. Or the segment
- * has no room to prepare, or to commit.
+ * A segment goes in the middle of a commit, or all that take part, and mostly soon after it the coordinator, which is the only one that knows how it ends; now and then
+ * the next one, too, before it has reached all. Or the segment has no room to prepare, or to commit.
  */
 export function loseParticipant(tools: FaultTools): void {
   const { triggers, focus, cluster, hurry } = tools.context
@@ -61,17 +61,34 @@ export function loseParticipant(tools: FaultTools): void {
   const all = random.chance(0.5)
   const lacksRoom = random.chance(0.3)
   const coordinatorGoes = random.chance(0.7)
+  const nextGoes = random.chance(0.4)
+  const nextWaitMs = random.between(0, 60)
   const strike = ({ to }: Struck): void => {
     hurry()
     if (lacksRoom) return to === undefined ? undefined : tools.fillDisk(to.host)
     tools.after(goesMs, () => {
       to?.kill()
       if (all) for (const one of [...cluster.running.values()]) if (acts('primary')(one)) one.process.kill()
-      if (coordinatorGoes) tools.after(waitMs, () => cluster.coordinator()?.process.kill())
+      if (!coordinatorGoes) return
+      tools.after(waitMs, () => {
+        cluster.coordinator()?.process.kill()
+        if (nextGoes) killNextCoordinator(tools, nextWaitMs)
+      })
     })
   }
   const types = [random.pick(['PREPARE TRANSACTION', 'COMMIT PREPARED', ONLY_COMMIT])]
   triggers.atMessage(random, tools.isFocused() ? focus : undefined, strike, types)
+}
+
+/** The next coordinator goes soon after it has opened the first lane of a segment. */
+function killNextCoordinator(tools: FaultTools, waitMs: number): void {
+  for (const { coordinator } of tools.context.cluster.running.values()) {
+    const lanes = coordinator?.service?.dispatcher.lanes
+    if (lanes === undefined || ![...lanes.values()].some(({ content, isOpen }) => content >= 0 && isOpen))
+      continue
+    return tools.after(waitMs, () => coordinator?.process.kill())
+  }
+  tools.after(3, () => killNextCoordinator(tools, waitMs))
 }
 
 /** The coordinator has no room for its catalog while something happens that it has to record. */
@@ -82,6 +99,26 @@ export function unrecorded(tools: FaultTools): void {
   tools.after(tools.random.between(0, 20), () =>
     tools.one(({ assignment }) => assignment.content >= 0)?.process.kill(),
   )
+}
+
+/** The connections of the coordinator to a primary end while statements wait there for a mirror whose disk hangs: what took effect is asked for soon after. */
+export function loseLane(tools: FaultTools): void {
+  const { cluster, hurry } = tools.context
+  const { random } = tools
+  const coordinator = cluster.coordinator()?.process
+  const primary = tools.one(acts('primary'))
+  if (coordinator === undefined || primary === undefined) return
+  const mirror = [...cluster.running.values()].find(
+    ({ assignment, instance }) =>
+      assignment.content === primary.assignment.content && instance.roleState === 'mirror',
+  )
+  if (mirror !== undefined) {
+    const { host } = mirror.process
+    host.disk.hangsUntilMs = cluster.world.nowMs + random.between(20, 1_500)
+    tools.say(`the disk of ${host.name} hangs, and connections to dbid ${primary.assignment.dbid} end`)
+  }
+  hurry()
+  tools.after(random.between(2, 30), () => cluster.fabric.reset(coordinator.host, primary.process.host))
 }
 
 function resetStandby(tools: FaultTools, from: SimHost): void {

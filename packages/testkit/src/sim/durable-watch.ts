@@ -62,6 +62,16 @@ export class DurableWatch {
     return [...this.#cluster.places.values()].filter(({ content }) => content >= 0)
   }
 
+  /** I2: who is called in sync must be waited for after a restart, too. */
+  inSync({ process, assignment }: RunningInstance): void {
+    if (assignment.content < 0) return
+    if (this.#durable(process.host.name, assignment.datadir, 'sync-rep.json') === true) return
+    throw new SimFailure(
+      'I2',
+      `dbid ${assignment.dbid} calls its mirror in sync, and would not wait for it after a restart`,
+    )
+  }
+
   /** I3: commits that do not wait for the mirror must not wait again after a restart, or the content hangs until somebody notices. */
   probed({ process, assignment, instance }: RunningInstance, isSyncRepEnabled: boolean): void {
     const isForgotten =

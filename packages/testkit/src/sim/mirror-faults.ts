@@ -1,6 +1,7 @@
 /** Faults in the time in which a mirror is none yet: while it catches up, while its base is copied. */
 import type { MessageOf } from '@mirabelle/messages'
 import { acts, type FaultTools } from './fault-tools.ts'
+import type { Struck } from './fault-triggers.ts'
 import type { RunningInstance } from './sim-cluster.ts'
 
 /** A mirror goes, comes back, makes nothing durable for a while; meanwhile its primary goes, too. */
@@ -62,6 +63,51 @@ export function shortRecovery(tools: FaultTools): void {
   tools.say(`the disk of ${host.name} cannot read the last record of WAL of dbid ${dbid}`)
   tools.later(() => (disk.endsEarlyBelow = undefined))
   primaryOf(tools, content)?.process.kill()
+}
+
+/** A primary goes, and then its mirror in the middle of its promotion, which a new process has to complete; now and then the coordinator goes with it. */
+export function failWhilePromoting(tools: FaultTools): void {
+  const { cluster, triggers, hurry } = tools.context
+  const { random } = tools
+  const mirror = tools.one(acts('mirror'))
+  if (mirror === undefined) return
+  const { content } = mirror.assignment
+  const drawn = random.next()
+  const waitMs = random.between(0, random.pick([3, 80]))
+  const coordinatorGoes = random.chance(0.3)
+  const strike = ({ to }: Struck): void => {
+    tools.after(waitMs, () => {
+      if (to === undefined) return
+      tools.say(`${to.name} is hit in its promotion`)
+      if (drawn < 0.6) to.kill()
+      else if (drawn < 0.8) tools.power(to.host)
+      else tools.pause(to)
+      if (coordinatorGoes) cluster.coordinator()?.process.kill()
+    })
+  }
+  triggers.atMessage(random, content, strike, ['segment.promote'])
+  hurry()
+  primaryOf(tools, content)?.process.kill()
+}
+
+/** A primary and the coordinator go. What starts the primary again does not come to its end while its mirror is in sync: that has to take over all the same. */
+export function hungRecovery(tools: FaultTools): void {
+  const { cluster } = tools.context
+  const primary = tools.one(acts('primary'))
+  const coordinator = cluster.coordinator()
+  // Its lane would wait for the content, and the failover of that for the lane.
+  if (primary === undefined || coordinator === undefined || coordinator.engine.store.prepared.size > 0) return
+  const { dbid, datadir } = primary.assignment
+  const { disk } = primary.process.host
+  const mayEnd = (): boolean => {
+    const topology = cluster.newestTopology()
+    const row = topology?.row(dbid)
+    return topology !== undefined && (row?.role !== 'p' || row.mode !== 's')
+  }
+  disk.hangsRecovery = { in: datadir, mayEnd }
+  tools.later(() => (disk.hangsRecovery = undefined))
+  coordinator.process.kill()
+  primary.process.kill()
 }
 
 /** Kills a mirror; once it is marked down the administrator recovers it, and `then` begins. */

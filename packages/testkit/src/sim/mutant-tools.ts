@@ -27,7 +27,7 @@ export function withoutFiles(disk: Disk, forgets: (path: string, text: string) =
   }
 }
 
-/** A disk on which what an earlier process has left in WAL files is not made durable. */
+/** A disk on which what an earlier process has left in WAL files is not made durable: files to which nothing is added, for what is behind the end is cleared in any case. */
 export function withoutSyncingTails(disk: Disk): Disk {
   const real = wrapDisk(disk, () => ({}))
   return {
@@ -38,13 +38,18 @@ export function withoutSyncingTails(disk: Disk): Disk {
       return {
         ...file,
         write: (position, bytes) => {
-          wrote = true
+          wrote ||= bytes.some((byte) => byte !== 0)
           return file.write(position, bytes)
         },
         sync: () => (wrote ? file.sync() : Promise.resolve()),
       }
     },
   }
+}
+
+/** A disk on which folders are not synced. */
+export function withoutSyncingNames(disk: Disk): Disk {
+  return { ...wrapDisk(disk, () => ({})), syncDir: () => Promise.resolve() }
 }
 
 /** A disk on which these files seem not to be there when they are read. */

@@ -16,6 +16,9 @@ import type { SimCoordinator } from './sim-coordinator.ts'
 import { AGENT_PORT, initialCatalog } from './sim-layout.ts'
 import type { SimRandom } from './sim-random.ts'
 
+/** So long a standby that does not run is left to `start`, ms. */
+const RESYNC_AFTER_MS = 3_000
+
 export class SimOperator {
   readonly #cluster: SimCluster
   readonly #random: SimRandom
@@ -24,6 +27,8 @@ export class SimOperator {
   readonly #known: Coordinators
   /** Highest epoch of a coordinator that was seen to act. */
   #epoch = 0
+  /** Since when the standby is not there, or cannot follow. */
+  #standbyGoneMs = Number.POSITIVE_INFINITY
   #nextMs = 0
   #attends = false
   /**
@@ -101,6 +106,18 @@ export class SimOperator {
       this.#random.chance(0.5)
     )
       this.#initStandby(coordinator, null)
+    else if (standby?.status === 'u') this.#lookAfterStandby(coordinator, standby.dbid)
+  }
+
+  /** A standby that `start` does not bring back, because its removal was interrupted or it cannot follow: `standby resync`. */
+  #lookAfterStandby({ instance, process }: SimCoordinator, dbid: number): void {
+    const { running, world } = this.#cluster
+    const state = running.get(dbid)?.instance.roleState
+    if (state !== undefined && state !== 'unfit') this.#standbyGoneMs = Number.POSITIVE_INFINITY
+    else if (this.#standbyGoneMs === Number.POSITIVE_INFINITY) this.#standbyGoneMs = world.nowMs
+    if (world.nowMs - this.#standbyGoneMs < RESYNC_AFTER_MS) return
+    this.#standbyGoneMs = Number.POSITIVE_INFINITY
+    this.#cluster.tell(process.host, instance.port, { type: 'standby.resync', mode: 'auto' })
   }
 
   /** Who acts as coordinator; an activation leaves no standby. */

@@ -286,6 +286,7 @@ export class PromiseWatch {
   #onProbed(from: SimConnection, message: MessageOf<'fts.probed'>): void {
     const running = this.#cluster.instanceIn(from.process)
     if (running !== undefined) this.#durable.probed(running, message.isSyncRepEnabled)
+    if (running !== undefined && message.isInSync) this.#durable.inSync(running)
     this.#looksWell()
     if (running === undefined || !(message.isInSync || this.#saysInSync(running))) return
     const { dbid } = running.assignment
@@ -304,7 +305,7 @@ export class PromiseWatch {
 
   /** The catalog of the acting coordinator has it as a primary in sync with its mirror. */
   #saysInSync({ instance, assignment }: RunningInstance): boolean {
-    const topology = this.#cluster.coordinator()?.service?.topology
+    const topology = this.#cluster.newestTopology()
     const row = topology?.row(assignment.dbid)
     return (
       row?.role === 'p' &&

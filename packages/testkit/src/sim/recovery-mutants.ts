@@ -1,25 +1,93 @@
 /** Planted bugs about what comes after a failure: what an earlier process left on the disk, copies, promotions, the end of what was prepared. */
-import { withFailuresLetPass, withoutSyncingTails, withUnreadable } from './mutant-tools.ts'
+import {
+  withFailuresLetPass,
+  withoutFiles,
+  withoutSyncingNames,
+  withoutSyncingTails,
+  withRequests,
+  withUnreadable,
+} from './mutant-tools.ts'
 import type { Mutant } from './mutant.ts'
 
 export const recoveryMutants: readonly Mutant[] = [
   {
     name: 'tail-not-synced',
-    firstSeed: 544,
+    firstSeed: 68,
     bug: 'a mirror begins to stream behind WAL that an earlier process has written and not made durable',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withoutSyncingTails(ports.disk) }) }),
   },
   {
     name: 'commit-prepared-may-fail',
-    firstSeed: 41,
+    firstSeed: 73,
     bug: 'PostgreSQL goes on after a COMMIT PREPARED that has failed',
     found: ['I6', 'lost', 'I9'],
     plant: () => ({ engine: (engine) => withFailuresLetPass(engine) }),
   },
   {
+    name: 'names-not-synced',
+    firstSeed: 1,
+    bug: 'a mirror makes a new segment durable, but not its name',
+    found: ['I1'],
+    plant: () => ({ ports: (ports) => ({ ...ports, disk: withoutSyncingNames(ports.disk) }) }),
+  },
+  {
+    name: 'role-not-written',
+    firstSeed: 86,
+    bug: 'that a folder is still that of a mirror is not written down, so that it opens before its promotion has ended',
+    found: ['I5'],
+    plant: () => ({
+      ports: (ports) => ({
+        ...ports,
+        disk: withoutFiles(ports.disk, (path, text) => path.endsWith('/role.json') && text.includes('"m"')),
+      }),
+    }),
+  },
+  {
+    name: 'mirror-never-down',
+    firstSeed: 8,
+    bug: 'a primary asks for ever to be asked again, because its mirror may still come back',
+    found: ['liveness'],
+    plant: () => ({
+      ports: (ports) =>
+        withRequests(ports, async (message, really) => {
+          const answer = await really(message)
+          return answer.type === 'fts.probed' && !answer.isMirrorUp && answer.roleState === 'primary'
+            ? { ...answer, requestRetry: true }
+            : answer
+        }),
+    }),
+  },
+  {
+    name: 'floor-ignored',
+    firstSeed: 308,
+    bug: 'statements whose outcome nobody remembers any more count as not run',
+    found: ['doubled', 'appeared'],
+    plant: () => ({
+      ports: (ports) =>
+        withRequests(ports, async (message, really) => {
+          const answer = await really(message)
+          return answer.type === 'dispatch.settledAre' ? { ...answer, floor: 0 } : answer
+        }),
+    }),
+  },
+  {
+    name: 'big-answers-ignored',
+    firstSeed: 53,
+    bug: 'statements that took effect, but whose answer was too big to be kept, run again',
+    found: ['doubled', 'appeared'],
+    plant: () => ({
+      ports: (ports) =>
+        withRequests(ports, async (message, really) => {
+          const answer = await really(message)
+          if (answer.type !== 'dispatch.settledAre') return answer
+          return { ...answer, settled: answer.settled.filter(([, , output]) => output !== null) }
+        }),
+    }),
+  },
+  {
     name: 'copy-mark-ignored',
-    firstSeed: 2,
+    firstSeed: 12,
     bug: 'an instance starts on a base that was copied in part, although that is written down',
     found: ['torn', 'I5'],
     plant: () => ({

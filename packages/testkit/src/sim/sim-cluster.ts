@@ -4,7 +4,7 @@
  * Made for one seed by a simulation; ends with its world. `boot` starts the agents and the coordinator, which starts the rest.
  */
 import { Agent, configFile, type AgentConfig } from '@mirabelle/agent'
-import type { CatalogStore, ClusterSnapshot } from '@mirabelle/coordinator/ha'
+import type { CatalogStore, ClusterSnapshot, Topology } from '@mirabelle/coordinator/ha'
 import { realWalParts, type CopyFromPeer, type InstanceActor, type WalParts } from '@mirabelle/instance'
 import {
   TOPOLOGY_SETTING,
@@ -115,6 +115,16 @@ export class SimCluster {
       if (found === undefined || epoch > (found.service?.topology.epoch ?? 0)) found = coordinator
     }
     return found
+  }
+
+  /** The catalog of the coordinator of the highest epoch, whether or not it lets clients in yet. */
+  newestTopology(): Topology | undefined {
+    let newest: Topology | undefined
+    for (const { coordinator } of this.running.values()) {
+      const topology = coordinator?.service?.topology
+      if (topology !== undefined && topology.epoch > (newest?.epoch ?? -1)) newest = topology
+    }
+    return newest
   }
 
   allOpen(): boolean {
@@ -237,7 +247,8 @@ export class SimCluster {
     const ports = this.#overrides.ports?.(host.portsOf(process), assignment) ?? host.portsOf(process)
     const made = new SimEngine(process, assignment.datadir)
     const engine = this.#overrides.engine?.(made, assignment) ?? made
-    const wal = this.#overrides.wal?.(simWalParts, assignment) ?? simWalParts
+    const parts = this.world.seed % SHORT_RINGS === 0 ? shortRings : simWalParts
+    const wal = this.#overrides.wal?.(parts, assignment) ?? parts
     const common = {
       ports,
       clusterId: CLUSTER_ID,
@@ -284,6 +295,8 @@ export class SimCluster {
 }
 
 const AGENT_DIR = '/agent'
+/** In one cluster of so many primaries forget soon which statements took effect. */
+const SHORT_RINGS = 4
 
 function agentConfig(name: string): AgentConfig {
   return {
@@ -306,4 +319,9 @@ const simWalParts: WalParts = {
     createWalFiles({ disk: ports.disk, folders, segmentSize: SIM_SEGMENT_BYTES }),
   findEnd: realWalParts.findEnd,
   history: realWalParts.history,
+}
+
+const shortRings: WalParts = {
+  ...simWalParts,
+  createHub: (options) => simWalParts.createHub({ ...options, settledLimit: { entries: 2, bytes: 4096 } }),
 }

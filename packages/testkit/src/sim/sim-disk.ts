@@ -21,6 +21,8 @@ export interface DiskFaults {
   liesBelow: string | undefined
   /** The last record of WAL below this folder cannot be read: to PostgreSQL WAL ends before it. */
   endsEarlyBelow: string | undefined
+  /** The next crash recovery in this folder does not come to its end, whatever becomes of the disk, before that is allowed. */
+  hangsRecovery: { readonly in: string; readonly mayEnd: () => boolean } | undefined
 }
 
 export const healthyDisk = (): DiskFaults => ({
@@ -30,6 +32,7 @@ export const healthyDisk = (): DiskFaults => ({
   full: false,
   liesBelow: undefined,
   endsEarlyBelow: undefined,
+  hangsRecovery: undefined,
 })
 
 /** What a process does on a disk. */
@@ -39,6 +42,8 @@ export type DiskOperation = 'open' | 'write' | 'sync' | 'writeFileDurable' | 're
 const READ_MS = 0.05
 const WRITE_MS = 0.05
 const SYNC_MS = [0.1, 0.6] as const
+/** Between two looks whether something that hangs may go on. */
+const HUNG_MS = 500
 /** Room on a disk that is not full. */
 const FREE_BYTES = 2 ** 40
 
@@ -133,6 +138,16 @@ export class SimDisk implements Disk {
 
   freeBytes(): Promise<number> {
     return Promise.resolve(this.host.disk.full ? 0 : FREE_BYTES)
+  }
+
+  /** A recovery in this folder begins, and hangs when it is to: once. */
+  async recovers(dataDir: string): Promise<void> {
+    const { disk } = this.#process.host
+    const { hangsRecovery } = disk
+    if (hangsRecovery?.in !== dataDir) return
+    disk.hangsRecovery = undefined
+    this.#process.world.trace.add('fault', `the recovery of ${this.#process.name} hangs`)
+    while (!hangsRecovery.mayEnd()) await this.take(HUNG_MS)
   }
 
   /** How long a sync takes now. */

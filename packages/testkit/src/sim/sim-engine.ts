@@ -42,15 +42,14 @@ import {
   type RecoveredWal,
 } from './sim-wal.ts'
 
-/** How long things take, ms. */
 const START_MS = [15, 60] as const
 const PROMOTE_MS = [10, 60] as const
 const RUN_MS = [0.1, 0.5] as const
 const REPLAY_LAG_MS = 2
-/** Most requests that run in one go. */
 const MAX_BATCH = 8
 const MAX_TOLD_OUTPUT = 2048
-/** Transaction numbers follow the WAL position, so that no two runs of the engine share one. */
+const BIG_ANSWERS = 0.1
+/** Transaction numbers follow the WAL position. */
 const XIDS_PER_BYTE = 1024
 
 type Phase = 'stopped' | 'starting' | 'primary' | 'mirror' | 'dead'
@@ -107,6 +106,7 @@ export class SimEngine implements EnginePort {
 
   async startPrimary(): Promise<EngineStarted> {
     const run = this.#begin()
+    await this.#disk.recovers(this.#dataDir)
     await this.#wait(START_MS, run)
     const folders = [this.#pgWal, this.#received]
     const unread = unreadWal(this.#files, this.#pgWal, this.#received)
@@ -346,8 +346,8 @@ export class SimEngine implements EnginePort {
       const lsn = count === 0 ? before : (written.ends[count - 1] as Lsn)
       done.push({ pending, ran, lsn })
       if (ran.records.length === 0) return
-      const told = ran.output.length <= MAX_TOLD_OUTPUT ? { output: ran.output } : {}
-      completed.push({ tag: pending.request.tag, lsn, ...told })
+      const isSmall = ran.output.length <= MAX_TOLD_OUTPUT && !world.random.chance(BIG_ANSWERS)
+      completed.push({ tag: pending.request.tag, lsn, ...(isSmall ? { output: ran.output } : {}) })
     })
     const finish = (): void => {
       this.#running = false

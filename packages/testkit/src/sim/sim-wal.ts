@@ -91,12 +91,24 @@ export function strayWal(
       (entry) => entry.timeline === Math.min(own, timeline),
     )
     if (own === timeline || fork === undefined) continue
-    const { records, end } = recoverWal(files, folders, own)
+    // What was received in the same segments and never acknowledged was not replayed.
+    const { records, end } = recoverWal(files, folders, own, writtenEnd(files, pgWal, own))
     const common = recoverWal(files, folders, own, fork.end).records.length
     if (records.slice(common).some(({ t }) => t !== 'checkpoint'))
       return `WAL of timeline ${own} up to ${end}, which parted from timeline ${timeline} at ${fork.end}`
   }
   return undefined
+}
+
+/** Nothing but zeros follows it in the segments of a folder. */
+function writtenEnd(files: SimFiles, folder: string, timeline: Timeline): Lsn {
+  let end = 0
+  for (const { name } of files.list(folder)) {
+    const parsed = parseWalFileName(name, SIM_SEGMENT_BYTES)
+    if (parsed?.timeline === timeline)
+      end = Math.max(end, parsed.start + 8 * Math.ceil((files.file(`${folder}/${name}`)?.filled ?? 0) / 8))
+  }
+  return end
 }
 
 /**

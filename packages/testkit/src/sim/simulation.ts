@@ -17,7 +17,7 @@ import { SimFailure, SimWorld } from './sim-world.ts'
 import { ValueHistory } from './value-history.ts'
 
 /** After the last fault the cluster must be whole within this simulated time. */
-const HEAL_MS = 60_000
+const HEAL_MS = 90_000
 const MAX_STEPS = 100_000
 /** More than any run needs in a second of simulated time, for the limit of long stretches. */
 const STEPS_PER_S = 500
