@@ -175,7 +175,10 @@ export class Dispatcher {
       const transaction = this.begin()
       const attempt = new Attempt()
       try {
-        await transaction.touch(contents, { onWait: (fail) => cancellation?.set(() => fail(cancelled())) })
+        await transaction.touch(contents, {
+          onWait: (fail) => cancellation?.set(() => fail(cancelled())),
+          leavesAtOnce: true,
+        })
         const runs = contents.map((content) =>
           attempt.add(this.lane(content).send({ ...attempt.watched(itemFor(content)), whenLost: 'fail' })),
         )

@@ -1,5 +1,6 @@
 /** A content that fails over does not take along those that statements need beside it: nobody holds a lane while waiting for one without a backend. */
 import t from 'tap'
+import { Foresight } from '../src/dtx/foresight.ts'
 import { enterLane } from '../src/lanes/enter-lane.ts'
 import { MirabelleError } from '@mirabelle/messages'
 import { type Cluster, failing, item, opened } from './support/dispatched-cluster.ts'
@@ -192,5 +193,186 @@ t.test('two that hold what the other waits for are a deadlock, with the failover
   await comesBack(cluster)
   await first
   await older.rollback()
+  cluster.rest(t)
+})
+
+for (const says of ['it has run', 'nothing'] as const) {
+  t.test(`a content stands still and says ${says}: who holds others for it makes way`, async (t) => {
+    const cluster = await opened()
+    const hangs = cluster.segment(0)
+    const transaction = cluster.dispatcher.begin()
+    await transaction.touch([0, 1])
+    await transaction.run(1, item('W x')).promise
+    hangs.holdAnswers(says)
+    let ended = ''
+    const run = transaction.run(0, item('W x')).promise.catch((error: { sqlstate: string }) => {
+      ended = error.sqlstate
+    })
+    const beside = passes(cluster, 'W beside')
+    await cluster.clock.advance(690)
+    t.equal(ended, '', 'not yet')
+    await cluster.clock.advance(20)
+    await run
+    t.equal(ended, '40001')
+    const rolledBack = transaction.rollback()
+    await beside
+
+    const group = cluster.dispatcher.writeMany([0, 1], () => item('W both'))
+    const other = cluster.dispatcher.begin()
+    await other.touch([1])
+    await other.run(1, item('W more')).promise
+    const touched = t.rejects(other.touch([0]), failing('40001'), 'it holds a lane, and others wait')
+    await cluster.clock.advance(300)
+    const late = passes(cluster, 'W late')
+    await cluster.clock.advance(300)
+    await touched
+    await other.rollback()
+    await late
+    t.same(cluster.segment(1).committed, ['beside', 'late'], 'a statement on both holds none')
+
+    const read = cluster.dispatcher.readMany([0, 1], () => item('R'))
+    await settle()
+    await passes(cluster, 'W last')
+    hangs.answersAgain()
+    await cluster.clock.advance(100)
+    t.equal((await read).length, 2)
+    await rolledBack
+    await group
+    await cluster.clock.advance(100)
+    t.same(hangs.committed, ['both'])
+    cluster.rest(t)
+  })
+}
+
+t.test('others that waited already, before it came to wait itself, count as well', async (t) => {
+  const cluster = await opened()
+  const transaction = cluster.dispatcher.begin()
+  await transaction.touch([1])
+  await transaction.run(1, item('W x')).promise
+  const beside = passes(cluster, 'W beside')
+  await cluster.clock.advance(2_000)
+  cluster.segment(0).holdAnswers('it has run')
+  await transaction.touch([0])
+  const run = t.rejects(transaction.run(0, item('W x')).promise, failing('40001'))
+  await cluster.clock.advance(710)
+  await run
+  const rolledBack = transaction.rollback()
+  await beside
+  cluster.segment(0).answersAgain()
+  await rolledBack
+  cluster.rest(t)
+})
+
+t.test('who waits in a lane that stands still gives back the others', async (t) => {
+  for (const kind of ['readMany', 'writeMany'] as const) {
+    const cluster = await opened()
+    const transaction = cluster.dispatcher.begin()
+    await transaction.touch([0, 1])
+    for (const content of [0, 1]) await transaction.run(content, item('W x')).promise
+    cluster.segment(0).holdAnswers('it has run')
+    // Its PREPARE is not answered, so that it keeps lane 0 when it has made way in lane 1.
+    const refused = t.rejects(transaction.commit(), failing('40001'))
+    const item2 = kind === 'readMany' ? 'R' : 'W both'
+    const before = cluster.dispatcher[kind]([0, 1], () => item(item2))
+    await cluster.clock.advance(710)
+    const beside = passes(cluster, 'W beside')
+    const after = cluster.dispatcher[kind]([0, 1], () => item(item2))
+    await cluster.clock.advance(1)
+    t.same(cluster.segment(1).committed, ['beside'], 'whether they came before or after it was found')
+    cluster.segment(0).answersAgain()
+    await Promise.all([refused, before, after, beside])
+    await cluster.clock.advance(100)
+    cluster.rest(t)
+  }
+})
+
+t.test('a lane that was only foreseen is not entered beside one that stands still', async (t) => {
+  const cluster = await opened()
+  const foresight = new Foresight()
+  foresight.learn(new Set([0, 1]))
+  cluster.segment(0).holdAnswers('it has run')
+  const stuck = cluster.dispatcher.runOne(0, item('W x')).promise
+  await cluster.clock.advance(600)
+  const found = cluster.dispatcher.lane(0).standsStill(500)
+  await cluster.clock.advance(300)
+  t.equal(await found, true)
+  const transaction = cluster.dispatcher.begin('BEGIN', foresight)
+  await transaction.touch([0])
+  t.notOk(transaction.holds(1))
+  const other = cluster.dispatcher.begin('BEGIN', foresight)
+  await other.touch([1])
+  t.ok(other.holds(1))
+  cluster.segment(0).answersAgain()
+  await stuck
+  await transaction.rollback()
+  await other.rollback()
+  cluster.rest(t)
+})
+
+t.test('a two-phase commit that waits for a content which stands still is undone for others', async (t) => {
+  const cluster = await opened()
+  const transaction = cluster.dispatcher.begin()
+  await transaction.touch([0, 1])
+  await transaction.run(0, item('W x')).promise
+  await transaction.run(1, item('W x')).promise
+  cluster.segment(0).holdAnswers('it has run')
+  const refused = t.rejects(transaction.commit(), failing('40001'))
+  const beside = passes(cluster, 'W beside')
+  await cluster.clock.advance(710)
+  await beside
+  t.equal(cluster.segment(0).prepared.size, 1, 'it was prepared where nobody could say so')
+  cluster.segment(0).answersAgain()
+  await refused
+  await cluster.clock.advance(100)
+  t.same(
+    [0, 1].flatMap((content) => cluster.segment(content).committed),
+    ['beside'],
+  )
+  cluster.rest(t)
+})
+
+t.test('a long statement is no standstill', async (t) => {
+  const cluster = await opened()
+  const transaction = cluster.dispatcher.begin()
+  await transaction.touch([0, 1])
+  await transaction.run(1, item('W x')).promise
+  cluster.segment(0).holdAnswers('it runs')
+  const run = transaction.run(0, item('W x')).promise
+  const beside = passes(cluster, 'W beside')
+  await cluster.clock.advance(30_000)
+  // Done in the very moment in which somebody looks: its answer is on its way.
+  cluster.segment(0).says = 'it has run'
+  await cluster.clock.advance(510)
+  cluster.segment(0).answersAgain()
+  await run
+  await cluster.clock.advance(400)
+  await transaction.commit()
+  await beside
+  await cluster.clock.advance(100)
+  t.same(cluster.segment(1).committed, ['x', 'beside'])
+  cluster.rest(t)
+})
+
+t.test('a content that stood still and was lost has its waiters enter the next backend', async (t) => {
+  const cluster = await opened()
+  const transaction = cluster.dispatcher.begin()
+  await transaction.touch([0, 1])
+  cluster.segment(0).holdAnswers('nothing')
+  const run = t.rejects(transaction.run(0, item('W x')).promise, failing('40001'))
+  const beside = passes(cluster, 'W beside')
+  await cluster.clock.advance(710)
+  await run
+  const rolledBack = transaction.rollback()
+  await beside
+  const group = cluster.dispatcher.writeMany([0, 1], () => item('W both'))
+  await settle()
+  failOver(cluster)
+  await cluster.clock.advance(100)
+  cluster.segment(0).answersAgain()
+  await comesBack(cluster)
+  await rolledBack
+  await group
+  await cluster.clock.advance(100)
+  t.same(cluster.segment(0).committed, ['both'])
   cluster.rest(t)
 })

@@ -113,6 +113,33 @@ t.test('a coordinator that sends without reading answers loses the lane at the l
   t.throws(() => c.dispatch('SELECT 1'), { code: 'queue.full' })
 })
 
+t.test('it is told apart whether a statement runs or its answer waits for the mirror', async (t) => {
+  const { engine, lane, gate, session } = setUp(true)
+  engine.auto = false
+  const c = await session()
+  c.dispatch('INSERT 1')
+  await turns()
+  t.equal(lane.hasRun(1), false, 'it runs')
+  let finish: () => void = () => undefined
+  const own = lane.quietLane(() => new Promise((resolve) => (finish = resolve)), 1000)
+  c.dispatch('INSERT 2')
+  await engine.step()
+  await turns()
+  t.equal(lane.hasRun(1), true)
+  t.equal(lane.hasRun(2), false, 'it waits for its turn')
+  t.same(c.done(), [], 'nothing is durable at the mirror')
+  finish()
+  await own
+  engine.auto = true
+  await engine.step()
+  await turns()
+  t.equal(lane.hasRun(2), true)
+  gate.localDurable(engine.lsn)
+  gate.mirrorDurable(engine.lsn)
+  await turns()
+  t.same(c.done(), [1, 2])
+})
+
 t.test('cancel reaches a running statement; one that waits outside PostgreSQL never runs', async (t) => {
   const { engine, lane, session } = setUp()
   engine.auto = false

@@ -1,6 +1,6 @@
 /**
- * How a transaction comes to hold lanes: all that it asks for are entered at one moment (sql §1), and none of them is held while another one has no backend. A
- * content that fails over would otherwise take along the contents that statements need beside it.
+ * How a transaction comes to hold lanes: all that it asks for are entered at one moment (sql §1), and none of them is held while another one has no backend, or one
+ * that stands still. A content that fails over would otherwise take along the contents that statements need beside it.
  *
  * Made by a transaction, one for its life; one `enter` at a time.
  */
@@ -11,15 +11,17 @@ import type { LaneTicket, LaneUser } from '../lanes/lane-queue.ts'
 import { SqlError } from '../errors.ts'
 
 /**
- * How long a transaction that holds lanes which others wait for may wait for a content that fails over, ms. Most failovers are over by then. In a switchover,
+ * How long a content may be away while a transaction waits for it and holds lanes that others wait for, ms. Most failovers are over by then. In a switchover,
  * which ends soon and well, nothing fails.
  */
-const PATIENCE_MS = 500
+export const PATIENCE_MS = 500
 
 /** What a wait may be ended by, besides lanes. */
 export interface EnterWait {
   /** Called at each beginning of a wait with what ends it. */
   readonly onWait?: (cancel: (error: Error) => void) => void
+  /** What is sent leaves the lanes at once, so that one which stands still holds nobody up. */
+  readonly leavesAtOnce?: boolean
 }
 
 /** The transaction, as entering needs it. */
@@ -33,6 +35,8 @@ export interface Enterer {
   entered(content: Content, ticket: LaneTicket): void
   /** Gives a place back, and forgets the content if nothing has begun there. */
   leave(content: Content): void
+  /** It holds a lane. */
+  isHolding(): boolean
   /** Somebody waits for a lane that it holds. */
   isWaitedFor(): boolean
   /** Breaks the deadlocks that the transaction is part of. */
@@ -43,7 +47,7 @@ export class Entering {
   readonly #enterer: Enterer
   /** Ends the wait that is going on. */
   #fail: ((error: Error) => void) | undefined
-  /** A lane that is held already has lost its backend: everything is given back, to begin again. */
+  /** A lane has lost its backend, or stands still: everything is given back, to begin again. */
   #again: (() => void) | undefined
   /** Set when patience is over: for others, nothing is waited for any more. */
   #impatient: (() => void) | undefined
@@ -58,10 +62,20 @@ export class Entering {
    */
   async enter(asked: readonly Content[], foreseen: readonly Content[], wait: EnterWait): Promise<void> {
     for (;;) {
-      const isOpen = (content: Content): boolean => this.#enterer.lane(content).isOpen
-      const closed = asked.filter((content) => !isOpen(content))
+      const moves = (content: Content): boolean => {
+        const { isOpen, standstill } = this.#enterer.lane(content)
+        return isOpen && !standstill.lasts
+      }
+      const isAlone = asked.length === 1 && !this.#enterer.isHolding()
+      const holdsNobodyUp = (content: Content): boolean => {
+        const { isOpen, queue } = this.#enterer.lane(content)
+        return isAlone ? isOpen : wait.leavesAtOnce === true && queue.free
+      }
+      const still = asked.filter((content) => !moves(content))
+      const closed = still.filter((content) => !holdsNobodyUp(content))
+      const beside = still.length > 0 ? [] : foreseen.filter(moves)
       if (closed.length > 0) await this.#opened(closed, wait)
-      else if (await this.#hold(asked, foreseen.filter(isOpen), wait)) return
+      else if (await this.#hold(asked, beside, wait)) return
     }
   }
 
@@ -80,18 +94,18 @@ export class Entering {
     this.#impatient?.()
   }
 
-  /** Waits until these lanes have been open, one after the other or together; holds nothing for that. */
+  /** Waits until these lanes have been open and moving, one after the other or together; holds nothing for that. */
   #opened(closed: readonly Content[], wait: EnterWait): Promise<void> {
     const { user, clock } = this.#enterer
     return new Promise((resolve, reject) => {
-      const tickets: LaneTicket[] = []
+      const waits: (() => void)[] = []
       let left = closed.length
       let over = false
       const end = (): void => {
         over = true
         this.#fail = this.#impatient = undefined
         patience.clear()
-        for (const ticket of tickets) if (ticket.state === 'waiting') ticket.queue.leave(ticket)
+        for (const leave of waits) leave()
       }
       const fail = (error: Error): void => {
         if (over) return
@@ -111,12 +125,19 @@ export class Entering {
         else if (this.#enterer.isWaitedFor()) fail(madeWay(closed))
         else this.#impatient = look
       }
-      let patience = clock.setTimer(PATIENCE_MS, look)
+      let patience = clock.setTimer(this.#patienceWith(closed), look)
       this.#fail = fail
       for (const content of closed) {
-        const ticket = this.#enterer.lane(content).pass(user, go, fail)
+        const lane = this.#enterer.lane(content)
+        if (lane.isOpen) {
+          waits.push(lane.standstill.whenOver(go))
+          continue
+        }
+        const ticket = lane.pass(user, go, fail)
         if (!('queue' in ticket)) return fail(SqlError.from(ticket))
-        tickets.push(ticket)
+        waits.push(() => {
+          if (ticket.state === 'waiting') ticket.queue.leave(ticket)
+        })
       }
       if (over) return
       wait.onWait?.(fail)
@@ -124,7 +145,14 @@ export class Entering {
     })
   }
 
-  /** Enters these lanes at one moment. Resolves to false when one of them lost its backend meanwhile: then none is held. */
+  /** What is left of the patience with these contents, ms: none with one that has been away for long. */
+  #patienceWith(closed: readonly Content[]): number {
+    const now = this.#enterer.clock.monotonic()
+    const away = closed.map((content) => now - (this.#enterer.lane(content).awaySince ?? now))
+    return Math.max(0, PATIENCE_MS - Math.max(...away))
+  }
+
+  /** Enters these lanes at one moment. Resolves to false when one of them lost its backend meanwhile, or stands still: then none is held. */
   #hold(asked: readonly Content[], foreseen: readonly Content[], wait: EnterWait): Promise<boolean> {
     const { user } = this.#enterer
     const missing = [...asked, ...foreseen]
@@ -178,7 +206,8 @@ export class Entering {
   }
 }
 
-function madeWay(contents: readonly Content[]): SqlError {
+/** What a transaction is told that held lanes for these contents, which others waited for. */
+export function madeWay(contents: readonly Content[]): SqlError {
   return new SqlError(
     '40001',
     `the transaction made way: content ${contents.join(', ')} fails over, and others waited for what it held meanwhile`,

@@ -12,9 +12,10 @@ import type { Lane, LaneRun } from '../lanes/lane.ts'
 import { LaneLost, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'
 import type { LaneUser } from '../lanes/lane-queue.ts'
 import { SqlError } from '../errors.ts'
-import { Entering, type EnterWait } from './entering.ts'
+import { Entering, madeWay, type EnterWait } from './entering.ts'
 import { newParticipant, sendCommit, sendRollback, type Participant } from './participant.ts'
 import type { Foresight } from './foresight.ts'
+import { StandstillWatch } from './standstill-watch.ts'
 import type { TransactionContext } from './transaction-context.ts'
 import { commitTwoPhase } from './two-phase.ts'
 
@@ -34,6 +35,7 @@ export class DistributedTransaction implements LaneUser {
   readonly #participants = new Map<Content, Participant>()
   #savepoints: string[] = []
   readonly #entering: Entering
+  readonly #watch: StandstillWatch
   /** Ends the wait for something that runs beside the transaction. */
   #besideVictim: (() => void) | undefined
   /** Ends the waits for statements, and that of a two-phase commit. */
@@ -57,8 +59,16 @@ export class DistributedTransaction implements LaneUser {
         this.#participants.set(content, participant)
       },
       leave: (content) => this.#leave(content, true),
+      isHolding: () => this.contents.some((content) => this.holds(content)),
       isWaitedFor: () => this.#isWaitedFor(),
       breakCycles: () => this.#breakCycles(),
+    })
+    this.#watch = new StandstillWatch({
+      clock: context.clock,
+      participants: this.#participants,
+      isAsking: () => this.#waits.size > 0,
+      isWaitedFor: (except) => this.#isWaitedFor(except),
+      makeWay: (contents) => this.makeWay(madeWay(contents)),
     })
   }
 
@@ -68,9 +78,11 @@ export class DistributedTransaction implements LaneUser {
     return lane
   }
 
-  #isWaitedFor(): boolean {
-    return [...this.#participants.values()].some(
-      ({ ticket }) => ticket?.state === 'holding' && ticket.queue.waiting.length > 0,
+  /** Somebody waits for a lane that it holds, other than these. */
+  #isWaitedFor(except: readonly Content[] = []): boolean {
+    return [...this.#participants].some(
+      ([content, { ticket }]) =>
+        !except.includes(content) && ticket?.state === 'holding' && ticket.queue.waiting.length > 0,
     )
   }
 
@@ -106,10 +118,7 @@ export class DistributedTransaction implements LaneUser {
    * Somebody who cannot wait needs a lane that it holds. A statement that has run may wait, at a segment whose mirror has gone, for just that: the transaction
    * does not wait for its answer any more, and can only roll back; if it commits, it is undone unless its end is decided.
    */
-  makeWay(): void {
-    const error = new SqlError('40001', 'the transaction made way for a change of roles of the cluster', {
-      hint: 'Nothing was changed. Run the transaction again.',
-    })
+  makeWay(error = forChangeOfRoles()): void {
     for (const end of [...this.#waits]) end(error)
   }
 
@@ -120,6 +129,7 @@ export class DistributedTransaction implements LaneUser {
 
   othersWait(): void {
     this.#entering.othersWait()
+    this.#watch.begin()
   }
 
   /**
@@ -207,6 +217,7 @@ export class DistributedTransaction implements LaneUser {
     const place = participant.began
       ? { inTransaction: true }
       : { lead: [this.#beginSql, ...this.#savepoints.map((name) => `SAVEPOINT ${name}`)] }
+    this.#watch.begin()
     if (!participant.began) participant.term = participant.lane.term
     participant.began = true
     if (item.write) participant.wrote = true
@@ -269,6 +280,7 @@ export class DistributedTransaction implements LaneUser {
       throw lostError(lost)
     }
     this.#end()
+    this.#watch.begin()
     const began = this.contents.filter((content) => this.#participants.get(content)?.began === true)
     for (const content of this.contents) if (!began.includes(content)) this.#leave(content, true)
     const writers = began.filter((content) => this.#participants.get(content)?.wrote === true)
@@ -339,8 +351,15 @@ export class DistributedTransaction implements LaneUser {
     const participant = this.#participants.get(content)
     if (participant === undefined) return
     if (participant.ticket !== undefined) participant.lane.queue.leave(participant.ticket)
+    this.#watch.left()
     if (keep && !participant.began && !this.#ended) this.#participants.delete(content)
   }
+}
+
+function forChangeOfRoles(): SqlError {
+  return new SqlError('40001', 'the transaction made way for a change of roles of the cluster', {
+    hint: 'Nothing was changed. Run the transaction again.',
+  })
 }
 
 function lostError(lost: LaneLost): SqlError {

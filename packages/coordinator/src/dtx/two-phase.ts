@@ -71,7 +71,7 @@ export async function commitTwoPhase(
   const outcomes = await Promise.all(prepares)
   const refused = outcomes.find((outcome) => outcome.kind === 'refused')
   if (refused?.error !== undefined) throw SqlError.fromBytes(refused.error)
-  const why = agree(outcomes) === 'commit' ? 'it made way for a change of roles' : 'a segment failed over'
+  const why = agree(outcomes) === 'commit' ? 'it made way for others' : 'a segment failed over'
   throw new SqlError('40001', `could not complete the transaction: ${why}`, {
     hint: 'Nothing was changed. Run the transaction again.',
   })

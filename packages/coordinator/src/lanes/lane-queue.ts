@@ -29,7 +29,7 @@ export interface LaneTicket {
   readonly hold: boolean
   readonly go: () => void
   readonly fail: (error: Error) => void
-  /** Called when the lane closes while it waits: it may not want to wait for that. */
+  /** Called when the lane closes, or stands still, while it waits: it may not want to wait for that. */
   readonly whenClosed?: (() => void) | undefined
   state: 'waiting' | 'holding' | 'gone'
 }
@@ -72,6 +72,11 @@ export class LaneQueue {
   /** Nobody enters until `open`. A holder stays the holder. */
   close(): void {
     this.#open = false
+    this.tellWaiting()
+  }
+
+  /** Nothing will go on here for a while: who does not want to wait for that leaves. */
+  tellWaiting(): void {
     for (const { whenClosed } of [...this.#waiting]) whenClosed?.()
   }
 

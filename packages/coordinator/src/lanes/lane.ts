@@ -8,7 +8,7 @@
  * answered with what took effect, or run again if it did not; only when neither can be known it ends as `unknown` (sql §3).
  */
 import { DispatchFlag, MirabelleError, type Content } from '@mirabelle/messages'
-import type { Clock, Logger, Timer } from '@mirabelle/runtime'
+import type { Clock, Logger } from '@mirabelle/runtime'
 import type { BackendState } from './backend-state.ts'
 import type { BackendEvents, LaneBackend, OpenBackend } from './lane-backend.ts'
 import { LaneLine } from './lane-line.ts'
@@ -16,7 +16,9 @@ import { LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
 import { LaneQueue, type LaneTicket, type LaneUser } from './lane-queue.ts'
 import { firstErrorCode, startsWithError, withoutPreparation } from './backend-bytes.ts'
 import { Orphans } from './orphans.ts'
+import { Outage } from './outage.ts'
 import { cancelledByUser, sentOf, type Sent } from './sent.ts'
+import { Standstill } from './standstill.ts'
 
 /** One item under way. */
 export interface LaneRun {
@@ -45,14 +47,14 @@ const PASSER: LaneUser = { age: 0, requeueable: true, deadlockVictim() {} }
 export class Lane {
   readonly content: Content
   readonly queue: LaneQueue
+  readonly standstill = new Standstill()
   readonly #options: LaneOptions
   #line: LaneLine | undefined
   #nextSeq = 1
   /** In order of dispatch. */
   #sent = new Map<number, Sent>()
   readonly #orphans: Orphans
-  #unavailable: MirabelleError | undefined
-  #outage: Timer | undefined
+  readonly #outage: Outage
   #closed = false
   #term = 0
 
@@ -61,7 +63,8 @@ export class Lane {
     this.#options = options
     this.queue = new LaneQueue(options.content)
     this.#orphans = new Orphans(options.content, options.log)
-    this.#beginOutage()
+    this.#outage = new Outage({ ...options, onOver: (error) => this.setUnavailable(error) })
+    this.#outage.hope()
   }
 
   /** True while statements can be sent. */
@@ -76,9 +79,13 @@ export class Lane {
   get term(): number {
     return this.#term
   }
+  /** Since when nothing is answered, because the backend is gone or stands still; monotonic ms. */
+  get awaySince(): number | undefined {
+    return this.isOpen ? this.standstill.since : this.#outage.since
+  }
   /** Why nothing can be served, once that is certain. An open lane serves, whatever was said of it. */
   get unavailable(): MirabelleError | undefined {
-    return this.isOpen ? undefined : this.#unavailable
+    return this.isOpen ? undefined : this.#outage.error
   }
 
   /** Runs an autocommit item in its turn. `user`: who waits for it, when that one holds other lanes meanwhile. */
@@ -155,6 +162,20 @@ export class Lane {
     return this.unavailable ?? this.queue.enter(user, false, go, fail)
   }
 
+  /** Looks whether the backend stands still: what is longest under way, and has been for `ms`, is answered no more. */
+  async standsStill(ms: number): Promise<boolean> {
+    const line = this.#line
+    const [sent] = this.#sent.values()
+    const hasRun = line?.backend?.hasRun?.bind(line.backend)
+    if (this.standstill.lasts) return true
+    if (sent === undefined || hasRun === undefined) return false
+    if (this.#options.clock.monotonic() - sent.at < ms) return false
+    const isUnderWay = (): boolean => this.#line === line && this.#sent.get(sent.seq) === sent
+    const found = await this.standstill.look(this.#options.clock, sent.at, () => hasRun(sent.seq), isUnderWay)
+    if (found) this.queue.tellWaiting()
+    return found
+  }
+
   /**
    * Gives the lane a backend. `resolve` runs before anything else may (I6): it gets a way to run statements on the new backend and ends
    * the prepared transactions that it finds there; if it rejects, the lane stays closed. Rejects when the backend could not be opened.
@@ -187,7 +208,7 @@ export class Lane {
       line.backend?.close()
       throw error
     }
-    this.#endOutage()
+    this.#outage.end()
     this.queue.open()
     this.#options.onOpen?.(this.content)
   }
@@ -214,25 +235,25 @@ export class Lane {
    * lane is still open it serves; the error counts from its loss on.
    */
   setUnavailable(error: MirabelleError): void {
-    this.#unavailable = error
+    this.#outage.error = error
     if (this.isOpen) return
-    this.#outage?.clear()
-    this.#outage = undefined
+    this.#outage.stop()
     this.queue.failWaiting(error)
     this.#orphans.giveUp(error)
   }
 
   /** Takes `setUnavailable` back: there is hope again, so newcomers wait. */
   setAvailable(): void {
-    if (this.#unavailable === undefined || this.#closed) return
-    this.#unavailable = undefined
-    if (!this.isOpen) this.#beginOutage()
+    if (this.#outage.error === undefined || this.#closed) return
+    this.#outage.error = undefined
+    if (!this.isOpen) this.#outage.hope()
   }
 
   #dispatch(line: LaneLine, sent: Sent): void {
     const seq = this.#nextSeq++
     const encoded = (line.state as BackendState).encode(sent.item)
     sent.seq = seq
+    sent.at = this.#options.clock.monotonic()
     sent.prepares = encoded.prepares
     this.#sent.set(seq, sent)
     sent.item.onSent?.(seq)
@@ -261,7 +282,9 @@ export class Lane {
     /** What was sent on this line and not answered; what an older backend still says finds nothing. */
     const take = (seq: number): Sent | undefined => {
       const sent = line.over === undefined ? this.#sent.get(seq) : undefined
-      if (sent !== undefined) this.#sent.delete(seq)
+      if (sent === undefined) return undefined
+      this.#sent.delete(seq)
+      this.standstill.over()
       return sent
     }
     return {
@@ -332,35 +355,18 @@ export class Lane {
     const under = [...this.#sent.values()]
     this.#sent = new Map()
     for (const sent of under) this.#orphans.add(sent, reason)
+    this.standstill.over()
     this.queue.holder?.user.laneLost?.(this.content)
     if (wasOpen) {
+      this.#outage.lost()
       this.#options.log.warn(
         { content: this.content, underWay: under.length, code: reason.code },
         `lane lost: ${reason.message}`,
       )
-      if (this.#unavailable === undefined) this.#beginOutage()
-      else this.setUnavailable(this.#unavailable)
+      if (this.#outage.error === undefined) this.#outage.hope()
+      else this.setUnavailable(this.#outage.error)
     }
     if (tell) this.#options.onLost(this.content, reason)
-  }
-
-  #beginOutage(): void {
-    const limit = this.#options.failoverTimeoutMs()
-    this.#outage?.clear()
-    this.#outage = this.#options.clock.setTimer(limit, () => {
-      this.setUnavailable(
-        new MirabelleError(
-          'content.unavailable',
-          `content ${this.content} could not be reached for ${limit} ms: see "mirabelle state"`,
-        ),
-      )
-    })
-  }
-
-  #endOutage(): void {
-    this.#outage?.clear()
-    this.#outage = undefined
-    this.#unavailable = undefined
   }
 
   /** Ends the timers (the coordinator stops). */

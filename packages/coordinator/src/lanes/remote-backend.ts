@@ -29,6 +29,9 @@ export interface RemoteOptions {
   readonly silenceTimeoutMs: number
 }
 
+/** How long a process may take to say whether PostgreSQL is done with a statement, ms: PostgreSQL itself is not asked. */
+const HAS_RUN_MS = 500
+
 /** The biggest single item, bytes: what no frame can carry is refused here. */
 const ITEM_BYTES = 60 * 1024 * 1024
 
@@ -154,6 +157,12 @@ class RemoteBackend implements LaneBackend {
   cancel(seq: number): void {
     this.#batch.flush()
     this.#connection.send({ type: 'query.cancel', seq })
+  }
+
+  async hasRun(seq: number): Promise<boolean> {
+    this.#batch.flush()
+    const answer = await this.#connection.request({ type: 'dispatch.hasRun', seq }, HAS_RUN_MS)
+    return answer.hasRun
   }
 
   async settled(seqs: readonly number[]) {

@@ -8,6 +8,8 @@ export interface Sent {
   readonly resolve: (result: LaneResult) => void
   readonly reject: (error: Error) => void
   seq: number
+  /** When it was sent last, monotonic ms. */
+  at: number
   prepares: string | undefined
   /** A piece of its answer has gone out: it cannot run again unnoticed. */
   streamed: boolean
@@ -16,7 +18,7 @@ export interface Sent {
 }
 
 export function sentOf(item: LaneItem, resolve: Sent['resolve'], reject: Sent['reject']): Sent {
-  return { item, resolve, reject, seq: 0, prepares: undefined, streamed: false, cancelled: false }
+  return { item, resolve, reject, seq: 0, at: 0, prepares: undefined, streamed: false, cancelled: false }
 }
 
 export function cancelledByUser(): MirabelleError {

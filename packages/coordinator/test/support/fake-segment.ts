@@ -30,12 +30,16 @@ export class FakeSegment {
   floor = 0
   keepAnswers = true
   reachable = true
+  /** What it says of a statement whose answer has not come; `nothing`: it hangs. */
+  says: 'it has run' | 'it runs' | 'nothing' = 'it runs'
   generation = 1
   /** Asked for each statement. */
   fault: (sql: string) => Fault | undefined = () => undefined
   opened = 0
   #lsn = 100
   #line: Line | undefined
+  /** Answers that are held back, while they are. */
+  #held: (() => void)[] | undefined
   #dropped: string[] = []
 
   constructor(content: number) {
@@ -72,6 +76,18 @@ export class FakeSegment {
     line.events.onLost(reason)
   }
 
+  /** Statements run and are not answered, until `answersAgain`. */
+  holdAnswers(says: FakeSegment['says']): void {
+    this.#held = []
+    this.says = says
+  }
+
+  answersAgain(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const answer of held) answer()
+  }
+
   #backend(line: Line): LaneBackend {
     const queue: (() => void)[] = []
     let hanging = false
@@ -92,6 +108,10 @@ export class FakeSegment {
         if (line.alive) line.events.onFailed(seq, new MirabelleError('cancelled', 'canceled'))
         setImmediate(pump)
       },
+      hasRun: () =>
+        this.says === 'nothing'
+          ? Promise.reject(new MirabelleError('timeout', 'no word of it'))
+          : Promise.resolve(this.says === 'it has run'),
       settled: (seqs) => {
         if (!line.alive) return Promise.reject(new MirabelleError('connection.lost', 'cut'))
         const settled: SettledEntry[] = []
@@ -144,7 +164,12 @@ export class FakeSegment {
     }
     if (wrote) this.#settle(line, seq, output)
     const txStatus = line.failed ? 'E' : line.writes === undefined ? 'I' : 'T'
-    line.events.onDone(seq, { output, lsn: this.#lsn, txStatus, generation })
+    const result = { output, lsn: this.#lsn, txStatus, generation } as const
+    const answer = () => {
+      if (line.alive) line.events.onDone(seq, result)
+    }
+    if (this.#held === undefined) answer()
+    else this.#held.push(answer)
     return undefined
   }
 

@@ -85,6 +85,16 @@ export const dispatchMessages = {
   'query.cancel': define('Cancel this statement (57014 when it was still running or waiting).', null, {
     seq: f.uint('dispatch seq'),
   }),
+  'dispatch.hasRun': define(
+    'Is PostgreSQL done with this statement, whose answer has not come? Asked before others are told not to wait for it.',
+    'dispatch.hasRunIs',
+    { seq: f.uint('dispatch seq') },
+  ),
+  'dispatch.hasRunIs': define('How far it is.', null, {
+    hasRun: f.bool(
+      'true: its answer waits for WAL to be durable at the mirror, or is on its way; false: it runs, or waits for its turn',
+    ),
+  }),
   'dispatch.settled': define(
     'After a failover: which of these statements took effect?',
     'dispatch.settledAre',

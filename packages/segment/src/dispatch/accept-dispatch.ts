@@ -54,6 +54,9 @@ function handle(
     case 'query.cancel':
       lane.cancel(session, message.seq)
       return
+    case 'dispatch.hasRun':
+      respond?.reply({ type: 'dispatch.hasRunIs', hasRun: lane.hasRun(message.seq) } as never)
+      return
     case 'dispatch.open':
       answer(open(answering, session, message), respond)
       return

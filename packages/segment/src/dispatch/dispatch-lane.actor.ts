@@ -157,6 +157,11 @@ export class DispatchLane {
     this.#tellFailed(item, 'cancelled', `statement ${seq} was cancelled before it ran`)
   }
 
+  /** PostgreSQL is done with a statement that was received. */
+  hasRun(seq: number): boolean {
+    return !this.#running.has(seq) && !this.#held.some((one) => one.seq === seq)
+  }
+
   /** Which statements of a chunk of WAL are a coordinator's. */
   settledOf(chunk: WalChunk): SettledEntry[] {
     const settled: SettledEntry[] = []

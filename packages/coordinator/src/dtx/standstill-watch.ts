@@ -1,0 +1,68 @@
+/**
+ * Looks, while others wait for lanes that a transaction holds, whether what the transaction itself waits for stands still, and has it make way then. A statement
+ * that takes long is none of its business: a segment that computes says so.
+ *
+ * Made by a transaction, one for its life; it ends by itself when nobody waits for the transaction any more.
+ */
+import type { Content } from '@mirabelle/messages'
+import type { Clock, Timer } from '@mirabelle/runtime'
+import { PATIENCE_MS } from './entering.ts'
+import type { Participant } from './participant.ts'
+
+/** The transaction, as the watch needs it. */
+export interface Watched {
+  readonly clock: Clock
+  readonly participants: ReadonlyMap<Content, Participant>
+  /** It waits for answers. */
+  isAsking(): boolean
+  /** Somebody waits for a lane that it holds, other than these. */
+  isWaitedFor(except?: readonly Content[]): boolean
+  /** It ends as undone, because these stand still. */
+  makeWay(contents: readonly Content[]): void
+}
+
+export class StandstillWatch {
+  readonly #watched: Watched
+  #timer: Timer | undefined
+
+  constructor(watched: Watched) {
+    this.#watched = watched
+  }
+
+  /** Somebody has begun to wait for the transaction, or the transaction for something. */
+  begin(): void {
+    const { participants, isWaitedFor } = this.#watched
+    if (participants.size < 2 || this.#timer !== undefined || !isWaitedFor()) return
+    const isKnown = [...participants.values()].some(({ lane }) => lane.standstill.lasts)
+    this.#lookAfter(isKnown ? 0 : PATIENCE_MS)
+  }
+
+  /** The transaction has given a lane back. */
+  left(): void {
+    if (this.#timer === undefined || this.#watched.isWaitedFor()) return
+    this.#timer.clear()
+    this.#timer = undefined
+  }
+
+  #lookAfter(ms: number): void {
+    this.#timer ??= this.#watched.clock.setTimer(ms, () => {
+      this.#timer = undefined
+      void this.#look()
+    })
+  }
+
+  async #look(): Promise<void> {
+    const { participants, isAsking, isWaitedFor, makeWay } = this.#watched
+    if (!isWaitedFor()) return
+    const still: Content[] = []
+    for (const [content, { lane, began, ticket }] of participants) {
+      const isAsked = isAsking() && began && ticket?.state === 'holding'
+      // One that waits in the lane is told by it, and gives back what it holds.
+      if ((isAsked || ticket?.state === 'waiting') && (await lane.standsStill(PATIENCE_MS)))
+        still.push(content)
+    }
+    if (!isWaitedFor(still)) return
+    if (still.length > 0) makeWay(still)
+    else this.#lookAfter(PATIENCE_MS)
+  }
+}
