@@ -5,10 +5,9 @@
  * tells. Promises: only WAL that is checked and durable is acknowledged (I8), acknowledged WAL is never overwritten with other bytes
  * (I5), and every wait ends (I10): requests time out, a silent sender is dropped after `wal_receiver_timeout`, attempts are repeated.
  */
-import { formatLsn, isDiskFull, MirabelleError } from '@mirabelle/messages'
+import { formatLsn, MirabelleError } from '@mirabelle/messages'
 import type { Lsn, Message, MessageOf, Timeline } from '@mirabelle/messages'
-import { createDecider } from '@mirabelle/runtime'
-import type { Connection, Decider, Timer } from '@mirabelle/runtime'
+import { createDecider, type Connection, type Decider, type Timer } from '@mirabelle/runtime'
 import type {
   SettledAnswer,
   SettledKnown,
@@ -26,13 +25,13 @@ import { expectRoom } from './expect-room.ts'
 import { fetchHistories } from './fetch-histories.ts'
 import { ReceivedEnd } from './received-end.ts'
 import { ReceivedWal } from './received-wal.ts'
+import { receiverError } from './receiver-error.ts'
+import { retryPause } from './retry-pause.ts'
 import { SettledStore } from './settled-store.ts'
 import { syncNewestSegments } from './sync-newest-segments.ts'
 import { walReceiverMachine } from './wal-receiver.machine.ts'
 import type { WalReceiverEvent } from './wal-receiver.machine.ts'
 
-const FIRST_PAUSE_MS = 50
-const LONGEST_PAUSE_MS = 1_000
 /** Frames that may come before the answer to wal.start was handled. */
 const MAX_EARLY = 1_000
 /** The part of `wal_receiver_timeout` after which a walsender that says nothing is asked for a word. */
@@ -156,14 +155,7 @@ class Receiver implements WalReceiver {
 
   #failed(attempt: number, error: unknown, badLsn?: Lsn): void {
     if (attempt !== this.#attempt) return
-    const typed =
-      error instanceof MirabelleError
-        ? error
-        : new MirabelleError(
-            isDiskFull(error) ? 'disk.full' : 'disk.failed',
-            `the walreceiver of dbid ${this.#options.identity.dbid} failed: ${(error as Error).message}`,
-            { cause: error },
-          )
+    const typed = receiverError(error, this.#options.identity.dbid)
     this.#event({ type: 'failed', error: typed, ...(badLsn === undefined ? {} : { badLsn }) })
   }
 
@@ -369,11 +361,8 @@ class Receiver implements WalReceiver {
     const attempt = this.#attempt
     void this.#disconnect()
     const { clock, random } = this.#options.ports
-    const grown = Math.min(
-      LONGEST_PAUSE_MS,
-      FIRST_PAUSE_MS * 2 ** Math.min(10, this.#decider.context.attempts - 1),
-    )
-    this.#timer = clock.setTimer(grown * (0.75 + random.next() / 2), () => {
+    const pause = retryPause(this.#decider.context.attempts, random.next())
+    this.#timer = clock.setTimer(pause, () => {
       if (attempt === this.#attempt) this.#event({ type: 'retry' })
     })
   }
