@@ -192,6 +192,27 @@ t.test('a transaction whose coordinator is gone is rolled back before anything e
 })
 
 t.test(
+  'a backend that starts anew takes its transaction with it, and nobody after that is refused for it',
+  async (t) => {
+    const { engine, gate, session } = setUp()
+    const c = await session()
+    c.dispatch('BEGIN', 'INSERT 1')
+    await turns()
+    engine.restart()
+    c.dispatch('COMMIT')
+    await turns()
+    gate.localDurable(engine.lsn)
+    t.same(c.failed(), [[3, 'cancelled']], 'there is nothing to commit')
+    c.dispatch('INSERT 2')
+    await turns()
+    gate.localDurable(engine.lsn)
+    await turns()
+    t.same(engine.ran, ['BEGIN', 'INSERT 1', 'INSERT 2'])
+    t.same(c.done(), [1, 2, 4])
+  },
+)
+
+t.test(
   'eviction for a higher epoch ends only when nothing of the older coordinator can run any more',
   async (t) => {
     const { engine, lane, session } = setUp()

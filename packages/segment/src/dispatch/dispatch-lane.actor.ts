@@ -6,7 +6,13 @@
  * (I4); an answer leaves only through the gate (I1); a transaction whose coordinator is gone is rolled back before anything else
  * runs, prepared ones stay (I6); own SQL never runs inside somebody's transaction. No answer is decoded here.
  */
-import { statementFailure, type EnginePort, type EngineResult, type WalChunk } from '@mirabelle/engine'
+import {
+  EngineStaleGeneration,
+  statementFailure,
+  type EnginePort,
+  type EngineResult,
+  type WalChunk,
+} from '@mirabelle/engine'
 import { DispatchFlag, MirabelleError, type Lsn, type SettledEntry } from '@mirabelle/messages'
 import type { CommitGate, QuietLane } from '@mirabelle/instance'
 import { withTimeout, type Clock, type Logger } from '@mirabelle/runtime'
@@ -246,6 +252,8 @@ export class DispatchLane {
 
   #broke(item: Item, error: unknown): void {
     this.#running.delete(item.seq)
+    // Its backend is gone, and the transaction with it: whoever comes next must not be refused for that, too.
+    if (error instanceof EngineStaleGeneration) this.#txStatus = 'I'
     const failure = statementFailure(error)
     if (failure.code === null) this.#laneLost(error)
     else this.#tellFailed(item, failure.code, failure.message)

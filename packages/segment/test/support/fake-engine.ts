@@ -1,4 +1,5 @@
 /** An engine port that runs requests one after the other when the test says so, and writes 100 bytes of WAL for each that is no SELECT. */
+import { EngineStaleGeneration } from '@mirabelle/engine'
 import type { EnginePort, EngineRequest, EngineResult, EngineStarted, WalChunk } from '@mirabelle/engine'
 
 interface Waiting {
@@ -22,6 +23,7 @@ export class FakeEngine implements EnginePort {
   running = false
   replay = 1000
   promotions = 0
+  generation = 1
   mirrorStarts: number[] = []
   promoteGate: Promise<void> = Promise.resolve()
   readonly #queue: Waiting[] = []
@@ -79,11 +81,20 @@ export class FakeEngine implements EnginePort {
     return this.#queue.map((one) => one.sql)
   }
 
+  /** The backend starts anew: what was open in it is rolled back. */
+  restart(): void {
+    this.generation++
+    this.txStatus = 'I'
+  }
+
   /** Runs the next request. */
   async step(): Promise<void> {
     const one = this.#queue.shift()
     if (one === undefined) return
     const { sql, request } = one
+    const { generation = this.generation } = request
+    if (generation !== this.generation)
+      return one.reject(new EngineStaleGeneration(request.tag, generation, this.generation))
     this.ran.push(sql)
     if (sql === 'BEGIN') this.txStatus = 'T'
     if (/^(COMMIT|ROLLBACK|PREPARE TRANSACTION)/.test(sql)) this.txStatus = 'I'
@@ -93,7 +104,13 @@ export class FakeEngine implements EnginePort {
     }
     const start = this.lsn
     if (!sql.startsWith('SELECT') && request.tag >= 0) this.lsn += 100
-    const result = { tag: request.tag, output, lsn: this.lsn, txStatus: this.txStatus, generation: 1 }
+    const result = {
+      tag: request.tag,
+      output,
+      lsn: this.lsn,
+      txStatus: this.txStatus,
+      generation: this.generation,
+    }
     if (this.lsn > start) {
       this.onWal({
         timeline: this.timeline,
