@@ -210,12 +210,12 @@ export class Dispatcher {
   }
 
   /**
-   * Runs the runtime's own SQL on the coordinator's lane, ahead of everyone who waits there (role changes must not wait behind clients).
-   * `preempt` is called when a client holds the lane or something of a client runs.
+   * Runs the runtime's own SQL on the coordinator's lane, ahead of everyone who waits there (role changes must not wait behind clients, nor for the end of what is
+   * prepared there, which may need a change of roles). `preempt` is called when a client holds the lane or something of a client runs.
    */
   async runUrgent(sql: string, preempt: (holder: LaneUser | undefined) => void): Promise<LaneResult> {
     const lane = this.lane(-1)
-    if (lane.unavailable !== undefined) throw lane.unavailable
+    if (!lane.isOpen) return lane.runBeside(ownItem(sql, true))
     const user: LaneUser = { age: 0, requeueable: false, deadlockVictim() {} }
     const clientsUnderWay = lane.inFlight > 0
     return new Promise((resolve, reject) => {

@@ -432,6 +432,38 @@ async function coordinatorAndContent() {
   return { clock, own, data, dispatcher }
 }
 
+t.test(
+  'the catalog can be changed while the end of what is prepared there waits for a content that needs that change',
+  async (t) => {
+    const clock = new ManualClock()
+    const [own, data] = [new FakeSegment(-1), new FakeSegment(0)]
+    const gid = makeGid('dead', 1, [-1, 0])
+    for (const segment of [own, data]) segment.prepared.set(gid, { writes: ['x'], gids: [gid], dropped: [] })
+    data.reachable = false
+    const dispatcher = new Dispatcher({
+      ports: fakePorts(clock),
+      contents: [-1, 0],
+      incarnation: 'a',
+      failoverTimeoutMs: () => 1_000,
+      onLaneLost() {},
+    })
+    const before = dispatcher.runUrgent('W first', () => {})
+    for (const segment of [own, data]) dispatcher.setPrimary(segment.content, 'first', segment.opener('a'))
+    await clock.advance(5_000)
+    t.notOk(dispatcher.lane(-1).isOpen)
+    t.ok(dispatcher.lane(-1).unavailable, 'clients are told')
+    await before
+    await dispatcher.runUrgent('W failover', () => {})
+    t.same(own.committed, ['first', 'failover'])
+    data.reachable = true
+    await clock.advance(1_000)
+    t.ok(dispatcher.lane(-1).isOpen)
+    t.same(own.committed, ['first', 'failover', 'x'])
+    t.same(data.committed, ['x'])
+    dispatcher.close(new Error('stopping') as never)
+  },
+)
+
 t.test('a two-phase commit that waits for a segment makes way for the catalog, and is undone', async (t) => {
   const { clock, own, data, dispatcher } = await coordinatorAndContent()
   // Its mirror has gone: PREPARE waits until that is in the catalog, and the catalog is behind the lane that this transaction holds.

@@ -57,6 +57,7 @@ export class Lane {
   readonly #outage: Outage
   #closed = false
   #term = 0
+  #beside: { readonly go: (line: LaneLine) => void; readonly fail: (error: Error) => void }[] = []
 
   constructor(options: LaneOptions) {
     this.content = options.content
@@ -94,12 +95,8 @@ export class Lane {
     const unavailable = this.unavailable
     if (unavailable !== undefined) return rejected(unavailable)
     if (this.queue.full) {
-      return rejected(
-        new MirabelleError(
-          'queue.full',
-          `content ${this.content}: too many statements wait (${this.queue.waiting.length})`,
-        ),
-      )
+      const text = `content ${this.content}: too many statements wait (${this.queue.waiting.length})`
+      return rejected(new MirabelleError('queue.full', text))
     }
     let under: LaneRun | undefined
     let ticket: LaneTicket | undefined
@@ -189,6 +186,7 @@ export class Lane {
     this.#line = line
     try {
       const backend = await line.open(open(this.#events(line), this.#nextSeq))
+      for (const { go } of this.#beside.splice(0)) go(line)
       await line.during(resolve((item) => this.#sendRaw(line, item)))
       await this.#orphans.settle(line, backend, (sent) => this.#dispatch(line, sent))
       if (line.over !== undefined) throw line.over
@@ -211,6 +209,16 @@ export class Lane {
     this.#outage.end()
     this.queue.open()
     this.#options.onOpen?.(this.content)
+  }
+
+  /** Runs the runtime's own beside what is prepared, in tables that no client locks: the resolver may wait for a content, and that for just this. */
+  runBeside(item: LaneItem): Promise<LaneResult> {
+    const line = this.#line
+    if (line?.backend !== undefined) return this.#sendRaw(line, item)
+    if (this.#outage.error !== undefined) return Promise.reject(this.#outage.error)
+    return new Promise((resolve, fail) => {
+      this.#beside.push({ go: (next) => void this.#sendRaw(next, item).then(resolve, fail), fail })
+    })
   }
 
   /** Drops the backend, or the attempt to open one (its instance is no longer the primary); `onLost` is not called. */
@@ -239,6 +247,7 @@ export class Lane {
     if (this.isOpen) return
     this.#outage.stop()
     this.queue.failWaiting(error)
+    for (const { fail } of this.#beside.splice(0)) fail(error)
     this.#orphans.giveUp(error)
   }
 

@@ -95,8 +95,7 @@ export function hungRecovery(tools: FaultTools): void {
   const { cluster } = tools.context
   const primary = tools.one(acts('primary'))
   const coordinator = cluster.coordinator()
-  // Its lane would wait for the content, and the failover of that for the lane.
-  if (primary === undefined || coordinator === undefined || coordinator.engine.store.prepared.size > 0) return
+  if (primary === undefined || coordinator === undefined) return
   const { dbid, datadir } = primary.assignment
   const { disk } = primary.process.host
   const mayEnd = (): boolean => {
