@@ -1,4 +1,4 @@
-/** Agents that are dead or hang: what runs below them is still stopped, or named; it is never taken for stopped, nor deleted while it runs. */
+/** Agents and instances that are dead or hang: what runs below them is still stopped, or named; it is never taken for stopped, nor deleted while it runs. */
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -39,7 +39,17 @@ t.teardown(async () => {
 })
 
 t.test('a cluster whose agent was killed is stopped all the same', async (test) => {
-  const made = ['--hosts', '1', '--segments', '1', '--mirroring', 'none', '--no-standby']
+  const made = [
+    '--hosts',
+    '1',
+    '--segments',
+    '1',
+    '--mirroring',
+    'none',
+    '--no-standby',
+    '--set',
+    'mirrorless_policy=refuse',
+  ]
   test.equal((await mirabelle('init', ...made)).status, 0)
   test.equal((await mirabelle('start')).status, 0)
   process.kill(await agentPid(), 'SIGKILL')
@@ -48,6 +58,18 @@ t.test('a cluster whose agent was killed is stopped all the same', async (test) 
   test.match(await mirabelle('stop'), { status: 0, stdout: 'The cluster was not running' })
   const inside = await lockHolder(join(dir, 'host1', 'primary0'))
   test.equal(inside, undefined, 'its primary has ended')
+})
+
+t.test('a primary that hangs, and that no mirror can replace, is started anew by start', async (test) => {
+  test.equal((await mirabelle('start')).status, 0)
+  const hung = await lockHolder(join(dir, 'host1', 'primary0'))
+  if (hung === undefined) throw new Error('the primary does not run')
+  process.kill(hung, 'SIGSTOP')
+  test.match(await mirabelle('start'), { status: 0, stdout: /Successfully started 1 of 1/ })
+  const now = await lockHolder(join(dir, 'host1', 'primary0'))
+  test.not(now, hung, 'another process')
+  test.match(await mirabelle('state', '-e'), { status: 0 })
+  test.match(await mirabelle('stop'), { status: 0 })
 })
 
 t.test('what runs below an agent that hangs is named by stop, and not deleted by destroy', async (test) => {

@@ -16,6 +16,8 @@ const DOOR_MS = 5_000
 /** A machine that starts every process of a cluster at once holds some up for seconds; one that has ended is noticed at once all the same. */
 const STATE_MS = 30_000
 const LOOK_EVERY_MS = 50
+/** What does not serve after so long is looked at: a copy that hangs, or that is lost. */
+const LOOK_CLOSER_AFTER_MS = 15_000
 /** Reading the WAL of lost copies, and a recovery. */
 const REVIVE_MS = 600_000
 const REVIVE_STALL_MS = 60_000
@@ -144,7 +146,12 @@ async function bringUp(
     const { results } = await cluster.control.ask(row.endpoint, { type: 'cluster.start' }, left())
     const closed = await waitForDoor(cluster, row, left())
     if (closed !== undefined) return { failure: closed }
-    let state = await waitForInstances(cluster, row, left(), options.syncTimeoutMs)
+    let state = await waitForInstances(
+      cluster,
+      row,
+      Math.min(left(), LOOK_CLOSER_AFTER_MS),
+      options.syncTimeoutMs,
+    )
     await remember(cluster, row, state.cluster.epoch)
     if (primariesServe(state)) return { results, state }
     const message = {
@@ -152,8 +159,11 @@ async function bringUp(
       acceptDataLoss: (options.acceptDataLoss ?? []).filter((content) => content >= 0),
       stallMs: REVIVE_STALL_MS,
     } as const
-    const revived = (await cluster.control.ask(row.endpoint, message, REVIVE_MS)).results
-    state = await waitForInstances(cluster, row, LOOK_EVERY_MS, options.syncTimeoutMs)
+    const looked = (await cluster.control.ask(row.endpoint, message, REVIVE_MS)).results
+    // Who was starting goes on by itself, and may have taken longer than that look.
+    const waits = looked.some(({ outcome }) => outcome === 'failed') ? LOOK_EVERY_MS : left()
+    state = await waitForInstances(cluster, row, waits, options.syncTimeoutMs)
+    const revived = looked.filter(({ content, outcome }) => outcome === 'done' || !serves(state, content))
     const before = results.filter(({ dbid }) => !revived.some((one) => one.dbid === dbid))
     return { results: [...before, ...revived], state }
   } catch (error) {
@@ -199,6 +209,10 @@ function primariesServe(state: ClusterState): boolean {
   return state.instances
     .filter((row) => row.role === 'p' && row.status === 'u')
     .every((row) => row.state === 'primary')
+}
+
+function serves(state: ClusterState, content: number): boolean {
+  return state.instances.some((row) => row.content === content && row.role === 'p' && row.state === 'primary')
 }
 
 /** True when every pair that should be in sync is, and the standby streams. */

@@ -13,8 +13,9 @@ import {
   type Lsn,
   type SegmentRow,
 } from '@mirabelle/messages'
-import { faults } from '@mirabelle/runtime'
+import { delay, faults } from '@mirabelle/runtime'
 import { sentence } from '../admin-sources.ts'
+import { knownToAgent } from '../ask-agent.ts'
 import { startOne } from '../cluster-admin.ts'
 import type { RebalanceSources } from '../rebalance.ts'
 import { inspect } from './mirror-plan.ts'
@@ -22,6 +23,9 @@ import { watchProgress } from './progress-watch.ts'
 
 const STATUS_TIMEOUT_MS = 1_000
 const STOP_TIMEOUT_MS = 15_000
+/** No busy machine holds a process up for so long. */
+const HUNG_MS = 15_000
+const LOOK_EVERY_MS = 100
 
 export interface ReviveRequest {
   /** Contents for which the loss of what only the other copy has is accepted. */
@@ -148,6 +152,7 @@ async function start(
   sources: RebalanceSources,
   lost?: SegmentRow,
 ): Promise<ActionResult> {
+  await endIfHung(row, sources)
   const started = await startOne(row, sources)
   if (started.outcome !== 'done') return started
   await isPrimary(row, request, sources)
@@ -156,6 +161,37 @@ async function start(
       ? 'acts as primary again'
       : `acts as primary instead of dbid ${lost.dbid}; it was in sync, nothing is lost`
   return { dbid: row.dbid, content: row.content, outcome: 'done', message }
+}
+
+/** A process that runs and says nothing would be taken for started. Nobody else can serve its content, and its WAL is all there: it is killed, to start anew. */
+async function endIfHung(row: SegmentRow, sources: RebalanceSources): Promise<void> {
+  const { clock, links, log } = sources
+  const deadline = clock.monotonic() + HUNG_MS
+  for (;;) {
+    const pid = await knownToAgent(row, links).then(
+      (known) => known?.pid ?? null,
+      () => null, // without its agent it can neither be ended nor started
+    )
+    if (pid === null || (await answers(row, sources))) return
+    if (clock.monotonic() >= deadline) {
+      log.warn(
+        { dbid: row.dbid, content: row.content, pid },
+        'a process hangs: it is killed and started anew',
+      )
+      return links.fence(row, 'it runs, but says nothing')
+    }
+    await delay(clock, LOOK_EVERY_MS)
+  }
+}
+
+function answers(row: SegmentRow, { links }: RebalanceSources): Promise<boolean> {
+  return links
+    .instance(row)
+    .request({ type: 'instance.status' }, STATUS_TIMEOUT_MS)
+    .then(
+      () => true,
+      () => false,
+    )
 }
 
 async function takeOver(
