@@ -1,15 +1,18 @@
 /** Lets the standby coordinator take over. Works when the old coordinator's process or host is dead; run again, it finishes what was begun. */
 import type { MessageOf, SegmentRow } from '@mirabelle/messages'
 import { CliError, sentenceOf } from '../errors.ts'
-import { ensureAgents, requireAgents } from './agents.ts'
+import { askAgent, ensureAgents, requireAgents } from './agents.ts'
 import type { Cluster } from './cluster.ts'
 import { askInstance, findCoordinator, remember } from './coordinators.ts'
 import { poll } from './poll.ts'
-import { spawnInstance } from './start-instance.ts'
+import { rowAt, spawnInstance } from './start-instance.ts'
 
 const ACTIVATE_MS = 120_000
 const UP_MS = 60_000
 const LOOK_EVERY_MS = 25
+/** A busy machine does not hold a process up for so long. */
+const HUNG_MS = 5_000
+const STOP_MS = 30_000
 
 export interface ActivationReport {
   readonly dbid: number
@@ -33,8 +36,8 @@ export async function activateStandby(cluster: Cluster, force: boolean): Promise
   const begun = clock.monotonic()
   let answer = await askInstance(cluster, row)
   if (answer.status === undefined) {
-    reporter.say(`The standby coordinator (dbid ${row.dbid}) does not run: starting it`)
-    await startStandby(cluster, row.dbid)
+    if (!force) await requireNoCoordinator(cluster, row)
+    await startStandby(cluster, row)
     answer = await askInstance(cluster, row)
   } else if (answer.status.roleState === 'starting') await waitUp(cluster, row)
   await folder.update({ activatingDbid: row.dbid })
@@ -81,12 +84,37 @@ async function activatedBefore(cluster: Cluster): Promise<ActivationReport> {
   )
 }
 
-async function startStandby(cluster: Cluster, dbid: number): Promise<void> {
-  const { folder } = cluster
-  const row = folder.row(dbid)
+/** What the standby would say: a coordinator that answers is not replaced. Nothing is started or ended for an activation that would be refused. */
+async function requireNoCoordinator(cluster: Cluster, standby: SegmentRow): Promise<void> {
+  const acting = await findCoordinator(cluster)
+  if (acting?.status === undefined || acting.row.dbid === standby.dbid) return
+  throw new CliError(
+    `the standby coordinator was not activated: the coordinator dbid ${acting.row.dbid} (pid ${acting.status.pid}) is still active: stop it first, or use --force`,
+  )
+}
+
+/** Starts the standby. One that runs and says nothing is killed first: its WAL is all there. */
+async function startStandby(cluster: Cluster, row: SegmentRow): Promise<void> {
+  const { folder, reporter, clock } = cluster
   // Agents of other hosts may be dead with them; only this one is needed.
   const { answers } = await ensureAgents(cluster)
   requireAgents(answers.filter(({ host }) => host.name === row.hostname))
+  const pid = rowAt(answers, row.dbid)?.pid ?? null
+  if (pid === null) reporter.say(`The standby coordinator (dbid ${row.dbid}) does not run: starting it`)
+  else {
+    const spoke = await poll(
+      clock,
+      HUNG_MS,
+      LOOK_EVERY_MS,
+      async () => (await askInstance(cluster, row)).status,
+    )
+    if (spoke !== undefined) return waitUp(cluster, row)
+    reporter.say(
+      `The standby coordinator (dbid ${row.dbid}) runs as process ${pid}, but says nothing: starting it anew`,
+    )
+    const message = { type: 'agent.stop', dbid: row.dbid, mode: 'immediate' } as const
+    await askAgent(cluster, folder.host(row.hostname), message, STOP_MS)
+  }
   await spawnInstance(cluster, row, 'm')
   await waitUp(cluster, row)
 }
