@@ -66,6 +66,11 @@ t.test('each mistake is named with its line, in the words of Greenplum where it 
     ],
     [
       (text) => parseRecoverFile(file(text), around),
+      'h1|7002|/data/primary0 h3|7100|/new/p0',
+      /f:1: dbid 2 acts as primary of content 0: only a mirror can be recovered/,
+    ],
+    [
+      (text) => parseRecoverFile(file(text), around),
       'h2|7004|/data/mirror0\nh2|7004|/data/mirror0',
       /config file lines 1 and 2 conflict: Cannot recover the same failed segment h2 and data directory \/data\/mirror0 twice/,
     ],

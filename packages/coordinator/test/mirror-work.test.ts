@@ -1,6 +1,8 @@
 import t from 'tap'
-import type { ActionResult, FolderFacts } from '@mirabelle/messages'
+import type { ActionResult, FolderFacts, SegmentRow } from '@mirabelle/messages'
+import type { AdminSources } from '../src/ha/admin-sources.ts'
 import { chooseMode, type SourceFacts } from '../src/ha/mirrors/copy-mode.ts'
+import { planMirrors } from '../src/ha/mirrors/mirror-plan.ts'
 import { inParallel, WorkList } from '../src/ha/mirrors/work-list.ts'
 
 const MB = 1024 * 1024
@@ -46,6 +48,28 @@ t.test('what is asked for stands; what was begun, or has no base, is copied', as
   t.equal(chooseMode('auto', folder(null), source()).mode, 'full')
   t.equal(chooseMode('auto', folder({}, { hasBase: false }), source()).mode, 'full')
   t.same(chooseMode('auto', null, source()), { mode: 'auto', bytes: null })
+})
+
+t.test('a copy that finds no place has the number of the one that was to be replaced', async (t) => {
+  const row = (dbid: number, role: 'p' | 'm', hostname: string) =>
+    ({ dbid, content: 0, role, status: role === 'p' ? 'u' : 'd', hostname, port: 7000 + dbid }) as SegmentRow
+  const [primary, mirror] = [row(2, 'p', 'h1'), row(4, 'm', 'h2')]
+  const sources = {
+    topology: {
+      lastDbid: 5,
+      row: (dbid: number) => [primary, mirror].find((one) => one.dbid === dbid),
+      primary: () => primary,
+      host: (hostname: string) => ({ hostname }),
+    },
+    links: {
+      instance: () => ({ request: () => Promise.resolve({ role: 'p' }) }),
+      agent: () => ({ request: () => Promise.reject(new Error('nobody listens')) }),
+    },
+  } as unknown as AdminSources
+  const to = { hostname: 'h3', address: null, port: 7100, datadir: '/new' }
+  const moves = [{ kind: 'recover', content: 0, dbid: 4, to, mode: null }] as const
+  const [step] = await planMirrors({ moves, mode: 'auto', look: false }, sources)
+  t.match(step, { oldDbid: 4, row: { dbid: 4, hostname: 'h3' }, obstacle: /h3 .* nobody listens/ })
 })
 
 const done = (dbid: number): ActionResult => ({ dbid, content: 0, outcome: 'done', message: '' })

@@ -67,6 +67,12 @@ export function parseRecoverFile(file: MirrorFile, around: Surroundings): Mirror
       )
     if (failed.content < 0)
       throw wrong(file, line, `dbid ${failed.dbid} belongs to the coordinator: "recover" is for segments`)
+    if (failed.role === 'p')
+      throw wrong(
+        file,
+        line,
+        `dbid ${failed.dbid} acts as primary of content ${failed.content}: only a mirror can be recovered from it`,
+      )
     once(
       line,
       `Cannot recover the same failed segment ${failed.hostname} and data directory ${failed.datadir} twice.`,

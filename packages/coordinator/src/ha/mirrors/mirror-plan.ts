@@ -86,7 +86,8 @@ async function planOne(
     if (typeof from === 'string') return step(row, { obstacle: from, begun })
     return step(row, { bytes: from === null ? null : from.folder.baseBytes, begun })
   } catch (error) {
-    const nowhere = rowAt(move, move.to, old, 0, {
+    // Nothing has been made: the one that stays where it is tells which is meant.
+    const nowhere = rowAt(move, move.to, old, old?.dbid ?? 0, {
       datadir: move.to.datadir ?? '',
       port: move.to.port ?? 0,
       addresses: [],
