@@ -320,8 +320,9 @@ export class Agent {
       return cloneTemplate(template, datadir)
     }
     const identity = { clusterId, content, dbid, createdAt: ports.clock.now() }
+    this.#keepers.get(dbid)?.requireStopped()
     try {
-      await createInstanceFolder(ports.disk, datadir, { identity, fill })
+      await createInstanceFolder(ports.disk, datadir, { identity, fill, isCopied: from === 'empty' })
     } catch (error) {
       throw diskFullOr(error, datadir)
     }
@@ -348,8 +349,7 @@ export class Agent {
   async #remove(dbid: Dbid): Promise<Message> {
     const keeper = this.#keepers.get(dbid)
     if (keeper === undefined) return { type: 'ok' }
-    if (keeper.running)
-      throw new MirabelleError('busy', `dbid ${dbid} runs as pid ${keeper.pid}; stop it first`)
+    keeper.requireStopped()
     keeper.unprepare()
     if (faults !== undefined) await faults.at('agent.remove.begin')
     await this.#options.ports.disk.remove(keeper.assignment.datadir)

@@ -16,14 +16,18 @@ export interface NewInstance {
   }
   /** Puts the data directory into the folder. */
   readonly fill: () => Promise<void>
+  /** Its first start copies everything anew: what the instance itself has left without an identity is deleted, and one that has run is done already. */
+  readonly isCopied?: boolean
 }
 
 /** What an interrupted creation may leave behind. */
 const LEFTOVER = /^(pgdata(\..*)?|wal)$/
+/** What an instance that has run has besides. */
+const USED = /^(start\.json|instance\.(lock|log)|log|state)$/
 
 /** Rejects with `datadir.foreign` when the folder holds anything else. */
 export async function createInstanceFolder(disk: Disk, datadir: string, wanted: NewInstance): Promise<void> {
-  const { identity, fill } = wanted
+  const { identity, fill, isCopied = false } = wanted
   const names = (await disk.exists(datadir)) ? (await disk.list(datadir)).map(({ name }) => name) : []
   if (names.includes('instance.json')) {
     const found = await readIdentity(disk, datadir)
@@ -31,13 +35,13 @@ export async function createInstanceFolder(disk: Disk, datadir: string, wanted: 
       found.clusterId === identity.clusterId &&
       found.content === identity.content &&
       found.dbid === identity.dbid
-    if (same && !names.includes('start.json')) return
+    if (same && (isCopied || !names.includes('start.json'))) return
     throw new MirabelleError(
       'datadir.foreign',
       `dbid ${identity.dbid}: the folder ${datadir} holds dbid ${found.dbid} of content ${found.content} of cluster ${found.clusterId} already`,
     )
   }
-  if (!names.every((name) => LEFTOVER.test(name)))
+  if (!names.every((name) => LEFTOVER.test(name) || (isCopied && USED.test(name))))
     throw new MirabelleError(
       'datadir.foreign',
       `dbid ${identity.dbid}: the folder ${datadir} exists and holds other files (${names.slice(0, 3).join(', ')})`,

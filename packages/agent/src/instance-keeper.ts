@@ -111,6 +111,12 @@ export class InstanceKeeper {
     this.#watch(process)
   }
 
+  /** Throws `busy` while its process is there: its folder is not touched. */
+  requireStopped(): void {
+    if (this.#process === undefined) return
+    throw new MirabelleError('busy', `dbid ${this.#assignment.dbid} runs as pid ${this.pid}; stop it first`)
+  }
+
   /** It is about to be started: its process is made ahead, beside one that runs still. */
   prepare(): void {
     this.#spare.prepare()

@@ -59,6 +59,32 @@ t.test('a folder with files of somebody else is refused and kept', async (test) 
   test.same(await readdir(dir), ['thesis.txt'])
 })
 
+t.test(
+  'what is copied anew anyway takes the place of what it has left there without an identity',
+  async (test) => {
+    const dir = await folder(test)
+    const copied = (dbid = 2) =>
+      createInstanceFolder(realDisk, dir, {
+        identity: { clusterId: 'c', content: 0, dbid, createdAt: 1 },
+        fill: async () => void (await mkdir(dir, { recursive: true })),
+        isCopied: true,
+      })
+    await copied()
+    test.same(await readdir(dir), ['instance.json'], 'a folder that is gone')
+    await writeFile(join(dir, 'start.json'), '{}')
+    await mkdir(join(dir, 'pgdata'))
+    await copied()
+    test.same((await readdir(dir)).sort(), ['instance.json', 'pgdata', 'start.json'], 'one with an identity')
+    await test.rejects(copied(3), { code: 'datadir.foreign' })
+    await rm(join(dir, 'instance.json'))
+    await copied()
+    test.same(await readdir(dir), ['instance.json'], 'the rest of one')
+    await rm(join(dir, 'instance.json'))
+    await writeFile(join(dir, 'thesis.txt'), 'years of work')
+    await test.rejects(copied(), { code: 'datadir.foreign' })
+  },
+)
+
 t.test('a folder of another instance, or one that has run, is refused', async (test) => {
   const dir = await folder(test)
   await making(dir).run()

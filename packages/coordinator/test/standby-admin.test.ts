@@ -293,7 +293,7 @@ t.test('resync leaves a standby that streams alone unless a copy is asked for', 
   t.match(await resyncStandby('auto', sources), [{ outcome: 'skipped' }])
   t.same(did, [])
   t.match(await resyncStandby('full', sources), [{ outcome: 'done' }])
-  t.same(did, ['agent.stop', 'peer 9', 'agent.start'])
+  t.same(did, ['agent.stop', 'agent.create', 'peer 9', 'agent.start'])
 })
 
 t.test('one piece of work at a time; the same question again gets the same answer', async (t) => {

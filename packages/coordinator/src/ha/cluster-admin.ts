@@ -112,7 +112,7 @@ export async function recoverOne(
         .agent(row.hostname)
         .request({ type: 'agent.stop', dbid: row.dbid, mode: 'immediate' }, STOP_TIMEOUT_MS)
       // A machine that has taken the place of another one knows of nothing.
-      if (options.mode !== 'incremental') await createIfNew(row, sources, 'host')
+      if (options.mode !== 'incremental') await createIfNew(row, sources, 'host', options.mode)
     } catch (error) {
       return failed(
         `Not recovering segment ${row.dbid} because ${row.hostname} is unreachable: ${sentence(error)}`,

@@ -166,10 +166,10 @@ export async function resyncStandby(
   if (mode === 'auto' && row.status === 'u' && stream?.state === 'streaming')
     return [result(row, 'skipped', `the standby coordinator on ${place(row)} streams already: nothing to do`)]
   try {
-    await createIfNew(row, sources, 'folder')
     await sources.links
       .agent(row.hostname)
       .request({ type: 'agent.stop', dbid: row.dbid, mode: 'fast' }, STOP_TIMEOUT_MS)
+    await createIfNew(row, sources, 'folder', mode)
     if (faults !== undefined) await faults.at('standby.resync.stopped')
     await bringUp(row, mode, sources)
   } catch (error) {
