@@ -152,6 +152,24 @@ t.test(
   },
 )
 
+t.test('a host that was lost with its disk comes back empty, and its instances by a copy', async (test) => {
+  const host = join(dir, 'host3')
+  process.kill(Number(await readFile(join(host, 'agent.pid'), 'utf8')), 'SIGKILL')
+  process.kill(pidOf(await state(), 5), 'SIGKILL')
+  await rm(host, { recursive: true })
+  const lost = ({ instances }: ClusterState) =>
+    instances.some(({ dbid, status }) => dbid === 5 && status === 'd')
+  await until('the loss of the mirror', lost)
+  const recovered = await mirabelle('recover')
+  test.equal(recovered.status, 0, recovered.stdout)
+  test.match(recovered.stderr, `The folder of host3 is gone: making ${host} anew`)
+  test.ok(existsSync(join(host, 'mirror1', 'pgdata')))
+  test.match(
+    (await state()).instances.find(({ dbid }) => dbid === 5),
+    { mode: 's', status: 'u', state: 'mirror' },
+  )
+})
+
 t.test('the standby takes over from a dead coordinator, never from one that answers', async (test) => {
   const before = await state()
   const refused = await mirabelle('standby', 'activate')

@@ -22,10 +22,16 @@ export async function run(args: readonly string[], prepare: () => void = () => u
       // Commander has said it already; help and version are no failures.
       process.exitCode = error.exitCode === 0 ? 0 : COULD_NOT
     } else if (!wasInterrupted()) {
-      const expected = error instanceof CliError || isMirabelleError(error)
+      const expected = error instanceof CliError || isMirabelleError(error) || isRefusal(error)
       const words = expected ? sentenceOf(error) : `unexpected: ${(error as Error).stack ?? String(error)}`
       process.stderr.write(`mirabelle: ${words}\n`)
       process.exitCode = error instanceof CliError ? error.exitStatus : COULD_NOT
     }
   }
+}
+
+/** What the operating system says no to: a folder that may not be written, a disk that is full. Its words name what was done, and to which file. */
+function isRefusal(error: unknown): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException
+  return error instanceof Error && code !== undefined && syscall !== undefined
 }

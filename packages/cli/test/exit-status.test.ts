@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -34,6 +34,14 @@ t.test('the exit status and the words of a process of its own', (test) => {
   test.equal(stdout, '')
   test.match(stderr, /^mirabelle: there is no cluster in /)
   test.end()
+})
+
+t.test('what the operating system refuses is one sentence, without a stack', async (test) => {
+  const dir = join(base, 'dangling')
+  await symlink(join(base, 'no', 'such'), dir)
+  const { status, stderr } = await mirabelle(test, 'init', '--dir', dir)
+  test.equal(status, 2)
+  test.match(stderr, /^mirabelle: E[A-Z]+: .*dangling.*\n$/)
 })
 
 t.test('help is there for the command and for all of its parts', async (test) => {

@@ -1,13 +1,14 @@
 /** The agents of a cluster: asked, and on localhost started and ended by the command line itself. */
 import { spawn } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { agentScript } from '@mirabelle/agent/facts'
+import { agentScript, configFile } from '@mirabelle/agent/facts'
 import type { MessageOf, ReplyOf, RequestType } from '@mirabelle/messages'
 import { CliError, sentenceOf } from '../errors.ts'
 import { agentEndpoint, type HostEntry } from '../folder/cluster-file.ts'
+import { prepareLocalHost } from './agent-folder.ts'
 import type { Cluster } from './cluster.ts'
 import { poll } from './poll.ts'
 import { agentProcess, hungSentence } from './silent-agents.ts'
@@ -103,6 +104,11 @@ export function requireAgents(answers: readonly AgentAnswer[]): void {
 
 /** Starts the agent of a simulated host as a process that outlives this one. Rejects when it does not answer. */
 async function startAgent(cluster: Cluster, host: HostEntry): Promise<AgentStatus> {
+  if (!existsSync(configFile(host.dir))) {
+    // A host that was lost with its disk: its instances come back by "recover".
+    cluster.reporter.say(`The folder of ${host.name} is gone: making ${host.dir} anew`)
+    await prepareLocalHost(cluster.folder, host)
+  }
   const outFile = join(host.dir, 'agent.out')
   const out = openSync(outFile, 'a', 0o600)
   const child = spawn(

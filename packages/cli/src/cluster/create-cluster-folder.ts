@@ -7,8 +7,6 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { bootstrapSql } from '@mirabelle/coordinator'
 import { createTemplate } from '@mirabelle/engine'
-import { realDisk } from '@mirabelle/runtime'
-import { configFile, type AgentConfig } from '@mirabelle/agent'
 import { CliError } from '../errors.ts'
 import { ClusterFolder } from '../folder/cluster-folder.ts'
 import type { ClusterFile, HostEntry, Transport } from '../folder/cluster-file.ts'
@@ -17,6 +15,7 @@ import type { ClusterPlan, Mirroring } from '../placement/placement.ts'
 import { onInterrupt } from '../terminal/interrupt.ts'
 import type { Reporter } from '../terminal/reporter.ts'
 import { askAgent, ensureAgents, requireAgents, endAgents } from './agents.ts'
+import { prepareLocalHost } from './agent-folder.ts'
 import { assignmentOf } from './assignments.ts'
 import { withFolder, type Cluster } from './cluster.ts'
 
@@ -136,30 +135,5 @@ async function prepareLocalHosts(folder: ClusterFolder, reporter: Reporter): Pro
   const templates = await templateDir(folder.dir)
   reporter.say('Preparing the template of a data directory (made once, then kept)')
   await createTemplate({ cacheDir: templates, bootstrapSql })
-  for (const host of folder.file.hosts) {
-    await mkdir(host.dir, { recursive: true, mode: 0o700 })
-    const config = agentConfig(folder, host, join(folder.dir, folder.file.keyFile), templates)
-    await realDisk.writeFileDurable(configFile(host.dir), `${JSON.stringify(config, null, 2)}\n`)
-  }
-}
-
-/** The configuration of a host's agent. */
-export function agentConfig(
-  folder: ClusterFolder,
-  host: HostEntry,
-  keyFile: string,
-  templates: string,
-): AgentConfig {
-  const { encryption, certificates } = folder.file.transport ?? { encryption: 'auto' }
-  return {
-    formatVersion: 1,
-    clusterId: folder.file.clusterId,
-    hostname: host.name,
-    listen: { addresses: host.addresses, port: host.agentPort },
-    keyFile,
-    templateDir: templates,
-    logLevel: process.env['MIRABELLE_LOG_LEVEL'] ?? 'info',
-    encryption,
-    ...(certificates === undefined ? {} : { certificates }),
-  }
+  for (const host of folder.file.hosts) await prepareLocalHost(folder, host)
 }
