@@ -14,6 +14,9 @@ const LOOK_EVERY_MS = 25
 const HUNG_MS = 5_000
 const STOP_MS = 30_000
 
+/** States of a mirror whose activation may go on by itself. */
+const MAY_HAVE_BEGUN = ['promoting', 'failed']
+
 export interface ActivationReport {
   readonly dbid: number
   readonly host: string
@@ -45,9 +48,10 @@ export async function activateStandby(cluster: Cluster, force: boolean): Promise
   try {
     done = await control.ask(row.endpoint, { type: 'standby.activate', force }, ACTIVATE_MS)
   } catch (error) {
-    // Refused before anything was changed: it is a mirror as before.
-    const after = await askInstance(cluster, row)
-    if (after.status?.roleState === 'mirror') await folder.update({ activatingDbid: null })
+    // Refused before anything was changed. Were it left written down, the next start would take it for begun, and complete it.
+    const { status } = await askInstance(cluster, row)
+    if (status?.role === 'm' && !MAY_HAVE_BEGUN.includes(status.roleState))
+      await folder.update({ activatingDbid: null })
     throw new CliError(`the standby coordinator was not activated: ${sentenceOf(error)}`, { cause: error })
   }
   await remember(cluster, row, done.epoch, { quiet: true })
