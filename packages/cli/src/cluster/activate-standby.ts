@@ -31,7 +31,7 @@ export interface ActivationReport {
 
 /** Activates the standby. Throws CliError when there is none, when the coordinator still answers, or when it could not take over. */
 export async function activateStandby(cluster: Cluster, force: boolean): Promise<ActivationReport> {
-  const { folder, control, reporter, clock } = cluster
+  const { folder, control, clock } = cluster
   const { file } = folder
   const wanted = file.activatingDbid ?? file.standbyDbid
   if (wanted === null) return activatedBefore(cluster)
