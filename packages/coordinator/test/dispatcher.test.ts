@@ -292,6 +292,20 @@ t.test('savepoints reach the contents that are touched later', async (t) => {
   cluster.rest(t)
 })
 
+t.test('going back to a savepoint after a content was lost is 40001, as any statement is', async (t) => {
+  const cluster = await opened()
+  const transaction = cluster.dispatcher.begin()
+  await transaction.touch([0])
+  await transaction.run(0, item('W x')).promise
+  await transaction.savepoint('savepoint', 's')
+  cluster.segment(0).fault = () => 'lose-before'
+  await t.rejects(transaction.savepoint('rollback', 's'), failing('40001'))
+  cluster.segment(0).fault = () => undefined
+  await transaction.rollback()
+  await cluster.clock.advance(100)
+  cluster.rest(t)
+})
+
 t.test('readMany and writeMany answer in the order of the contents', async (t) => {
   const cluster = await opened()
   await cluster.dispatcher.writeMany([1, 0], (content) => item(`W ${content}`))

@@ -2,7 +2,7 @@ import t from 'tap'
 import { MirabelleError } from '@mirabelle/messages'
 import { silentLogger } from '@mirabelle/runtime'
 import { firstColumn } from '../src/lanes/backend-bytes.ts'
-import { Lane } from '../src/lanes/lane.ts'
+import { Lane, type LaneRun } from '../src/lanes/lane.ts'
 import { NO_SETTINGS, type LaneItem } from '../src/lanes/lane-item.ts'
 import { queryMessage } from '../src/lanes/frontend-bytes.ts'
 import { ManualClock, settle } from './support/manual-clock.ts'
@@ -333,6 +333,37 @@ t.test('a cancel reaches a statement wherever it is', async (t) => {
   segment.fault = () => undefined
   await Promise.all([attach(), t.rejects(write.promise, { code: 'cancelled' })])
   t.same(segment.committed, [])
+})
+
+t.test('what was cancelled on a segment that hangs does not run again after the failover', async (t) => {
+  const { lane, segment, attach, clock } = setUp()
+  await attach()
+  segment.deaf = true
+  segment.fault = () => 'hang'
+  const [first, queued] = ['W 1', 'W 2'].map((sql) => lane.run(item(sql))) as [LaneRun, LaneRun]
+  const [read, unread] = [0, 1].map(() => lane.run(item('R', { whenLost: 'lookup' }))) as [LaneRun, LaneRun]
+  await settle()
+  let ended = 0
+  for (const run of [first, queued, read]) {
+    run.cancel()
+    run.promise.catch(() => ended++)
+  }
+  await clock.advance(1_000)
+  await t.rejects(read.promise, { code: 'cancelled' }, 'a read ends without an answer of the segment')
+  t.equal(ended, 1, 'what became of a write is not known yet')
+  unread.cancel()
+  segment.lose()
+  await t.rejects(unread.promise, { code: 'cancelled' }, 'at the loss of the segment at the latest')
+  segment.deaf = false
+  segment.fault = () => undefined
+  await Promise.all([
+    attach(),
+    t.rejects(first.promise, { code: 'cancelled' }),
+    t.rejects(queued.promise, { code: 'cancelled' }),
+  ])
+  t.same(segment.committed, [], 'nothing of it has taken effect')
+  await clock.advance(1_000)
+  t.equal(clock.pending, 0)
 })
 
 t.test('a cancelled write that had taken effect is answered as such', async (t) => {

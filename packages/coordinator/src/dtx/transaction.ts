@@ -262,7 +262,9 @@ export class DistributedTransaction implements LaneUser {
           this.run(content, { bytes: queryMessage(sql), syncs: 1, settings: undefined, write: false })
             .promise,
       ),
-    )
+    ).catch((error: unknown) => {
+      throw error instanceof LaneLost ? lostError(error) : error
+    })
     for (const result of results) {
       const error = firstErrorMessage(result.output)
       if (error !== undefined) throw SqlError.fromBytes(error)

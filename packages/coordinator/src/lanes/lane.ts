@@ -17,7 +17,7 @@ import { LaneQueue, type LaneTicket, type LaneUser } from './lane-queue.ts'
 import { firstErrorCode, startsWithError, withoutPreparation } from './backend-bytes.ts'
 import { Orphans } from './orphans.ts'
 import { Outage } from './outage.ts'
-import { cancelledByUser, sentOf, type Sent } from './sent.ts'
+import { cancelledByUser, isRead, sentOf, type Sent } from './sent.ts'
 import { Standstill } from './standstill.ts'
 
 /** One item under way. */
@@ -40,6 +40,8 @@ export interface LaneOptions {
 }
 
 const UNDEFINED_STATEMENT = '26000'
+/** How long a cancelled read waits for its segment to say so. A write waits for as long as it takes: nobody could say what became of it. */
+const UNHEARD_CANCEL_MS = 1_000
 
 /** Anonymous user of passes: it holds nothing, so it is never part of a deadlock. */
 const PASSER: LaneUser = { age: 0, requeueable: true, deadlockVictim() {} }
@@ -276,8 +278,11 @@ export class Lane {
   }
 
   #cancel(sent: Sent): void {
-    if (this.#sent.get(sent.seq) === sent) this.#line?.backend?.cancel(sent.seq)
-    else this.#orphans.cancel(sent)
+    // Also when the backend is lost before it has heard of it: the statement does not run again.
+    sent.cancelled = true
+    if (this.#sent.get(sent.seq) !== sent) return this.#orphans.cancel(sent)
+    this.#line?.backend?.cancel(sent.seq)
+    if (isRead(sent)) this.#options.clock.setTimer(UNHEARD_CANCEL_MS, () => sent.reject(cancelledByUser())) // a segment that hangs does not hear it; what was answered meanwhile stays so
   }
 
   #sendRaw(line: LaneLine, item: LaneItem): Promise<LaneResult> {
@@ -332,7 +337,7 @@ export class Lane {
         const sent = line.over === undefined ? this.#sent.get(seq) : undefined
         if (sent === undefined) return
         sent.streamed = true
-        return sent.item.onOutput?.(chunk)
+        return sent.over ? undefined : sent.item.onOutput?.(chunk)
       },
       onLost: (reason) => {
         this.#end(line, reason, true)
@@ -348,6 +353,10 @@ export class Lane {
     const { statement, whenLost } = sent.item
     if (statement === undefined || sent.prepares !== undefined || whenLost !== 'rerun') return false
     if (!startsWithError(output) || firstErrorCode(output) !== UNDEFINED_STATEMENT) return false
+    if (sent.cancelled) {
+      sent.reject(cancelledByUser())
+      return true
+    }
     line.state?.prepared(statement.name, false)
     this.#dispatch(line, sent)
     return true

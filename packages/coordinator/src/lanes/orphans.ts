@@ -8,7 +8,7 @@ import type { Logger } from '@mirabelle/runtime'
 import type { LaneBackend } from './lane-backend.ts'
 import { LaneLost } from './lane-item.ts'
 import type { LaneLine } from './lane-line.ts'
-import { cancelledByUser, fateOf, type FateCounts, type Sent } from './sent.ts'
+import { cancelledByUser, fateOf, isRead, type FateCounts, type Sent } from './sent.ts'
 
 export class Orphans {
   readonly #content: Content
@@ -26,6 +26,7 @@ export class Orphans {
     const why = `the segment failed over (${reason.message})`
     if (sent.item.whenLost === 'fail') sent.reject(new LaneLost(this.#content, 'unknown', why))
     else if (sent.streamed && !sent.item.write) sent.reject(new LaneLost(this.#content, 'no', why))
+    else if (sent.cancelled && isRead(sent)) sent.reject(cancelledByUser())
     else this.#waiting.push(sent)
   }
 

@@ -13,12 +13,36 @@ export interface Sent {
   prepares: string | undefined
   /** A piece of its answer has gone out: it cannot run again unnoticed. */
   streamed: boolean
-  /** A cancel came while it had no backend: it does not run again. */
+  /** A cancel came: it does not run again. */
   cancelled: boolean
+  /** It has ended for who waited for it. */
+  over: boolean
 }
 
 export function sentOf(item: LaneItem, resolve: Sent['resolve'], reject: Sent['reject']): Sent {
-  return { item, resolve, reject, seq: 0, at: 0, prepares: undefined, streamed: false, cancelled: false }
+  const sent: Sent = {
+    item,
+    resolve: (result) => {
+      sent.over = true
+      resolve(result)
+    },
+    reject: (error) => {
+      sent.over = true
+      reject(error)
+    },
+    seq: 0,
+    at: 0,
+    prepares: undefined,
+    streamed: false,
+    cancelled: false,
+    over: false,
+  }
+  return sent
+}
+
+/** It changes nothing, by itself and for others: whether it has run does not matter. */
+export function isRead({ item }: Sent): boolean {
+  return !item.write && item.whenLost !== 'fail'
 }
 
 export function cancelledByUser(): MirabelleError {

@@ -32,6 +32,8 @@ export class FakeSegment {
   reachable = true
   /** What it says of a statement whose answer has not come; `nothing`: it hangs. */
   says: 'it has run' | 'it runs' | 'nothing' = 'it runs'
+  /** Hears no cancel: it hangs as a stopped process does. */
+  deaf = false
   generation = 1
   /** Asked for each statement. */
   fault: (sql: string) => Fault | undefined = () => undefined
@@ -103,6 +105,7 @@ export class FakeSegment {
         setImmediate(pump)
       },
       cancel: (seq) => {
+        if (this.deaf) return
         hanging = false
         if (line.writes !== undefined) line.failed = true
         if (line.alive) line.events.onFailed(seq, new MirabelleError('cancelled', 'canceled'))
