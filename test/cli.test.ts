@@ -231,6 +231,20 @@ t.test('an outdated description finds the acting coordinator by itself', async (
   test.equal((await query(cluster.port, 'SELECT id FROM kept')).length, 4)
 })
 
+t.test('a smart stop ends no session: not within its time either', async (test) => {
+  const { cluster } = await state()
+  const { port } = cluster
+  const client = new pg.Client({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres' })
+  await client.connect()
+  const stopped = await mirabelle('stop', '--mode', 'smart', '--timeout', '1')
+  test.match(stopped, { status: 2, stderr: /not down after 1 s: it waits for its clients to leave/ })
+  test.match((await client.query('SELECT 1 AS one')).rows, [{ one: 1 }])
+  await test.rejects(query(port, 'SELECT 1'), { code: '57P03' })
+  await client.end()
+  test.match(await mirabelle('stop'), { status: 0 })
+  test.equal((await mirabelle('start')).status, 0)
+})
+
 t.test(
   'stop works through the coordinator and, when that is dead, through the agents; everything is there after a start',
   async (test) => {

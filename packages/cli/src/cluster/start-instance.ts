@@ -67,7 +67,7 @@ export async function waitForRole(
     )
   })
   if (seen !== undefined) return seen.failure
-  return `it is not up after ${timeoutMs / 1000} s; its log is in ${row.datadir}/log`
+  return `it is not up after ${Math.round(timeoutMs / 1000)} s; its log is in ${row.datadir}/log`
 }
 
 /** Starts one instance as the file says it is to run; resolves with why it ended, or undefined when it stays up. */

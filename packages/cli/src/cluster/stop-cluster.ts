@@ -1,5 +1,5 @@
 /** Stops a cluster: through its coordinator when that answers, else through the agents of the hosts. On localhost the agents end too. */
-import type { MessageOf } from '@mirabelle/messages'
+import { isMirabelleError, type MessageOf } from '@mirabelle/messages'
 import { CliError, sentenceOf } from '../errors.ts'
 import { agentAnswers, askAgent, rouse, shutdownAgents, type AgentAnswer } from './agents.ts'
 import type { HostEntry } from '../folder/cluster-file.ts'
@@ -34,7 +34,12 @@ export async function stopCluster(cluster: Cluster, mode: StopMode, timeoutMs: n
     cluster.reporter.say(
       `Stopping the cluster in ${mode} mode through the coordinator on ${coordinator.row.hostname}`,
     )
-    await stopThroughCoordinator(cluster, coordinator.row.dbid, mode, timeoutMs)
+    const waits = await stopThroughCoordinator(cluster, coordinator.row.dbid, mode, timeoutMs)
+    // Who asks for smart wants nobody's session ended: that is for fast.
+    if (waits && mode === 'smart')
+      throw new CliError(
+        `the cluster is not down after ${Math.round(timeoutMs / 1000)} s: it waits for its clients to leave, and lets no more in; "mirabelle stop" ends their sessions`,
+      )
   } else if (ran > 0) {
     cluster.reporter.say('No coordinator answers: stopping the instances through the agents of their hosts')
   }
@@ -78,23 +83,26 @@ const runningIn = (answers: readonly AgentAnswer[]) =>
     (status?.instances ?? []).filter(({ pid }) => pid !== null).map((instance) => ({ host, instance })),
   )
 
+/** Resolves with whether it still waits for its clients. */
 async function stopThroughCoordinator(
   cluster: Cluster,
   dbid: number,
   mode: StopMode,
   timeoutMs: number,
-): Promise<void> {
+): Promise<boolean> {
   const row = cluster.folder.row(dbid)
   try {
     await cluster.control.ask(row.endpoint, { type: 'cluster.stop', mode }, timeoutMs)
   } catch (error) {
-    cluster.reporter.say(`The coordinator did not stop the cluster: ${sentenceOf(error)}`)
-    return
+    if (mode !== 'smart' || !isMirabelleError(error, 'timeout'))
+      cluster.reporter.say(`The coordinator did not stop the cluster: ${sentenceOf(error)}`)
+    return isMirabelleError(error, 'timeout')
   }
   await poll(cluster.clock, timeoutMs, LOOK_EVERY_MS, async () => {
     const answers = await agentAnswers(cluster)
     return runningIn(answers).some(({ instance }) => instance.dbid === dbid) ? undefined : true
   })
+  return false
 }
 
 /** Stops what still runs: primaries, so that their mirrors get the last WAL, then mirrors, then content -1 (which goes first in a crash). */
