@@ -148,6 +148,9 @@ t.test(
     test.equal(nothing.status, 0)
     test.match(nothing.stdout, /^No segments to recover$/m)
     test.equal((await mirabelle('recover', '--dbid', '1')).status, 2)
+    const unknown = await mirabelle('recover', '--accept-data-loss', '7')
+    test.equal(unknown.status, 2)
+    test.match(unknown.stderr, /there is no content 7 in .*, only -1, 0, 1/)
     test.equal((await query(over.cluster.port, 'SELECT id FROM kept')).length, 4)
   },
 )

@@ -118,6 +118,7 @@ async function runRecover(options: RecoverCommand): Promise<void> {
     file: options.input === undefined ? undefined : await mirrorFile(options.input),
   }
   refuseContradictions(options)
+  cluster.folder.checkContents(options.acceptDataLoss ?? [])
   const revived =
     options.dryRun === true ? [] : await revive(cluster, options.acceptDataLoss ?? [], limitsOf(options))
   const steps = await planRecovery(cluster, wanted, options.dryRun === true)

@@ -55,6 +55,7 @@ export function addStart(program: Command): void {
     .action(async (options: StartCommand) => {
       const reporter = terminalReporter()
       const cluster = await openCluster(dirOf(options), reporter)
+      cluster.folder.checkContents(options.acceptDataLoss ?? [])
       if (options.dbid !== undefined) return startInstance(cluster, options.dbid, options.timeout)
       const takeBack = await undoWhenInterrupted(cluster)
       const report = await startCluster(cluster, {

@@ -107,6 +107,14 @@ export class ClusterFolder {
     return row
   }
 
+  /** Throws CliError when one of these contents is none of the cluster's. */
+  checkContents(contents: readonly number[]): void {
+    const known = [...new Set(this.#file.rows.map(({ content }) => content))].sort((a, b) => a - b)
+    const unknown = contents.find((content) => !known.includes(content))
+    if (unknown === undefined) return
+    throw new CliError(`there is no content ${unknown} in ${fileOf(this.dir)}, only ${known.join(', ')}`)
+  }
+
   host(name: string): HostEntry {
     const host = this.#file.hosts.find((one) => one.name === name)
     if (host === undefined) throw new CliError(`there is no host ${name} in ${fileOf(this.dir)}`)

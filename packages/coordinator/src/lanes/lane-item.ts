@@ -1,5 +1,5 @@
 /** What runs in a lane: one run of frontend messages for one content, and what comes back. */
-import type { Lsn } from '@mirabelle/messages'
+import { DispatchFlag, type Lsn } from '@mirabelle/messages'
 
 /** The settings of a session that its statements need on a segment. */
 export interface SessionSettings {
@@ -50,6 +50,15 @@ export interface LaneItem {
   readonly onOutput?: (chunk: Uint8Array) => void | Promise<void>
   /** Told the number under which the item can be cancelled. */
   readonly onSent?: (seq: number) => void
+}
+
+/** What a segment has to know of an item: bits of DispatchFlag. */
+export function flagsOf({ onOutput, inTransaction, mustSucceed }: LaneItem): number {
+  return (
+    (onOutput === undefined ? 0 : DispatchFlag.stream) |
+    (inTransaction === true ? DispatchFlag.inTransaction : 0) |
+    (mustSucceed === true ? DispatchFlag.mustSucceed : 0)
+  )
 }
 
 export interface LaneResult {

@@ -7,12 +7,12 @@
  * Promise: an item is answered once, in the order of the lane. An autocommit statement survives the loss of its backend: it is
  * answered with what took effect, or run again if it did not; only when neither can be known it ends as `unknown` (sql §3).
  */
-import { DispatchFlag, MirabelleError, type Content } from '@mirabelle/messages'
+import { MirabelleError, type Content } from '@mirabelle/messages'
 import type { Clock, Logger } from '@mirabelle/runtime'
 import type { BackendState } from './backend-state.ts'
 import type { BackendEvents, LaneBackend, OpenBackend } from './lane-backend.ts'
 import { LaneLine } from './lane-line.ts'
-import { LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
+import { flagsOf, LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
 import { LaneQueue, type LaneTicket, type LaneUser } from './lane-queue.ts'
 import { firstErrorCode, startsWithError, withoutPreparation } from './backend-bytes.ts'
 import { Orphans } from './orphans.ts'
@@ -393,14 +393,6 @@ export class Lane {
     this.detach(error)
     this.setUnavailable(error)
   }
-}
-
-function flagsOf({ onOutput, inTransaction, mustSucceed }: LaneItem): number {
-  return (
-    (onOutput === undefined ? 0 : DispatchFlag.stream) |
-    (inTransaction === true ? DispatchFlag.inTransaction : 0) |
-    (mustSucceed === true ? DispatchFlag.mustSucceed : 0)
-  )
 }
 
 function rejected(error: Error): LaneRun {
