@@ -4,7 +4,7 @@ import { Dispatcher } from '../src/dispatcher.ts'
 import { makeGid } from '../src/dtx/gid.ts'
 import { firstColumn, firstErrorCode } from '../src/lanes/backend-bytes.ts'
 import { fakePorts } from './support/fake-ports.ts'
-import { canceller, Cluster, CONTENTS, failing, item, opened } from './support/dispatched-cluster.ts'
+import { canceller, Cluster, CONTENTS, failing, item, opened, writing } from './support/dispatched-cluster.ts'
 import { FakeSegment, type Fault } from './support/fake-segment.ts'
 import { ManualClock, settle } from './support/manual-clock.ts'
 
@@ -188,9 +188,7 @@ t.test('a COMMIT of one content whose answer was lost is known to have taken eff
   for (const keep of [true, false]) {
     const cluster = await opened()
     cluster.segment(0).keepAnswers = keep
-    const transaction = cluster.dispatcher.begin()
-    await transaction.touch([0])
-    await transaction.run(0, item('W x')).promise
+    const transaction = await writing(cluster, [0])
     cluster.segment(0).fault = (sql) => (sql === 'COMMIT' ? 'lose-after' : undefined)
     const done = transaction.commit()
     await cluster.clock.advance(1_000)
@@ -202,9 +200,7 @@ t.test('a COMMIT of one content whose answer was lost is known to have taken eff
 
 t.test('a COMMIT of one content that was lost before it ran is 40001', async (t) => {
   const cluster = await opened()
-  const transaction = cluster.dispatcher.begin()
-  await transaction.touch([0])
-  await transaction.run(0, item('W x')).promise
+  const transaction = await writing(cluster, [0])
   let once = true
   cluster.segment(0).fault = (sql) => (sql === 'COMMIT' && once ? ((once = false), 'lose-before') : undefined)
   const refused = t.rejects(transaction.commit(), failing('40001'))
@@ -280,9 +276,7 @@ t.test('a user that has run nothing goes to the end of the queues for one that p
 
 t.test('savepoints reach the contents that are touched later', async (t) => {
   const cluster = await opened()
-  const transaction = cluster.dispatcher.begin()
-  await transaction.touch([0])
-  await transaction.run(0, item('W x')).promise
+  const transaction = await writing(cluster, [0])
   await transaction.savepoint('savepoint', 's')
   await transaction.touch([1])
   await transaction.run(1, item('W x')).promise
@@ -294,9 +288,7 @@ t.test('savepoints reach the contents that are touched later', async (t) => {
 
 t.test('going back to a savepoint after a content was lost is 40001, as any statement is', async (t) => {
   const cluster = await opened()
-  const transaction = cluster.dispatcher.begin()
-  await transaction.touch([0])
-  await transaction.run(0, item('W x')).promise
+  const transaction = await writing(cluster, [0])
   await transaction.savepoint('savepoint', 's')
   cluster.segment(0).fault = () => 'lose-before'
   await t.rejects(transaction.savepoint('rollback', 's'), failing('40001'))
@@ -398,16 +390,21 @@ for (const kind of ['readMany', 'writeMany'] as const) {
   })
 }
 
-t.test('what is urgent overtakes who waits, and is refused when the lane is closed for good', async (t) => {
-  const clock = new ManualClock()
-  const segment = new FakeSegment(-1)
-  const dispatcher = new Dispatcher({
+/** A dispatcher without primaries yet. */
+function dispatcherOver(contents: readonly number[], clock: ManualClock): Dispatcher {
+  return new Dispatcher({
     ports: fakePorts(clock),
-    contents: [-1],
+    contents,
     incarnation: 'a',
     failoverTimeoutMs: () => 1_000,
     onLaneLost() {},
   })
+}
+
+t.test('what is urgent overtakes who waits, and is refused when the lane is closed for good', async (t) => {
+  const clock = new ManualClock()
+  const segment = new FakeSegment(-1)
+  const dispatcher = dispatcherOver([-1], clock)
   dispatcher.setPrimary(-1, 'local', segment.opener('a'))
   await clock.advance(10)
   const holder = dispatcher.begin()
@@ -433,13 +430,7 @@ t.test('what is urgent overtakes who waits, and is refused when the lane is clos
 async function coordinatorAndContent() {
   const clock = new ManualClock()
   const segments = new Map([-1, 0].map((content) => [content, new FakeSegment(content)]))
-  const dispatcher = new Dispatcher({
-    ports: fakePorts(clock),
-    contents: [-1, 0],
-    incarnation: 'a',
-    failoverTimeoutMs: () => 1_000,
-    onLaneLost() {},
-  })
+  const dispatcher = dispatcherOver([-1, 0], clock)
   for (const [content, segment] of segments) dispatcher.setPrimary(content, 'first', segment.opener('a'))
   await clock.advance(10)
   const [own, data] = [segments.get(-1) as FakeSegment, segments.get(0) as FakeSegment]
@@ -454,13 +445,7 @@ t.test(
     const gid = makeGid('dead', 1, [-1, 0])
     for (const segment of [own, data]) segment.prepared.set(gid, { writes: ['x'], gids: [gid], dropped: [] })
     data.reachable = false
-    const dispatcher = new Dispatcher({
-      ports: fakePorts(clock),
-      contents: [-1, 0],
-      incarnation: 'a',
-      failoverTimeoutMs: () => 1_000,
-      onLaneLost() {},
-    })
+    const dispatcher = dispatcherOver([-1, 0], clock)
     const before = dispatcher.runUrgent('W first', () => {})
     for (const segment of [own, data]) dispatcher.setPrimary(segment.content, 'first', segment.opener('a'))
     await clock.advance(5_000)

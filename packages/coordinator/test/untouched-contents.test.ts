@@ -3,7 +3,7 @@ import t from 'tap'
 import { Foresight } from '../src/dtx/foresight.ts'
 import { enterLane } from '../src/lanes/enter-lane.ts'
 import { MirabelleError } from '@mirabelle/messages'
-import { type Cluster, failing, item, opened } from './support/dispatched-cluster.ts'
+import { type Cluster, failing, item, opened, writing } from './support/dispatched-cluster.ts'
 import { settle } from './support/manual-clock.ts'
 
 /** Content 0 loses its primary, and has none until `open`. */
@@ -74,10 +74,7 @@ t.test('who waits for a content that is given up gets its error; who is cancelle
 
 t.test('a transaction that has lost a content is rolled back on the others at once', async (t) => {
   const cluster = await opened()
-  const transaction = cluster.dispatcher.begin()
-  await transaction.touch([0, 1])
-  await transaction.run(0, item('W x')).promise
-  await transaction.run(1, item('W x')).promise
+  const transaction = await writing(cluster, [0, 1])
   failOver(cluster)
   await settle()
   await passes(cluster, 'W beside')
@@ -93,9 +90,7 @@ t.test('and does not go on waiting for a lane', async (t) => {
   const cluster = await opened()
   const holder = cluster.dispatcher.begin()
   await holder.touch([2])
-  const transaction = cluster.dispatcher.begin()
-  await transaction.touch([0])
-  await transaction.run(0, item('W x')).promise
+  const transaction = await writing(cluster, [0])
   const waiting = transaction.touch([2])
   await settle()
   failOver(cluster)
@@ -114,9 +109,7 @@ t.test(
       ['late', 2_000],
     ] as const) {
       const cluster = await opened()
-      const transaction = cluster.dispatcher.begin()
-      await transaction.touch([1])
-      await transaction.run(1, item('W x')).promise
+      const transaction = await writing(cluster, [1])
       failOver(cluster)
       await settle()
       let ended = ''
@@ -142,9 +135,7 @@ t.test(
 
 t.test('for whom nobody waits waits as long as it takes', async (t) => {
   const cluster = await opened()
-  const transaction = cluster.dispatcher.begin()
-  await transaction.touch([1])
-  await transaction.run(1, item('W x')).promise
+  const transaction = await writing(cluster, [1])
   failOver(cluster)
   await settle()
   const touched = transaction.touch([0])
@@ -163,9 +154,7 @@ t.test('in a switchover nothing makes way: it ends soon', async (t) => {
   const lane = cluster.dispatcher.lane(0)
   const administrator = { age: 0, requeueable: false, switchesOver: true, deadlockVictim() {} }
   const ticket = await enterLane(cluster.clock, lane, administrator, 1_000)
-  const transaction = cluster.dispatcher.begin()
-  await transaction.touch([1])
-  await transaction.run(1, item('W x')).promise
+  const transaction = await writing(cluster, [1])
   failOver(cluster)
   await settle()
   const touched = transaction.touch([0])
@@ -246,9 +235,7 @@ for (const says of ['it has run', 'nothing'] as const) {
 
 t.test('others that waited already, before it came to wait itself, count as well', async (t) => {
   const cluster = await opened()
-  const transaction = cluster.dispatcher.begin()
-  await transaction.touch([1])
-  await transaction.run(1, item('W x')).promise
+  const transaction = await writing(cluster, [1])
   const beside = passes(cluster, 'W beside')
   await cluster.clock.advance(2_000)
   cluster.segment(0).holdAnswers('it has run')
@@ -266,9 +253,7 @@ t.test('others that waited already, before it came to wait itself, count as well
 t.test('who waits in a lane that stands still gives back the others', async (t) => {
   for (const kind of ['readMany', 'writeMany'] as const) {
     const cluster = await opened()
-    const transaction = cluster.dispatcher.begin()
-    await transaction.touch([0, 1])
-    for (const content of [0, 1]) await transaction.run(content, item('W x')).promise
+    const transaction = await writing(cluster, [0, 1])
     cluster.segment(0).holdAnswers('it has run')
     // Its PREPARE is not answered, so that it keeps lane 0 when it has made way in lane 1.
     const refused = t.rejects(transaction.commit(), failing('40001'))
@@ -311,10 +296,7 @@ t.test('a lane that was only foreseen is not entered beside one that stands stil
 
 t.test('a two-phase commit that waits for a content which stands still is undone for others', async (t) => {
   const cluster = await opened()
-  const transaction = cluster.dispatcher.begin()
-  await transaction.touch([0, 1])
-  await transaction.run(0, item('W x')).promise
-  await transaction.run(1, item('W x')).promise
+  const transaction = await writing(cluster, [0, 1])
   cluster.segment(0).holdAnswers('it has run')
   const refused = t.rejects(transaction.commit(), failing('40001'))
   const beside = passes(cluster, 'W beside')

@@ -9,6 +9,7 @@ import type { Clock } from '@mirabelle/runtime'
 import type { Lane } from '../lanes/lane.ts'
 import type { LaneTicket, LaneUser } from '../lanes/lane-queue.ts'
 import { SqlError } from '../errors.ts'
+import { madeWay } from './undone.ts'
 
 /**
  * How long a content may be away while a transaction waits for it and holds lanes that others wait for, ms. Most failovers are over by then. In a switchover,
@@ -204,13 +205,4 @@ export class Entering {
       this.#enterer.breakCycles()
     })
   }
-}
-
-/** What a transaction is told that held lanes for these contents, which others waited for. */
-export function madeWay(contents: readonly Content[]): SqlError {
-  return new SqlError(
-    '40001',
-    `the transaction made way: content ${contents.join(', ')} fails over, and others waited for what it held meanwhile`,
-    { hint: 'Nothing was changed. Run the transaction again.' },
-  )
 }

@@ -6,7 +6,7 @@ import type { LaneTicket } from '../lanes/lane-queue.ts'
 
 export interface Participant {
   readonly lane: Lane
-  ticket: LaneTicket | undefined
+  readonly ticket: LaneTicket
   began: boolean
   /** A `touch` has ended with it: from then on it is relied upon. */
   kept: boolean
@@ -16,8 +16,8 @@ export interface Participant {
   lost: LaneLost | undefined
 }
 
-export function newParticipant(lane: Lane): Participant {
-  return { lane, ticket: undefined, began: false, kept: false, term: 0, wrote: false, lost: undefined }
+export function newParticipant(lane: Lane, ticket: LaneTicket): Participant {
+  return { lane, ticket, began: false, kept: false, term: 0, wrote: false, lost: undefined }
 }
 
 /** Sends COMMIT, right behind what the transaction has sent. The one that wrote is looked up after a failover, a reader has nothing to lose. */

@@ -56,9 +56,9 @@ export class StandstillWatch {
     if (!isWaitedFor()) return
     const still: Content[] = []
     for (const [content, { lane, began, ticket }] of participants) {
-      const isAsked = isAsking() && began && ticket?.state === 'holding'
+      const isAsked = isAsking() && began && ticket.state === 'holding'
       // One that waits in the lane is told by it, and gives back what it holds.
-      if ((isAsked || ticket?.state === 'waiting') && (await lane.standsStill(PATIENCE_MS)))
+      if ((isAsked || ticket.state === 'waiting') && (await lane.standsStill(PATIENCE_MS)))
         still.push(content)
     }
     if (!isWaitedFor(still)) return

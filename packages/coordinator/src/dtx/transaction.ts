@@ -12,12 +12,13 @@ import type { Lane, LaneRun } from '../lanes/lane.ts'
 import { LaneLost, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'
 import type { LaneUser } from '../lanes/lane-queue.ts'
 import { SqlError } from '../errors.ts'
-import { Entering, madeWay, type EnterWait } from './entering.ts'
+import { Entering, type EnterWait } from './entering.ts'
 import { newParticipant, sendCommit, sendRollback, type Participant } from './participant.ts'
 import type { Foresight } from './foresight.ts'
 import { StandstillWatch } from './standstill-watch.ts'
 import type { TransactionContext } from './transaction-context.ts'
 import { commitTwoPhase } from './two-phase.ts'
+import { lostInTransaction, madeWay, madeWayForRoles } from './undone.ts'
 
 /** What a statement of a transaction says of itself; BEGIN, settings and loss are the transaction's business. */
 export type TransactionItem = Pick<
@@ -54,9 +55,7 @@ export class DistributedTransaction implements LaneUser {
       lane: (content) => this.#lane(content),
       holds: (content) => this.holds(content),
       entered: (content, ticket) => {
-        const participant = newParticipant(this.#lane(content))
-        participant.ticket = ticket
-        this.#participants.set(content, participant)
+        this.#participants.set(content, newParticipant(this.#lane(content), ticket))
       },
       leave: (content) => this.#leave(content, true),
       isHolding: () => this.contents.some((content) => this.holds(content)),
@@ -82,7 +81,7 @@ export class DistributedTransaction implements LaneUser {
   #isWaitedFor(except: readonly Content[] = []): boolean {
     return [...this.#participants].some(
       ([content, { ticket }]) =>
-        !except.includes(content) && ticket?.state === 'holding' && ticket.queue.waiting.length > 0,
+        !except.includes(content) && ticket.state === 'holding' && ticket.queue.waiting.length > 0,
     )
   }
 
@@ -111,14 +110,14 @@ export class DistributedTransaction implements LaneUser {
   }
 
   holds(content: Content): boolean {
-    return this.#participants.get(content)?.ticket?.state === 'holding'
+    return this.#participants.get(content)?.ticket.state === 'holding'
   }
 
   /**
    * Somebody who cannot wait needs a lane that it holds. A statement that has run may wait, at a segment whose mirror has gone, for just that: the transaction
    * does not wait for its answer any more, and can only roll back; if it commits, it is undone unless its end is decided.
    */
-  makeWay(error = forChangeOfRoles()): void {
+  makeWay(error = madeWayForRoles()): void {
     for (const end of [...this.#waits]) end(error)
   }
 
@@ -212,7 +211,7 @@ export class DistributedTransaction implements LaneUser {
     const lost = this.lost
     if (lost !== undefined) return { promise: Promise.reject(lost), cancel() {} }
     const participant = this.#participants.get(content)
-    if (participant?.ticket?.state !== 'holding')
+    if (participant?.ticket.state !== 'holding')
       throw new Error(`content ${content} is not held by transaction ${this.age}`)
     const place = participant.began
       ? { inTransaction: true }
@@ -263,7 +262,7 @@ export class DistributedTransaction implements LaneUser {
             .promise,
       ),
     ).catch((error: unknown) => {
-      throw error instanceof LaneLost ? lostError(error) : error
+      throw error instanceof LaneLost ? lostInTransaction(error) : error
     })
     for (const result of results) {
       const error = firstErrorMessage(result.output)
@@ -279,7 +278,7 @@ export class DistributedTransaction implements LaneUser {
     const lost = this.lost
     if (lost !== undefined) {
       await this.rollback()
-      throw lostError(lost)
+      throw lostInTransaction(lost)
     }
     this.#end()
     this.#watch.begin()
@@ -338,7 +337,7 @@ export class DistributedTransaction implements LaneUser {
   #rollBackOn(content: Content): Promise<void> {
     const participant = this.#participants.get(content) as Participant
     const { began, term, lane, ticket } = participant
-    const isOpen = began && term === lane.term && ticket?.state === 'holding'
+    const isOpen = began && term === lane.term && ticket.state === 'holding'
     const rolledBack = isOpen ? sendRollback(participant) : Promise.resolve()
     this.#leave(content, true)
     return rolledBack
@@ -352,27 +351,15 @@ export class DistributedTransaction implements LaneUser {
   #leave(content: Content, keep: boolean): void {
     const participant = this.#participants.get(content)
     if (participant === undefined) return
-    if (participant.ticket !== undefined) participant.lane.queue.leave(participant.ticket)
+    participant.lane.queue.leave(participant.ticket)
     this.#watch.left()
     if (keep && !participant.began && !this.#ended) this.#participants.delete(content)
   }
 }
 
-function forChangeOfRoles(): SqlError {
-  return new SqlError('40001', 'the transaction made way for a change of roles of the cluster', {
-    hint: 'Nothing was changed. Run the transaction again.',
-  })
-}
-
-function lostError(lost: LaneLost): SqlError {
-  return new SqlError('40001', `could not complete the transaction: content ${lost.content} failed over`, {
-    hint: 'Nothing was changed. Run the transaction again.',
-  })
-}
-
 function commitError(reason: unknown): Error {
   if (!(reason instanceof LaneLost)) return reason instanceof Error ? reason : new Error(String(reason))
-  if (reason.tookEffect === 'no') return lostError(reason)
+  if (reason.tookEffect === 'no') return lostInTransaction(reason)
   return new SqlError('08007', `transaction resolution unknown: ${reason.message}`)
 }
 

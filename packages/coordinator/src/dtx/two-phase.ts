@@ -11,6 +11,7 @@ import { LaneLost, NO_SETTINGS } from '../lanes/lane-item.ts'
 import { SqlError } from '../errors.ts'
 import { sendCommit, sendRollback, type Participant } from './participant.ts'
 import type { TransactionContext } from './transaction-context.ts'
+import { undone } from './undone.ts'
 
 type PrepareOutcome =
   | { readonly kind: 'prepared'; readonly cleaned: readonly Gid[] }
@@ -72,9 +73,7 @@ export async function commitTwoPhase(
   const refused = outcomes.find((outcome) => outcome.kind === 'refused')
   if (refused?.error !== undefined) throw SqlError.fromBytes(refused.error)
   const why = agree(outcomes) === 'commit' ? 'it made way for others' : 'a segment failed over'
-  throw new SqlError('40001', `could not complete the transaction: ${why}`, {
-    hint: 'Nothing was changed. Run the transaction again.',
-  })
+  throw undone(`could not complete the transaction: ${why}`)
 }
 
 async function allPrepared(prepares: readonly Promise<PrepareOutcome>[]): Promise<'commit' | 'abort'> {

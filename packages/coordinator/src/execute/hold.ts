@@ -1,6 +1,7 @@
 /** Taking lanes for a transaction, with the session's lock_timeout and cancel requests. */
 import type { Content } from '@mirabelle/messages'
 import type { DistributedTransaction } from '../dtx/transaction.ts'
+import { lostInTransaction } from '../dtx/undone.ts'
 import type { LaneLost } from '../lanes/lane-item.ts'
 import { SqlError } from '../errors.ts'
 import type { Scope } from './scope.ts'
@@ -64,14 +65,6 @@ async function enterAll(
     timer?.clear()
     slot.set(undefined)
   }
-}
-
-/** What the client of an open transaction is told when a segment failed over. */
-export function lostInTransaction(lost: LaneLost): SqlError {
-  return new SqlError('40001', `could not complete the transaction: content ${lost.content} failed over`, {
-    hint: 'Nothing was changed. Run the transaction again.',
-    cause: lost,
-  })
 }
 
 /** What the client of an autocommit statement is told. */

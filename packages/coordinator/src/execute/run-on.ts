@@ -4,6 +4,7 @@
  */
 import { isMirabelleError, type Content } from '@mirabelle/messages'
 import type { DistributedTransaction } from '../dtx/transaction.ts'
+import { lostInTransaction } from '../dtx/undone.ts'
 import type { LaneRun } from '../lanes/lane.ts'
 import {
   LaneLost,
@@ -15,7 +16,7 @@ import {
 import { firstErrorCode, firstErrorMessage } from '../lanes/backend-bytes.ts'
 import { SqlError } from '../errors.ts'
 import type { AnswerRelay } from './answer-relay.ts'
-import { hold, lostInAutocommit, lostInTransaction } from './hold.ts'
+import { hold, lostInAutocommit } from './hold.ts'
 import type { Scope } from './scope.ts'
 
 /** What runs on one content. */

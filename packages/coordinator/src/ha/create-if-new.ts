@@ -21,16 +21,8 @@ export async function createIfNew(
   const agent = links.agent(row.hostname)
   const { instances } = await agent.request({ type: 'agent.status' }, STATUS_TIMEOUT_MS)
   const known = instances.find(({ dbid }) => dbid === row.dbid)
-  if (known !== undefined && (newTo === 'host' || known.datadir === row.datadir)) {
-    if (mode === 'incremental' || (mode !== 'full' && known.dataRole !== null)) return
-    if (mode !== 'full') {
-      const { folder } = await agent.request(
-        { type: 'agent.inspect', dbid: row.dbid, countFrom: null },
-        INSPECT_TIMEOUT_MS,
-      )
-      if (folder?.hasBase === true || folder?.wal !== null) return
-    }
-  }
+  const isKnown = known !== undefined && (newTo === 'host' || known.datadir === row.datadir)
+  if (isKnown && !(await isLost(row, known.dataRole, mode, links))) return
   await agent.request(
     {
       type: 'agent.create',
@@ -40,4 +32,19 @@ export async function createIfNew(
     },
     CREATE_TIMEOUT_MS,
   )
+}
+
+/** Of a folder that is known: it has to be made anew, as far as the `mode` allows. */
+async function isLost(
+  { dbid, hostname }: SegmentRow,
+  dataRole: 'p' | 'm' | null,
+  mode: Assignment['recovery'],
+  links: AdminSources['links'],
+): Promise<boolean> {
+  if (mode === 'full') return true
+  if (mode === 'incremental' || dataRole !== null) return false
+  const { folder } = await links
+    .agent(hostname)
+    .request({ type: 'agent.inspect', dbid, countFrom: null }, INSPECT_TIMEOUT_MS)
+  return folder !== null && !folder.hasBase && folder.wal === null
 }

@@ -17,7 +17,7 @@ import { LaneQueue, type LaneTicket, type LaneUser } from './lane-queue.ts'
 import { firstErrorCode, startsWithError, withoutPreparation } from './backend-bytes.ts'
 import { Orphans } from './orphans.ts'
 import { Outage } from './outage.ts'
-import { cancelledByUser, isRead, sentOf, type Sent } from './sent.ts'
+import { cancelledByUser, endUnheard, isRead, sentOf, type Sent } from './sent.ts'
 import { Standstill } from './standstill.ts'
 
 /** One item under way. */
@@ -163,10 +163,10 @@ export class Lane {
 
   /** Looks whether the backend stands still: what is longest under way, and has been for `ms`, is answered no more. */
   async standsStill(ms: number): Promise<boolean> {
+    if (this.standstill.lasts) return true
     const line = this.#line
     const [sent] = this.#sent.values()
     const hasRun = line?.backend?.hasRun?.bind(line.backend)
-    if (this.standstill.lasts) return true
     if (sent === undefined || hasRun === undefined) return false
     if (this.#options.clock.monotonic() - sent.at < ms) return false
     const isUnderWay = (): boolean => this.#line === line && this.#sent.get(sent.seq) === sent
@@ -282,7 +282,7 @@ export class Lane {
     sent.cancelled = true
     if (this.#sent.get(sent.seq) !== sent) return this.#orphans.cancel(sent)
     this.#line?.backend?.cancel(sent.seq)
-    if (isRead(sent)) this.#options.clock.setTimer(UNHEARD_CANCEL_MS, () => sent.reject(cancelledByUser())) // a segment that hangs does not hear it; what was answered meanwhile stays so
+    if (isRead(sent)) this.#options.clock.setTimer(UNHEARD_CANCEL_MS, () => endUnheard(sent))
   }
 
   #sendRaw(line: LaneLine, item: LaneItem): Promise<LaneResult> {

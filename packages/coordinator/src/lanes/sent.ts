@@ -15,21 +15,15 @@ export interface Sent {
   streamed: boolean
   /** A cancel came: it does not run again. */
   cancelled: boolean
-  /** It has ended for who waited for it. */
+  /** It has ended for who waited for it, before its backend said so. */
   over: boolean
 }
 
 export function sentOf(item: LaneItem, resolve: Sent['resolve'], reject: Sent['reject']): Sent {
-  const sent: Sent = {
+  return {
     item,
-    resolve: (result) => {
-      sent.over = true
-      resolve(result)
-    },
-    reject: (error) => {
-      sent.over = true
-      reject(error)
-    },
+    resolve,
+    reject,
     seq: 0,
     at: 0,
     prepares: undefined,
@@ -37,7 +31,6 @@ export function sentOf(item: LaneItem, resolve: Sent['resolve'], reject: Sent['r
     cancelled: false,
     over: false,
   }
-  return sent
 }
 
 /** It changes nothing, by itself and for others: whether it has run does not matter. */
@@ -47,6 +40,12 @@ export function isRead({ item }: Sent): boolean {
 
 export function cancelledByUser(): MirabelleError {
   return new MirabelleError('cancelled', 'canceling statement due to user request')
+}
+
+/** Lets go who waits for a cancelled item: a segment that hangs does not hear the cancel. What was answered meanwhile stays so. */
+export function endUnheard(sent: Sent): void {
+  sent.over = true
+  sent.reject(cancelledByUser())
 }
 
 /** For the log line of a failover. */

@@ -29,8 +29,9 @@ export class Standstill {
     isUnderWay: () => boolean,
   ): Promise<boolean> {
     const isDone = await hasRun().catch(() => true) // no word: it hangs, or is being lost
-    if (isDone && isUnderWay()) await delay(clock, ANSWER_MS)
     if (!isDone || !isUnderWay()) return false
+    await delay(clock, ANSWER_MS)
+    if (!isUnderWay()) return false
     this.#since = sentAt
     return true
   }

@@ -19,6 +19,7 @@ import {
 import type { PlannedStatement } from '@mirabelle/sql'
 import { CopyChannel } from '../copy/copy-channel.ts'
 import { SqlError } from '../errors.ts'
+import { madeWayForRoles } from '../dtx/undone.ts'
 import type { LaneUser } from '../lanes/lane-queue.ts'
 import { errorOf, ExtendedQuery } from './extended-query.ts'
 import { runQuery } from './hot-path.ts'
@@ -253,9 +254,7 @@ export class SqlSession implements FrontSession {
       this.#mustMakeWay = transaction
       return slot.fire('preempted')
     }
-    const error = new SqlError('40001', 'the transaction made way for a change of roles of the cluster', {
-      hint: 'Nothing was changed. Run the transaction again.',
-    })
+    const error = madeWayForRoles()
     transaction.untold = error
     await transaction.giveUp(error)
   }

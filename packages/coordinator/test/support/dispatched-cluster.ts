@@ -1,6 +1,7 @@
 /** A dispatcher over contents that are stand-ins: what its tests, and those of its parts, have in common. */
 import type { Test } from 'tap'
 import { Dispatcher } from '../../src/dispatcher.ts'
+import type { DistributedTransaction } from '../../src/dtx/transaction.ts'
 import type { Cancellation } from '../../src/lanes/cancellation.ts'
 import { NO_SETTINGS } from '../../src/lanes/lane-item.ts'
 import { queryMessage } from '../../src/lanes/frontend-bytes.ts'
@@ -79,6 +80,17 @@ export async function opened(): Promise<Cluster> {
   const cluster = new Cluster()
   await cluster.open()
   return cluster
+}
+
+/** A transaction that has written x on these contents. */
+export async function writing(
+  cluster: Cluster,
+  contents: readonly number[],
+): Promise<DistributedTransaction> {
+  const transaction = cluster.dispatcher.begin()
+  await transaction.touch(contents)
+  for (const content of contents) await transaction.run(content, item('W x')).promise
+  return transaction
 }
 
 /** A cancellation that remembers what it was given. */

@@ -55,7 +55,7 @@ function handle(
       lane.cancel(session, message.seq)
       return
     case 'dispatch.hasRun':
-      respond?.reply({ type: 'dispatch.hasRunIs', hasRun: lane.hasRun(message.seq) } as never)
+      answer(Promise.resolve({ type: 'dispatch.hasRunIs', hasRun: lane.hasRun(message.seq) }), respond)
       return
     case 'dispatch.open':
       answer(open(answering, session, message), respond)
