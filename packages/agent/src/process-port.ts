@@ -1,8 +1,9 @@
 /** The process port: how the agent starts, watches and ends processes. */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { ENGINE_PROCESS_OPTIONS, lockHolder } from '@mirabelle/engine'
 import type { Clock } from '@mirabelle/runtime'
+import { alive } from './alive.ts'
 
 export interface ProcessExit {
   readonly code: number | null
@@ -34,27 +35,6 @@ export interface Processes {
 }
 
 const ADOPTED_POLL_MS = 50
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-  return !ended(pid)
-}
-
-/** True for a process that has ended and waits for a parent that does not look (Linux; false where that cannot be known). */
-function ended(pid: number): boolean {
-  let stat: string
-  try {
-    stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-  } catch {
-    return false // no /proc here, or gone between: the next look tells
-  }
-  const state = stat[stat.lastIndexOf(')') + 2]
-  return state === 'Z' || state === 'X'
-}
 
 function kill(pid: number, signal: NodeJS.Signals): void {
   try {

@@ -1,6 +1,6 @@
 /** Hosts of this machine whose agent does not answer: whether it hangs, and what still runs there. */
 import { readFile } from 'node:fs/promises'
-import { pidFile, readKnownInstances } from '@mirabelle/agent/facts'
+import { alive, pidFile, readKnownInstances } from '@mirabelle/agent/facts'
 import { realDisk } from '@mirabelle/runtime'
 import type { HostEntry } from '../folder/cluster-file.ts'
 import type { Cluster } from './cluster.ts'
@@ -13,7 +13,7 @@ export interface LeftInstance {
 /** Pid of the agent of a host when its process is there, whether it answers or not. */
 export async function agentProcess(host: HostEntry): Promise<number | undefined> {
   const pid = Number.parseInt(await readOr(pidFile(host.dir), ''), 10)
-  if (!(pid > 0) || !exists(pid)) return undefined
+  if (!(pid > 0) || !alive(pid)) return undefined
   // The number may belong to another process by now. Where there is no /proc, that it is alive must do.
   const commandLine = (await readOr(`/proc/${pid}/cmdline`, host.dir)).split('\0')
   return commandLine.includes(host.dir) ? pid : undefined
@@ -37,15 +37,6 @@ export async function instancesLeft(cluster: Cluster, host: HostEntry): Promise<
     [...folders].map(async ([datadir, dbid]) => ({ dbid, pid: await lockHolder(datadir) })),
   )
   return found.flatMap(({ dbid, pid }) => (pid === undefined ? [] : [{ dbid, pid }]))
-}
-
-function exists(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }
 
 async function readOr(path: string, instead: string): Promise<string> {

@@ -36,7 +36,7 @@ export async function stopCluster(cluster: Cluster, mode: StopMode, timeoutMs: n
     )
     const waits = await stopThroughCoordinator(cluster, coordinator.row.dbid, mode, timeoutMs)
     // Who asks for smart wants nobody's session ended: that is for fast.
-    if (waits && mode === 'smart')
+    if (waits)
       throw new CliError(
         `the cluster is not down after ${Math.round(timeoutMs / 1000)} s: it waits for its clients to leave, and lets no more in; "mirabelle stop" ends their sessions`,
       )
@@ -83,7 +83,7 @@ const runningIn = (answers: readonly AgentAnswer[]) =>
     (status?.instances ?? []).filter(({ pid }) => pid !== null).map((instance) => ({ host, instance })),
   )
 
-/** Resolves with whether it still waits for its clients. */
+/** Resolves with whether it still waits for its clients, as smart does. */
 async function stopThroughCoordinator(
   cluster: Cluster,
   dbid: number,
@@ -94,9 +94,9 @@ async function stopThroughCoordinator(
   try {
     await cluster.control.ask(row.endpoint, { type: 'cluster.stop', mode }, timeoutMs)
   } catch (error) {
-    if (mode !== 'smart' || !isMirabelleError(error, 'timeout'))
-      cluster.reporter.say(`The coordinator did not stop the cluster: ${sentenceOf(error)}`)
-    return isMirabelleError(error, 'timeout')
+    const waits = mode === 'smart' && isMirabelleError(error, 'timeout')
+    if (!waits) cluster.reporter.say(`The coordinator did not stop the cluster: ${sentenceOf(error)}`)
+    return waits
   }
   await poll(cluster.clock, timeoutMs, LOOK_EVERY_MS, async () => {
     const answers = await agentAnswers(cluster)
