@@ -1,41 +1,23 @@
 /** The `mirabelle` command on a real cluster: processes, PostgreSQL engines, ordinary clients. One cluster lives through the whole file. */
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import t from 'tap'
 import type { ClusterState } from '@mirabelle/messages'
+import { commandOn } from './support/command.ts'
 
 t.setTimeout(600_000)
 
 /** Between two looks at the state; each is a process. */
 const LOOK_EVERY_MS = 100
 
-const command = fileURLToPath(new URL('../packages/cli/bin/mirabelle.js', import.meta.url))
 const base = await mkdtemp(join(tmpdir(), 'mirabelle-cli-'))
 const dir = join(base, 'cluster')
 
-interface Outcome {
-  readonly status: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** Runs the command; resolves with what it printed and its exit status. */
-function mirabelle(...args: string[]): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [command, ...args], { env: { ...process.env, MIRABELLE_DIR: dir } })
-    let [stdout, stderr] = ['', '']
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-    child.once('error', reject)
-    child.once('close', (status) => resolve({ status, stdout, stderr }))
-  })
-}
+const mirabelle = commandOn(dir)
 
 async function state(): Promise<ClusterState> {
   const { stdout } = await mirabelle('state', '--json')

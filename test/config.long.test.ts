@@ -1,14 +1,12 @@
 // Settings of a running cluster through the command and through SQL: in force at once, kept by the catalog, and given to whoever was away. Beside that
 // the views and `state --watch`, which need a real cluster too.
 import t, { type Test } from 'tap'
-import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 import type { ClusterState, SettingRow } from '@mirabelle/messages'
 import { inSync, TestCluster, waitFor } from '@mirabelle/testkit/cluster'
-
-const command = new URL('../packages/cli/bin/mirabelle.js', import.meta.url).pathname
+import { commandOn } from './support/command.ts'
 
 const cluster = await TestCluster.start({
   segments: 1,
@@ -18,23 +16,7 @@ const cluster = await TestCluster.start({
 t.teardown(() => cluster.close())
 t.setTimeout(600_000)
 
-interface Outcome {
-  readonly status: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-function mirabelle(...args: string[]): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const env = { ...process.env, MIRABELLE_DIR: cluster.dir }
-    const child = spawn(process.execPath, [command, ...args], { env })
-    let [stdout, stderr] = ['', '']
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-    child.once('error', reject)
-    child.once('close', (status) => resolve({ status, stdout, stderr }))
-  })
-}
+const mirabelle = commandOn(cluster.dir)
 
 /** What an instance has on its disk. */
 async function keptBy(dbid: number, name: string): Promise<string | undefined> {

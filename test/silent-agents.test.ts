@@ -1,35 +1,18 @@
 /** Agents and instances that are dead or hang: what runs below them is still stopped, or named; it is never taken for stopped, nor deleted while it runs. */
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { lockHolder } from '@mirabelle/engine'
+import { commandOn } from './support/command.ts'
 
 t.setTimeout(300_000)
 
-const command = fileURLToPath(new URL('../packages/cli/bin/mirabelle.js', import.meta.url))
 const base = await mkdtemp(join(tmpdir(), 'mirabelle-silent-'))
 const dir = join(base, 'cluster')
 
-interface Outcome {
-  readonly status: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-function mirabelle(...args: string[]): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [command, ...args], { env: { ...process.env, MIRABELLE_DIR: dir } })
-    let [stdout, stderr] = ['', '']
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-    child.once('error', reject)
-    child.once('close', (status) => resolve({ status, stdout, stderr }))
-  })
-}
+const mirabelle = commandOn(dir)
 
 const agentPid = async (): Promise<number> => Number(await readFile(join(dir, 'host1', 'agent.pid'), 'utf8'))
 

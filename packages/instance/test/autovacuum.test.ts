@@ -1,23 +1,18 @@
 import t from 'tap'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { cloneTemplate, createEngine, createTemplate } from '@mirabelle/engine'
+import { createEngine } from '@mirabelle/engine'
 import { realClock, silentLogger } from '@mirabelle/runtime'
 import { decodeAnswer, queryMessage } from '../src/index.ts'
 import { Autovacuum } from '../src/maintenance/autovacuum.ts'
+import { clusterFolder } from './support/real-pair.ts'
 
 /** The least that PostgreSQL takes for `autovacuum_freeze_max_age`. */
 const FREEZE_MAX_AGE = 100_000
 const OLDEST_SQL = 'SELECT max(age(datfrozenxid)) FROM pg_database'
 
 t.test('autovacuum on a real PostgreSQL', async (t) => {
-  const base = await mkdtemp(join(tmpdir(), 'mirabelle-vacuum-'))
-  const template = await createTemplate({
-    cacheDir: join(tmpdir(), `mirabelle-engine-test-${process.getuid?.() ?? 0}`),
-  })
-  const dataDir = join(base, 'instance')
-  await cloneTemplate(template, dataDir)
+  const { base, remove } = await clusterFolder([2])
+  const dataDir = join(base, 'dbid2')
   const engine = createEngine({
     dataDir,
     settings: { autovacuum_freeze_max_age: String(FREEZE_MAX_AGE) },
@@ -26,7 +21,7 @@ t.test('autovacuum on a real PostgreSQL', async (t) => {
   })
   t.teardown(async () => {
     await engine.stop('immediate')
-    await rm(base, { recursive: true, force: true })
+    await remove()
   })
   await engine.startPrimary()
   let tag = 0

@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { MirabelleError, type MessageOf } from '@mirabelle/messages'
 import { realClock, realDisk } from '@mirabelle/runtime'
 import { DurableState } from '../src/index.ts'
@@ -9,6 +9,14 @@ const probe = { type: 'fts.probe', ...who, mirror: 3 } as const
 const promote = { type: 'segment.promote', ...who } as const
 const syncRepOff = { type: 'segment.syncRepOff', ...who } as const
 const asProbed = (message: unknown) => message as MessageOf<'fts.probed'>
+
+/** A primary that is to be started on a folder which an earlier process has used as mirror. */
+async function onFolderOfMirror(t: Test) {
+  const first = await makeOne(t.teardown, { role: 'm' })
+  await first.instance.start()
+  await first.instance.stop('immediate')
+  return makeOne(t.teardown, { role: 'p', base: first.base })
+}
 
 t.test(
   'a primary turns synchronous replication on within the probe that finds its mirror streaming, durably first',
@@ -279,10 +287,7 @@ t.test(
 t.test(
   'a promotion that a new process of the mirror completes is refused, too, when it lacks the end of what was received',
   async (t) => {
-    const first = await makeOne(t.teardown, { role: 'm' })
-    await first.instance.start()
-    await first.instance.stop('immediate')
-    const second = await makeOne(t.teardown, { role: 'p', base: first.base })
+    const second = await onFolderOfMirror(t)
     Object.assign(second.wal.parts, { history: () => Promise.resolve([{ timeline: 1, end: 960 }]) })
     second.engine.lsn = 1200
     await second.instance.start()
@@ -296,10 +301,7 @@ t.test(
 t.test(
   'a promotion that ended before it could write down that it had missed something is not completed',
   async (t) => {
-    const first = await makeOne(t.teardown, { role: 'm' })
-    await first.instance.start()
-    await first.instance.stop('immediate')
-    const second = await makeOne(t.teardown, { role: 'p', base: first.base })
+    const second = await onFolderOfMirror(t)
     const end = { timeline: 2, receivedEnd: 1100, history: [], missed: { at: 960, received: 1000 } }
     Object.assign(second.wal.parts, { findEnd: () => Promise.resolve(end) })
     await t.rejects(second.instance.start(), {
@@ -327,10 +329,7 @@ t.test('PROMOTE while a mirror starts is carried out when replay has begun', asy
 })
 
 t.test('a folder that is still a mirror’s is promoted when it is started as primary', async (t) => {
-  const first = await makeOne(t.teardown, { role: 'm' })
-  await first.instance.start()
-  await first.instance.stop('immediate')
-  const second = await makeOne(t.teardown, { role: 'p', base: first.base })
+  const second = await onFolderOfMirror(t)
   await second.instance.start()
   await until(() => second.instance.roleState === 'primary', 'primary')
   t.ok(second.journal.includes('startMirror 1'))
