@@ -98,7 +98,7 @@ function namesOf<T extends string>(
 }
 
 export function chaosHelp(): string {
-  const list = faultNames.map((name) => `    ${name.padEnd(26)}${faults[name].description}`)
+  const list = faultNames.map((name) => `    ${name.padEnd(28)}${faults[name].description}`)
   return [
     'npm run chaos -- [options]: real processes under load and faults, and a judgement of everything that clients saw',
     '',

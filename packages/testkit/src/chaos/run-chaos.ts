@@ -4,6 +4,7 @@
  */
 import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { FaultPoints } from '../cluster/fault-points.ts'
 import { TestCluster } from '../cluster/test-cluster.ts'
 import { startOnHosts } from '../netns/host-cluster.ts'
 import type { HostNetwork } from '../netns/host-network.ts'
@@ -92,6 +93,8 @@ async function startCluster({
   segments = 2,
   settings = {},
 }: ChaosOptions): Promise<{ readonly cluster: TestCluster; readonly close: () => Promise<void> }> {
+  FaultPoints.allow()
+  FaultPoints.atStart()
   if (network !== undefined) return startOnHosts({ network, yaml: clusterYaml(segments, settings) })
   const cluster = await TestCluster.start({ segments, settings })
   return { cluster, close: () => cluster.close() }

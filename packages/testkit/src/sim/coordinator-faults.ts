@@ -101,10 +101,14 @@ export function unrecorded(tools: FaultTools): void {
   )
 }
 
-/** The connections of the coordinator to a primary end while statements wait there for a mirror whose disk hangs: what took effect is asked for soon after. */
+/**
+ * The connections of the coordinator to a primary end while statements wait there for a mirror whose disk hangs: what took effect is asked for soon after. Or while another
+ * primary, which stands still and goes then, has still to prepare what this one has prepared.
+ */
 export function loseLane(tools: FaultTools): void {
   const { cluster, hurry } = tools.context
   const { random } = tools
+  if (random.chance(0.4)) return leaveUndecided(tools)
   const coordinator = cluster.coordinator()?.process
   const primary = tools.one(acts('primary'))
   if (coordinator === undefined || primary === undefined) return
@@ -119,6 +123,24 @@ export function loseLane(tools: FaultTools): void {
   }
   hurry()
   tools.after(random.between(2, 30), () => cluster.fabric.reset(coordinator.host, primary.process.host))
+}
+
+/** What is prepared is found by the coordinator that has not decided yet, and the one that it waits for will never have prepared it. */
+function leaveUndecided(tools: FaultTools): void {
+  const { cluster, triggers, focus, hurry } = tools.context
+  const { random } = tools
+  const resetMs = random.between(5, 20)
+  const goesMs = resetMs + random.between(20, 400)
+  const strike = ({ from, to }: Struck): void => {
+    to?.pause()
+    hurry()
+    tools.after(resetMs, () => {
+      for (const { process } of [...cluster.running.values()].filter(acts('primary')))
+        if (process !== to) cluster.fabric.reset(from.host, process.host)
+    })
+    tools.after(goesMs, () => to?.kill())
+  }
+  triggers.atMessage(random, tools.isFocused() ? focus : undefined, strike, ['PREPARE TRANSACTION'])
 }
 
 function resetStandby(tools: FaultTools, from: SimHost): void {

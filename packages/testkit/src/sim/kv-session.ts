@@ -1,5 +1,5 @@
 /**
- * The one backend session of the stand-in engine: understands the few SQL texts that lanes and distributed transactions send, and a tiny language of
+ * The one backend session of the stand-in engine: understands the few SQL texts that lanes and distributed transactions send, as they are and not otherwise, and a tiny language of
  * its own (`put K V`, `add K N`, `cas K OLD NEW`, `get K`, `append LIST ID`, `once LIST ID` as with a unique key, `list LIST`). Made at each start of a primary. No I/O: what it writes it returns as records.
  */
 import type { EngineRequest } from '@mirabelle/engine'
@@ -109,24 +109,25 @@ export class KvSession {
       else this.#commit()
       this.#end()
       answer.complete(failed ? 'ROLLBACK' : 'COMMIT')
-    } else if (/^PREPARE TRANSACTION /.test(upper)) this.#prepare(quoted(sql), answer)
+    } else if (/^PREPARE TRANSACTION '[^']+'$/.test(upper)) this.#prepare(quoted(sql), answer)
     else if (this.#txStatus === 'E')
       throw new KvError('25P02', 'current transaction is aborted, commands ignored until end of block')
     else if (/^BEGIN\b/.test(upper)) {
       this.#block = true
       this.#txStatus = 'T'
       answer.complete('BEGIN')
-    } else if (/^(COMMIT|ROLLBACK) PREPARED /.test(upper))
+    } else if (/^(COMMIT|ROLLBACK) PREPARED '[^']+'$/.test(upper))
       this.#endPrepared(upper.startsWith('COMMIT'), quoted(sql), answer)
     else if (/^(SET|RESET|DISCARD|DEALLOCATE)\b/.test(upper)) answer.complete('SET')
-    else if (/^SELECT GID FROM PG_PREPARED_XACT\(\)/.test(upper))
-      answer.rows([...this.#store.prepared.keys()])
-    else if (/^SELECT GID FROM PG_CATALOG\.DTX_COMMITTED/.test(upper))
+    else if (/^SELECT GID FROM PG_PREPARED_XACT\(\) WHERE GID LIKE '[^']+' ORDER BY PREPARED$/.test(upper)) {
+      const pattern = like(quoted(sql))
+      answer.rows([...this.#store.prepared.keys()].filter((gid) => pattern.test(gid)))
+    } else if (upper === 'SELECT GID FROM PG_CATALOG.DTX_COMMITTED')
       answer.rows([...this.#store.dtxCommitted])
-    else if (/^INSERT INTO PG_CATALOG\.DTX_COMMITTED/.test(upper)) {
+    else if (/^INSERT INTO PG_CATALOG\.DTX_COMMITTED VALUES \('[^']+'\)$/.test(upper)) {
       this.#change({ op: 'dtx', gid: quoted(sql) })
       answer.complete('INSERT 0 1')
-    } else if (/^DELETE FROM PG_CATALOG\.DTX_COMMITTED/.test(upper)) {
+    } else if (/^DELETE FROM PG_CATALOG\.DTX_COMMITTED WHERE GID IN \('[^()]+'\)$/.test(upper)) {
       for (const [, gid] of sql.matchAll(/'([^']*)'/g)) this.#change({ op: 'undtx', gid: gid ?? '' })
       answer.complete('DELETE 1')
     } else this.#own(sql, answer)
@@ -219,6 +220,19 @@ export class KvSession {
     this.#block = false
     this.#txStatus = 'I'
   }
+}
+
+/** A pattern of LIKE. */
+function like(pattern: string): RegExp {
+  const parts = pattern.match(/\\.|./gs) ?? []
+  const text = parts.map((part) =>
+    part === '%' ? '.*' : part === '_' ? '.' : quoteRegExp(part.at(-1) ?? ''),
+  )
+  return new RegExp(`^${text.join('')}$`, 's')
+}
+
+function quoteRegExp(character: string): string {
+  return /\w/.test(character) ? character : `\\${character}`
 }
 
 /** The first text in quotes. */

@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openCluster, type Cluster } from 'mirabelle'
 import type { Endpoint } from '@mirabelle/messages'
+import { FaultPoints } from '../../cluster/fault-points.ts'
 import type { TestCluster } from '../../cluster/test-cluster.ts'
 import type { HostNetwork } from '../../netns/host-network.ts'
 
@@ -48,6 +49,8 @@ interface Known {
 export class ClusterView {
   /** Between the hosts, where those are network namespaces. */
   readonly network: HostNetwork | undefined
+  /** Of its processes, which were started with them. */
+  readonly points: FaultPoints
   readonly #cluster: TestCluster
   readonly #known = new Map<number, Known>()
   readonly #pids = new Map<number, number>()
@@ -57,6 +60,7 @@ export class ClusterView {
   constructor(cluster: TestCluster, network?: HostNetwork) {
     this.#cluster = cluster
     this.network = network
+    this.points = new FaultPoints(cluster)
     this.#addresses = cluster.addresses
   }
 

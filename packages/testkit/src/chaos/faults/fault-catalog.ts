@@ -2,14 +2,18 @@
 import type { SimRandom } from '../../sim/sim-random.ts'
 import { administratorFaults } from './administrator-faults.ts'
 import { agentFaults } from './agent-faults.ts'
+import { commitFaults } from './commit-faults.ts'
 import { coordinatorFaults } from './coordinator-faults.ts'
 import type { Fault } from './fault.ts'
 import { networkFaults } from './network-faults.ts'
+import { pointFaults } from './point-faults.ts'
 import { segmentFaults } from './segment-faults.ts'
 
 const all = {
   ...segmentFaults,
   ...coordinatorFaults,
+  ...commitFaults,
+  ...pointFaults,
   ...agentFaults,
   ...networkFaults,
   ...administratorFaults,

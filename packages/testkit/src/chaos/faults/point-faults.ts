@@ -1,0 +1,106 @@
+/** Crashes between two steps of an instance: at a fault point that it passes by itself, or because of what is done to another one. */
+import type { FaultPoint } from '@mirabelle/messages'
+import type { ClusterView, Seen } from './cluster-view.ts'
+import type { Fault, FaultContext, Struck } from './fault.ts'
+import { isRunning, nameOf, signal } from './signals.ts'
+
+interface Plan {
+  /** Who crashes there. */
+  readonly who: 'coordinator' | 'primary' | 'mirror'
+  readonly points: readonly FaultPoint[]
+  /** Whose end makes it pass the point: another instance of that content. */
+  readonly because?: 'primary' | 'mirror'
+  /** Up to so many times it passes unharmed. */
+  readonly passes: number
+}
+
+const plans: readonly Plan[] = [
+  { who: 'primary', points: ['fsync.wal.primary.before', 'fsync.wal.primary.after'], passes: 50 },
+  { who: 'mirror', points: ['fsync.wal.mirror.before', 'fsync.wal.mirror.after'], passes: 50 },
+  { who: 'primary', points: ['probe.answer', 'checkpoint.before', 'checkpoint.after'], passes: 0 },
+  {
+    who: 'mirror',
+    points: [
+      'promotion.begin',
+      'promotion.sync-rep-off',
+      'promotion.recovered',
+      'promotion.role',
+      'promotion.assigned',
+      'promotion.open',
+    ],
+    because: 'primary',
+    passes: 0,
+  },
+  {
+    who: 'coordinator',
+    points: [
+      'fts.failover.before',
+      'fts.failover.after',
+      'resolution.begin',
+      'resolution.listed',
+      'resolution.end',
+    ],
+    because: 'primary',
+    passes: 0,
+  },
+  {
+    who: 'coordinator',
+    points: ['fts.mirror-down.before', 'fts.mirror-down.after'],
+    because: 'mirror',
+    passes: 0,
+  },
+  { who: 'primary', points: ['state.syncRep.before', 'state.syncRep.after'], because: 'mirror', passes: 0 },
+]
+
+export const pointFaults = {
+  'crash-at-point': {
+    description:
+      'an instance crashes at a fault point: around an fsync of WAL, in a promotion, around a decision of FTS, …',
+    weight: 5,
+    strike: (context) => crashAtPoint(context),
+  },
+} satisfies Record<string, Fault>
+
+async function crashAtPoint({ view, random }: FaultContext): Promise<Struck | undefined> {
+  const { who, points, because, passes } = random.pick(plans)
+  const point = random.pick(points)
+  const content = random.below(view.contents)
+  const start = 1 + random.below(passes + 1)
+  const running = (await view.look()).filter(isRunning)
+  const one = find(running, who, content)
+  const cause = because === undefined ? undefined : find(running, because, content)
+  if (one === undefined || (because !== undefined && cause === undefined)) return undefined
+  if (!(await crashes(view, one, point, start))) return undefined
+  const what = `${nameOf(one)} is to crash at ${point}, when it is there for time ${start}`
+  const contents = who === 'coordinator' ? allContents(view) : [content]
+  if (cause === undefined) return { what, contents }
+  signal(cause.pid, 'SIGKILL')
+  return { what: `${what}; SIGKILL to ${nameOf(cause)}`, contents }
+}
+
+/** False when it cannot be told: it is stopped, or has just died. */
+async function crashes(
+  view: ClusterView,
+  { dbid }: Seen,
+  point: FaultPoint,
+  start: number,
+): Promise<boolean> {
+  try {
+    await view.points.inject(dbid, point, 'crash', { start })
+    return true
+  } catch {
+    return false
+  }
+}
+
+type Running = Seen & { readonly pid: number }
+
+function find(running: readonly Running[], who: Plan['who'], content: number): Running | undefined {
+  const wanted = who === 'coordinator' ? -1 : content
+  const role = who === 'mirror' ? 'm' : 'p'
+  return running.find((one) => one.content === wanted && one.role === role)
+}
+
+function allContents(view: ClusterView): number[] {
+  return [-1, ...Array.from({ length: view.contents }, (_, content) => content)]
+}
