@@ -413,6 +413,7 @@ t.test(
         send,
         cancel() {},
         close() {},
+        hasRun: () => Promise.reject(new Error('not asked')),
         settled: () => Promise.reject(new Error('not asked')),
       })
     }, nothing)

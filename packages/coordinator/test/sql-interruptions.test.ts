@@ -139,6 +139,34 @@ t.test(
   },
 )
 
+t.test('a gathered read that a segment holds up does not hold the coordinator for others', async (t) => {
+  const open = cluster.closeGate(0)
+  let ended = false
+  const waiting = a.query('SELECT count(DISTINCT id)::int AS d FROM i').finally(() => (ended = true))
+  await underWay()
+  const { rows } = await b.query("SELECT count(*)::int AS n FROM pg_class WHERE relname = 'i'")
+  t.strictSame(rows, [{ n: 1 }])
+  t.notOk(ended)
+  open()
+  t.strictSame((await waiting).rows, [{ d: 1_000 }])
+})
+
+t.test(
+  'a transaction that gathers while the standby hangs does not hold its segments for others',
+  async (t) => {
+    await a.query('BEGIN')
+    await a.query("UPDATE i SET v = 'w'")
+    const open = cluster.closeGate(-1)
+    const gathered = code(a.query('SELECT count(DISTINCT v) FROM i'))
+    await underWay()
+    await b.query("UPDATE i SET v = 'v' WHERE id = 1")
+    t.equal(await gathered, '40001', 'the client is told at once')
+    open()
+    await a.query('ROLLBACK')
+    t.strictSame((await b.query('SELECT DISTINCT v FROM i')).rows, [{ v: 'v' }])
+  },
+)
+
 t.test('lock_timeout counts the whole wait, role changes included', async (t) => {
   await a.query("SET lock_timeout = '300ms'")
   await b.query('BEGIN')

@@ -6,15 +6,16 @@
  */
 import type { Content } from '@mirabelle/messages'
 import type { Clock, Timer } from '@mirabelle/runtime'
+import type { Lane } from '../lanes/lane.ts'
 import { PATIENCE_MS } from './entering.ts'
-import type { Participant } from './participant.ts'
 
 /** The transaction, as the watch needs it. */
 export interface Watched {
   readonly clock: Clock
-  readonly participants: ReadonlyMap<Content, Participant>
-  /** It waits for answers. */
-  isAsking(): boolean
+  /** It has to do with more than one content. */
+  isElsewhere(): boolean
+  /** Lanes where it waits for an answer, or for its turn. */
+  waitsFor(): readonly Lane[]
   /** Somebody waits for a lane that it holds, other than these. */
   isWaitedFor(except?: readonly Content[]): boolean
   /** It ends as undone, because these stand still. */
@@ -31,9 +32,9 @@ export class StandstillWatch {
 
   /** Somebody has begun to wait for the transaction, or the transaction for something. */
   begin(): void {
-    const { participants, isWaitedFor } = this.#watched
-    if (participants.size < 2 || this.#timer !== undefined || !isWaitedFor()) return
-    const isKnown = [...participants.values()].some(({ lane }) => lane.standstill.lasts)
+    const { isElsewhere, waitsFor, isWaitedFor } = this.#watched
+    if (this.#timer !== undefined || !isElsewhere() || !isWaitedFor()) return
+    const isKnown = waitsFor().some((lane) => lane.standstill.lasts)
     this.#lookAfter(isKnown ? 0 : PATIENCE_MS)
   }
 
@@ -52,15 +53,10 @@ export class StandstillWatch {
   }
 
   async #look(): Promise<void> {
-    const { participants, isAsking, isWaitedFor, makeWay } = this.#watched
+    const { waitsFor, isWaitedFor, makeWay } = this.#watched
     if (!isWaitedFor()) return
     const still: Content[] = []
-    for (const [content, { lane, began, ticket }] of participants) {
-      const isAsked = isAsking() && began && ticket.state === 'holding'
-      // One that waits in the lane is told by it, and gives back what it holds.
-      if ((isAsked || ticket.state === 'waiting') && (await lane.standsStill(PATIENCE_MS)))
-        still.push(content)
-    }
+    for (const lane of waitsFor()) if (await lane.standsStill(PATIENCE_MS)) still.push(lane.content)
     if (!isWaitedFor(still)) return
     if (still.length > 0) makeWay(still)
     else this.#lookAfter(PATIENCE_MS)

@@ -34,6 +34,8 @@ export class DistributedTransaction implements LaneUser {
   /** Contents that its statements have asked for. */
   readonly #asked = new Set<Content>()
   readonly #participants = new Map<Content, Participant>()
+  /** Where something runs for it that is no part of it, and how much. */
+  readonly #apart = new Map<Content, number>()
   #savepoints: string[] = []
   readonly #entering: Entering
   readonly #watch: StandstillWatch
@@ -64,8 +66,8 @@ export class DistributedTransaction implements LaneUser {
     })
     this.#watch = new StandstillWatch({
       clock: context.clock,
-      participants: this.#participants,
-      isAsking: () => this.#waits.size > 0,
+      isElsewhere: () => this.#participants.size + this.#apart.size > 1,
+      waitsFor: () => this.#waitsFor(),
       isWaitedFor: (except) => this.#isWaitedFor(except),
       makeWay: (contents) => this.makeWay(madeWay(contents)),
     })
@@ -83,6 +85,16 @@ export class DistributedTransaction implements LaneUser {
       ([content, { ticket }]) =>
         !except.includes(content) && ticket.state === 'holding' && ticket.queue.waiting.length > 0,
     )
+  }
+
+  /** Where it waits for an answer, or for its turn: one that waits in a lane is told by it, and gives back what it holds. */
+  #waitsFor(): Lane[] {
+    const asks = this.#waits.size > 0
+    const own = [...this.#participants.values()].filter(
+      ({ began, ticket }) => ticket.state === 'waiting' || (asks && began && ticket.state === 'holding'),
+    )
+    const lanes = [...own.map(({ lane }) => lane), ...[...this.#apart.keys()].map((one) => this.#lane(one))]
+    return [...new Set(lanes)]
   }
 
   /** It has run nothing and nobody relies on a lane that it holds: it may go to the end of its queues. */
@@ -204,6 +216,19 @@ export class DistributedTransaction implements LaneUser {
       this.#breakCycles()
     })
     return { promise, cancel: run.cancel }
+  }
+
+  /** Runs something on a content that it holds and that is no part of it: it may give the content back meanwhile. Rejects as `run` does. */
+  runApart(content: Content, item: Omit<LaneItem, 'whenLost'>): LaneRun {
+    const run = this.#lane(content).send({ ...item, whenLost: 'fail' })
+    this.#apart.set(content, (this.#apart.get(content) ?? 0) + 1)
+    const answer = this.#unlessItMakesWay(run.promise).finally(() => {
+      const left = (this.#apart.get(content) as number) - 1
+      if (left > 0) this.#apart.set(content, left)
+      else this.#apart.delete(content)
+    })
+    this.#watch.begin()
+    return { promise: answer, cancel: run.cancel }
   }
 
   /** Runs something on a content that it holds. The result may carry an SQL error; the promise rejects with LaneLost. */

@@ -7,6 +7,11 @@ export function undone(message: string, cause?: unknown): SqlError {
   return new SqlError('40001', message, { hint: 'Nothing was changed. Run the transaction again.', cause })
 }
 
+/** The error says so; it is none that PostgreSQL gave. */
+export function isUndone(error: unknown): boolean {
+  return error instanceof SqlError && error.sqlstate === '40001' && error.wire === undefined
+}
+
 /** A segment failed over that it had touched. */
 export function lostInTransaction(lost: LaneLost): SqlError {
   return undone(`could not complete the transaction: content ${lost.content} failed over`, lost)

@@ -4,7 +4,7 @@
  */
 import { isMirabelleError, type Content } from '@mirabelle/messages'
 import type { DistributedTransaction } from '../dtx/transaction.ts'
-import { lostInTransaction } from '../dtx/undone.ts'
+import { isUndone, lostInTransaction } from '../dtx/undone.ts'
 import type { LaneRun } from '../lanes/lane.ts'
 import {
   LaneLost,
@@ -211,9 +211,7 @@ export async function withTransaction<T>(
       return value
     } catch (error) {
       if (!transaction.ended) await transaction.rollback()
-      const again =
-        error instanceof LaneLost ||
-        (error instanceof SqlError && error.sqlstate === '40001' && error.wire === undefined)
+      const again = error instanceof LaneLost || isUndone(error)
       if (!again || scope.slot.reason !== undefined) throw translate(scope, error)
     }
   }

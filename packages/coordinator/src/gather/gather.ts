@@ -7,6 +7,7 @@ import type { DistributedTransaction } from '../dtx/transaction.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
 import { NO_SETTINGS } from '../lanes/lane-item.ts'
 import type { LaneRun } from '../lanes/lane.ts'
+import { asError } from '../execute/as-error.ts'
 import { hold } from '../execute/hold.ts'
 import type { Scope } from '../execute/scope.ts'
 import { withParams, type Bound } from '../execute/statement.ts'
@@ -97,10 +98,13 @@ async function copySteps(
     abandon = reject
   })
   abandoned.catch(() => undefined) // the race below tells it, if it has begun
-  scope.slot.set(() => {
-    const error = scope.slot.error()
+  const stop = (error: Error): void => {
     for (const run of runs) run.cancel()
     for (const feed of feeds) feed.abandon(error)
+  }
+  scope.slot.set(() => {
+    const error = scope.slot.error()
+    stop(error)
     bracket.cancel()
     abandon(error)
   })
@@ -140,9 +144,7 @@ async function copySteps(
         write: false,
         onOutput: (chunk: Uint8Array) => feed.take(content, chunk),
       }
-      const run = request.apart
-        ? scope.services.dispatcher.lane(content).send({ ...item, whenLost: 'fail' })
-        : transaction.run(content, item)
+      const run = request.apart ? transaction.runApart(content, item) : transaction.run(content, item)
       runs.push({
         ...run,
         promise: run.promise.then((result) => (void feed.take(content, result.output), result)),
@@ -156,6 +158,11 @@ async function copySteps(
   ])
   // The reason of a feed says more than the cancellation that it led to.
   for (const feed of feeds) if (feed.failure !== undefined) throw feed.failure
-  for (const one of settled) if (one.status === 'rejected') throw one.reason
+  for (const one of settled) {
+    if (one.status === 'fulfilled') continue
+    // It may go on where the transaction has stopped waiting for it.
+    stop(asError(one.reason))
+    throw one.reason
+  }
   for (const feed of feeds) await feed.finish()
 }

@@ -2,6 +2,7 @@
 import { isMirabelleError } from '@mirabelle/messages'
 import type { GatheredPlan } from '@mirabelle/sql'
 import { firstErrorCode } from '../lanes/backend-bytes.ts'
+import { isUndone } from '../dtx/undone.ts'
 import { LaneLost } from '../lanes/lane-item.ts'
 import { SqlError } from '../errors.ts'
 import { AnswerRelay } from '../execute/answer-relay.ts'
@@ -16,7 +17,7 @@ export async function gathered(scope: Scope, plan: GatheredPlan, bound: Bound | 
   relay.finish()
 }
 
-/** Gathers, runs `sql` over it and relays its answer. Outside transactions it begins anew when a failover or a role change got in its way. */
+/** Gathers, runs `sql` over it and relays its answer. Outside transactions it begins anew when a failover, a role change or others got in its way. */
 export async function readGathered(
   scope: Scope,
   steps: GatheredPlan['steps'],
@@ -53,8 +54,8 @@ async function finalQuery(bracket: LocalBracket, relay: AnswerRelay, bytes: Uint
 }
 
 function mayRunAgain(scope: Scope, error: unknown): boolean {
-  if (error instanceof LaneLost) return scope.slot.reason === undefined
-  if (scope.slot.reason !== 'preempted') return false
+  if (scope.slot.reason === undefined) return error instanceof LaneLost || isUndone(error)
+  if (scope.slot.reason !== 'preempted' || error instanceof LaneLost) return false
   if (isMirabelleError(error, 'cancelled')) return true
   return (
     error instanceof SqlError &&

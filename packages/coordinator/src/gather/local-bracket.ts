@@ -98,9 +98,7 @@ export class LocalBracket {
 
   #send(item: LocalItem): LaneRun {
     const whole = { ...item, settings: 'settings' in item ? item.settings : this.#scope.settings }
-    const run = this.#inside
-      ? this.#transaction.run(-1, whole)
-      : this.#scope.services.dispatcher.lane(-1).send({ ...whole, whenLost: 'fail' })
+    const run = this.#inside ? this.#transaction.run(-1, whole) : this.#transaction.runApart(-1, whole)
     this.#runs.add(run)
     const done = () => this.#runs.delete(run)
     run.promise.then(done, done)

@@ -24,10 +24,9 @@ export interface LaneBackend {
   send(seq: number, bytes: Uint8Array, syncs: number, preambleSyncs: number, flags: number): void
   cancel(seq: number): void
   /**
-   * Whether PostgreSQL is done with an item whose answer has not come: the answer is held back then. Rejects when nothing is heard. Missing where that cannot
-   * be told from a long statement.
+   * Whether PostgreSQL is done with an item whose answer has not come: the answer is held back then. Rejects when nothing is heard.
    */
-  hasRun?(seq: number): Promise<boolean>
+  hasRun(seq: number): Promise<boolean>
   /** Which of these items of this incarnation took effect, as the backend's received WAL tells. */
   settled(seqs: readonly number[]): Promise<{ floor: number; settled: readonly SettledEntry[] }>
   close(): void

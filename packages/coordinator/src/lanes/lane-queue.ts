@@ -23,6 +23,9 @@ export interface LaneUser {
   othersWait?(): void
 }
 
+/** Anonymous user of passes: it holds nothing, so it is never part of a deadlock. */
+export const PASSER: LaneUser = { age: 0, requeueable: true, deadlockVictim() {} }
+
 export interface LaneTicket {
   readonly user: LaneUser
   readonly queue: LaneQueue

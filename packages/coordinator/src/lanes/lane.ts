@@ -13,7 +13,7 @@ import type { BackendState } from './backend-state.ts'
 import type { BackendEvents, LaneBackend, OpenBackend } from './lane-backend.ts'
 import { LaneLine } from './lane-line.ts'
 import { flagsOf, LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
-import { LaneQueue, type LaneTicket, type LaneUser } from './lane-queue.ts'
+import { LaneQueue, PASSER, type LaneTicket, type LaneUser } from './lane-queue.ts'
 import { firstErrorCode, startsWithError, withoutPreparation } from './backend-bytes.ts'
 import { Orphans } from './orphans.ts'
 import { Outage } from './outage.ts'
@@ -42,9 +42,6 @@ export interface LaneOptions {
 const UNDEFINED_STATEMENT = '26000'
 /** How long a cancelled read waits for its segment to say so. A write waits for as long as it takes: nobody could say what became of it. */
 const UNHEARD_CANCEL_MS = 1_000
-
-/** Anonymous user of passes: it holds nothing, so it is never part of a deadlock. */
-const PASSER: LaneUser = { age: 0, requeueable: true, deadlockVictim() {} }
 
 export class Lane {
   readonly content: Content
@@ -166,11 +163,12 @@ export class Lane {
     if (this.standstill.lasts) return true
     const line = this.#line
     const [sent] = this.#sent.values()
-    const hasRun = line?.backend?.hasRun?.bind(line.backend)
-    if (sent === undefined || hasRun === undefined) return false
-    if (this.#options.clock.monotonic() - sent.at < ms) return false
+    const backend = line?.backend
+    const { clock } = this.#options
+    if (sent === undefined || backend === undefined || clock.monotonic() - sent.at < ms) return false
+    const hasRun = () => backend.hasRun(sent.seq)
     const isUnderWay = (): boolean => this.#line === line && this.#sent.get(sent.seq) === sent
-    const found = await this.standstill.look(this.#options.clock, sent.at, () => hasRun(sent.seq), isUnderWay)
+    const found = await this.standstill.look(clock, sent.at, hasRun, isUnderWay)
     if (found) this.queue.tellWaiting()
     return found
   }

@@ -19,6 +19,8 @@ const TAG_BASE = 2 ** 40
 
 export function openLocalBackend(options: LocalOptions, events: BackendEvents): LaneBackend {
   let closed = false
+  /** What PostgreSQL is done with, and may not be told yet. */
+  const held = new Set<number>()
   return {
     generation: options.generation,
     send(seq, bytes, syncs, preambleSyncs, flags) {
@@ -37,7 +39,9 @@ export function openLocalBackend(options: LocalOptions, events: BackendEvents): 
         })
         .then(
           (result) => {
+            held.add(seq)
             options.whenDurable(result.lsn, () => {
+              held.delete(seq)
               if (!closed)
                 events.onDone(seq, {
                   output: result.output,
@@ -56,6 +60,9 @@ export function openLocalBackend(options: LocalOptions, events: BackendEvents): 
     },
     cancel(seq) {
       options.engine.cancel(TAG_BASE + seq, options.cancelGraceMs)
+    },
+    hasRun(seq) {
+      return Promise.resolve(held.has(seq))
     },
     settled() {
       return Promise.resolve({ floor: Number.MAX_SAFE_INTEGER, settled: [] })

@@ -45,6 +45,8 @@ const OUTSIDE = Uint8Array.from([
   5,
   IDLE,
 ])
+/** All that PostgreSQL says to a ROLLBACK, or to the COMMIT of a transaction that has failed. */
+const ROLLED_BACK = Buffer.from('C\0\0\0\x0dROLLBACK\0Z\0\0\0\x05I', 'latin1')
 
 export class ProtocolRunner {
   readonly #module: PostgresModule
@@ -67,6 +69,8 @@ export class ProtocolRunner {
   #inPreamble = false
   #syncsLeft = 0
   #status = IDLE
+  /** The request may have committed something. */
+  #mayCommit = true
   /** Flush position of the last answer. */
   #recordEnd: Lsn = 0
   /** Records of WAL at the last answer. */
@@ -184,6 +188,7 @@ export class ProtocolRunner {
     this.#state.set(Field.runningWalWrites, this.#state.get(Field.walWrites))
     this.#state.set(Field.running, request.seq)
     this.#isPassedOver = request.inTransaction && this.#status === IDLE
+    this.#mayCommit = this.#status === IDLE || request.preambleSyncs > 0 || request.streaming
     if (this.#isPassedOver) {
       this.#source = SYNC
       this.#input = 0
@@ -232,8 +237,8 @@ export class ProtocolRunner {
   }
 
   #finish(request: WireRequest): void {
-    const lsn = this.#flushed()
     const output = this.#isPassedOver ? OUTSIDE.slice() : this.#output.slice(0, this.#outputEnd)
+    const lsn = this.#flushed(this.#mayCommit || !ROLLED_BACK.equals(output))
     if (request.mustSucceed && (this.#failed || this.#isPassedOver))
       throw new Error(`a request that must succeed has failed: ${new TextDecoder().decode(output)}`)
     this.#reporter.finished(request.seq, lsn, this.#status, output, this.#protocolError)
@@ -245,11 +250,14 @@ export class ProtocolRunner {
    * - When it is short of WAL buffers, or writes a page of a table, it flushes whole pages of WAL, so that its flush position is within a record as often as
    *   not. A mirror has no use for half a record: it would never acknowledge what the answer waits for.
    * - A function can turn synchronous_commit off for the transaction that calls it, whatever is set outside.
+   *
+   * What is undone may stay in memory: nobody has to wait for it.
    */
-  #flushed(): Lsn {
+  #flushed(mayCommit: boolean): Lsn {
     const lsn = Number(this.#module._GetFlushRecPtr(0))
     const records = this.#walRecords()
-    const isLeftInMemory = lsn === this.#recordEnd && records !== this.#recordsSeen && this.#status === IDLE
+    const isLeftInMemory =
+      lsn === this.#recordEnd && records !== this.#recordsSeen && this.#status === IDLE && mayCommit
     const mayBeHalf = lsn !== this.#recordEnd && lsn % WAL_PAGE_BYTES === 0
     this.#recordEnd = lsn
     this.#recordsSeen = records

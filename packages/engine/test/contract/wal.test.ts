@@ -102,6 +102,26 @@ t.test('what a function does to synchronous_commit leaves no commit in memory', 
   t.ok(committed.lsn > open.lsn)
 })
 
+t.test('nobody waits for the WAL of what was undone; a commit after it covers that', async (t) => {
+  const { engine } = await newPrimary(t)
+  const { result: created } = await run(engine, 'CREATE TABLE a(i int UNIQUE)')
+  const ended = async (...sqls: readonly string[]) => {
+    let lsn = 0
+    for (const sql of sqls) ({ lsn } = await engine.submit(query(sql)))
+    return lsn
+  }
+  t.equal(await ended('BEGIN', 'INSERT INTO a VALUES (1)', 'ROLLBACK'), created.lsn)
+  t.equal(await ended('BEGIN', 'CREATE TEMP TABLE b AS SELECT 1', 'SELECT * FROM b', 'ROLLBACK'), created.lsn)
+  t.equal(await ended('BEGIN', 'INSERT INTO a VALUES (1)', 'SELECT 1/0', 'COMMIT'), created.lsn)
+  t.equal(await ended('SELECT 1'), created.lsn, 'what it left is not a later read that has to wait')
+  const both = await ended('BEGIN', 'INSERT INTO a VALUES (2)', 'COMMIT; BEGIN; ROLLBACK')
+  t.ok(both > created.lsn, 'something of the same message was committed')
+  const prepared = await ended('BEGIN', 'INSERT INTO a VALUES (3)', "PREPARE TRANSACTION 'p'")
+  t.ok(prepared > both)
+  t.ok((await ended("ROLLBACK PREPARED 'p'")) > prepared)
+  t.equal(await value(engine, 'SELECT string_agg(i::text, $$,$$) FROM a'), '2')
+})
+
 t.test('a small answer travels with its WAL, that of a read does not', async (t) => {
   const { engine } = await newPrimary(t)
   await run(engine, 'CREATE TABLE a(i int)')
