@@ -8,6 +8,7 @@ import { FaultPoints } from '../cluster/fault-points.ts'
 import { TestCluster } from '../cluster/test-cluster.ts'
 import { startOnHosts } from '../netns/host-cluster.ts'
 import type { HostNetwork } from '../netns/host-network.ts'
+import { Power } from '../power/power.ts'
 import { SimRandom } from '../sim/sim-random.ts'
 import { checkHistory } from './check/check-history.ts'
 import type { Anomaly, Verdict } from './check/anomaly.ts'
@@ -76,9 +77,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   tell(`making a cluster of ${segments} pairs`)
   const interrupted = whenAborted(options.signal)
   // What is half made when it is interrupted ends with this process: its reapers see to that.
-  const { cluster, close } = await Promise.race([startCluster(options), interrupted])
+  const { cluster, power, close } = await Promise.race([startCluster(options), interrupted])
   try {
-    const recorded = await Promise.race([recordRun(cluster, options), interrupted])
+    const recorded = await Promise.race([recordRun(cluster, power, options), interrupted])
     const verdicts = checkHistory(recorded.ops, { initial: initialBalances, allowNegative: false })
     const result = await writeResults(options, recorded, verdicts)
     await keepLogs(cluster, outDir)
@@ -88,16 +89,23 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   }
 }
 
-async function startCluster({
-  network,
-  segments = 2,
-  settings = {},
-}: ChaosOptions): Promise<{ readonly cluster: TestCluster; readonly close: () => Promise<void> }> {
+interface Started {
+  readonly cluster: TestCluster
+  readonly power?: Power | undefined
+  readonly close: () => Promise<void>
+}
+
+async function startCluster({ network, segments = 2, settings = {} }: ChaosOptions): Promise<Started> {
   FaultPoints.allow()
   FaultPoints.atStart()
   if (network !== undefined) return startOnHosts({ network, yaml: clusterYaml(segments, settings) })
+  const power = process.platform === 'linux' ? new Power() : undefined
   const cluster = await TestCluster.start({ segments, settings })
-  return { cluster, close: () => cluster.close() }
+  const close = async (): Promise<void> => {
+    await cluster.close()
+    power?.close()
+  }
+  return { cluster, power, close }
 }
 
 interface Recorded {
@@ -108,13 +116,17 @@ interface Recorded {
   readonly faultsEndMs: number
 }
 
-async function recordRun(cluster: TestCluster, options: ChaosOptions): Promise<Recorded> {
+async function recordRun(
+  cluster: TestCluster,
+  power: Power | undefined,
+  options: ChaosOptions,
+): Promise<Recorded> {
   const { outDir, tell = () => undefined } = options
   const random = new SimRandom(options.seed)
   const beganAt = performance.now()
   const now = (): number => performance.now() - beganAt
   const history = new History(now, join(outDir, 'history.jsonl'))
-  const view = new ClusterView(cluster, options.network)
+  const view = new ClusterView(cluster, { network: options.network, power })
   await view.look()
   const workloads = makeWorkloads(options.workloads ?? workloadNames, view.contents)
   for (const sql of workloads.flatMap(({ tables }) => tables)) await cluster.query(sql)

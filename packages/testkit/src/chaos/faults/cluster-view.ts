@@ -8,6 +8,7 @@ import { openCluster, type Cluster } from 'mirabelle'
 import type { Endpoint } from '@mirabelle/messages'
 import { FaultPoints } from '../../cluster/fault-points.ts'
 import type { TestCluster } from '../../cluster/test-cluster.ts'
+import type { Power } from '../../power/power.ts'
 import type { HostNetwork } from '../../netns/host-network.ts'
 
 /** An instance as last seen. */
@@ -49,6 +50,8 @@ interface Known {
 export class ClusterView {
   /** Between the hosts, where those are network namespaces. */
   readonly network: HostNetwork | undefined
+  /** Where hosts are folders of this machine. */
+  readonly power: Power | undefined
   /** Of its processes, which were started with them. */
   readonly points: FaultPoints
   readonly #cluster: TestCluster
@@ -57,15 +60,25 @@ export class ClusterView {
   #seen: readonly Seen[] = []
   #addresses: readonly { readonly host: string; readonly port: number }[]
 
-  constructor(cluster: TestCluster, network?: HostNetwork) {
+  constructor(
+    cluster: TestCluster,
+    { network, power }: { readonly network: HostNetwork | undefined; readonly power: Power | undefined },
+  ) {
     this.#cluster = cluster
     this.network = network
+    this.power = power
     this.points = new FaultPoints(cluster)
     this.#addresses = cluster.addresses
   }
 
   get dir(): string {
     return this.#cluster.dir
+  }
+  /** The folder of a host. */
+  dirOf(host: string): string {
+    const found = this.#cluster.facts.hosts.find(({ name }) => name === host)
+    if (found === undefined) throw new Error(`there is no host ${host}`)
+    return found.dir
   }
   get contents(): number {
     return this.#cluster.contents

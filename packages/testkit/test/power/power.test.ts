@@ -1,0 +1,72 @@
+// A process of a cluster that loses its power keeps what it has made durable, and nothing else.
+import t from 'tap'
+import { spawn } from 'node:child_process'
+import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Power } from '../../src/power/power.ts'
+
+const program = `
+import fs from 'node:fs'
+import { fdatasync, fsyncSync, openSync, writeSync, ftruncateSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { Worker, isMainThread } from 'node:worker_threads'
+if (!isMainThread) {
+  const fd = openSync('by-thread', 'w')
+  writeSync(fd, Buffer.from('thread, synced by main'), 0, 22, 0)
+} else {
+  // Over what is durable, in part durable itself.
+  const over = openSync('over', 'r+')
+  writeSync(over, Buffer.from('SECOND'), 0, 6, 0)
+  fsyncSync(over)
+  writeSync(over, Buffer.from('third and longer'), 0, 16, 3)
+  fs.closeSync(over)
+  // Opened for writing only, and cut off.
+  const only = openSync('write-only', 'a')
+  writeSync(only, 'more')
+  ftruncateSync(only, 2)
+  // By a handle, under another name afterwards.
+  const handle = await open('new', 'w+')
+  await handle.write(Buffer.from('kept'), 0, 4, 0)
+  await handle.datasync()
+  await handle.writeFile('lost')
+  fs.renameSync('new', 'renamed')
+  const never = await open('never', 'w')
+  await never.writeFile('never durable')
+  await never.close()
+  await new Promise((resolve) => new Worker(new URL(import.meta.url), { execArgv: [] }).once('exit', resolve))
+  const fd = openSync('by-thread', 'r')
+  await new Promise((resolve, reject) => fdatasync(fd, (error) => (error ? reject(error) : resolve())))
+  console.log('written')
+  setInterval(() => undefined, 1000)
+}
+`
+
+const skip = process.platform === 'linux' ? false : 'Linux only'
+t.test('what was made durable stays, what was only written goes', { skip }, async (t) => {
+  const power = new Power()
+  t.teardown(() => power.close())
+  const dir = realpathSync(t.testdir({ program: { 'main.mjs': program } }))
+  const host = join(dir, 'host')
+  mkdirSync(host)
+  for (const name of ['over', 'write-only']) writeFileSync(join(host, name), 'first and whole')
+  const child = spawn(process.execPath, [join(dir, 'program', 'main.mjs')], {
+    cwd: host,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)))
+  await new Promise((resolve) => child.stdout.once('data', resolve))
+  const read = (name: string): string => readFileSync(join(host, name), 'utf8')
+  t.equal(read('over'), 'SECthird and longer')
+  t.equal(read('renamed'), 'lost')
+
+  const { processes, files } = await power.lose(host)
+  t.equal(processes, 1)
+  t.equal(await ended, 'SIGKILL')
+  t.equal(files, 4)
+  t.equal(read('over'), 'SECONDand whole', 'what was written over what was durable')
+  t.equal(read('write-only'), 'first and whole', 'what was appended and cut off')
+  t.equal(read('renamed'), 'kept', 'a file that has another name by now')
+  t.equal(read('never'), '')
+  t.equal(read('by-thread'), 'thread, synced by main', 'written by one thread, made durable by another')
+  t.equal((await power.lose(host)).files, 0, 'once more: it is all durable now')
+})
