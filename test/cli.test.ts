@@ -259,6 +259,9 @@ t.test('waldump prints the records that PostgreSQL wrote', async (test) => {
   )
   test.equal(status, 0)
   test.match(stdout, /^rmgr: Heap +len \(rec\/tot\): .* lsn: 0\/[0-9A-F]{8}, .*desc: INSERT/m)
+  const wrong = await mirabelle('waldump', dir, '--rmgr', 'Haep')
+  test.equal(wrong.status, 2, 'no such resource manager')
+  test.match(wrong.stderr, 'It must be one of XLOG, Transaction,')
 })
 
 t.test('destroy asks first, then leaves nothing behind', async (test) => {

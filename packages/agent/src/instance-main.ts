@@ -5,7 +5,13 @@
  */
 import { parseArgs } from 'node:util'
 import { createEngine, prepareMirror } from '@mirabelle/engine'
-import { COORDINATOR_CONTENT, diskFullOr, type Assignment, type MirabelleError } from '@mirabelle/messages'
+import {
+  CONTENT_SETTING,
+  COORDINATOR_CONTENT,
+  diskFullOr,
+  type Assignment,
+  type MirabelleError,
+} from '@mirabelle/messages'
 import {
   allowFaults,
   createRealPorts,
@@ -39,6 +45,7 @@ async function host(ports: RealPorts, config: AgentConfig, assignment: Assignmen
     assignment,
     engine: createEngine({
       dataDir: assignment.datadir,
+      settings: { [CONTENT_SETTING]: String(assignment.content) },
       logger: ports.log.child({ actor: 'engine', dbid: assignment.dbid }),
       setTimer: (ms, fn) => ports.clock.setTimer(ms, fn),
     }),

@@ -1,10 +1,11 @@
 import t, { type Test } from 'tap'
 import { PGlite } from '@electric-sql/pglite'
-import type { SegmentRow } from '@mirabelle/messages'
+import { formatSetting, settingsCatalog, type SegmentRow } from '@mirabelle/messages'
 import { bootstrapSql } from '../src/catalog/bootstrap-sql.ts'
 import { changeSql, initialCatalogSql, literal, loadSnapshotSql } from '../src/catalog/catalog-sql.ts'
 import type { CatalogChange, ClusterSnapshot } from '../src/catalog/cluster-catalog.ts'
 import { Topology } from '../src/ha/topology.ts'
+import { settingsViewSql } from '../src/views/settings-view.ts'
 import { refreshSql, type LiveState } from '../src/views/live-views.ts'
 
 const row = (dbid: number, content: number, role: 'p' | 'm'): SegmentRow => ({
@@ -185,16 +186,20 @@ t.test('gp_stat_replication prints as Greenplum prints it', async (t) => {
   )
 })
 
-t.test('gp_master_mirroring always has one row', async (t) => {
-  const db = await database(t)
-  await db.exec((await refreshSql(['gp_master_mirroring'], showing(live))) ?? '')
-  const standby = { ...live.standby, summary: 'Synchronized', changedAt: 1_000 } as const
-  await db.exec((await refreshSql(['gp_master_mirroring'], showing({ ...live, standby }))) ?? '')
-  const { rows } = await db.query(
-    'SELECT summary_state, detail_state, extract(epoch FROM log_time)::int AS at FROM gp_master_mirroring',
-  )
-  t.same(rows, [{ summary_state: 'Synchronized', detail_state: null, at: 1 }])
-})
+t.test(
+  'gp_master_mirroring always has one row; pg_settings has what SHOW says, in the units of the settings',
+  async (t) => {
+    const db = await database(t)
+    await db.exec((await refreshSql(['gp_master_mirroring'], showing(live))) ?? '')
+    const standby = { ...live.standby, summary: 'Synchronized', changedAt: 1_000 } as const
+    await db.exec((await refreshSql(['gp_master_mirroring'], showing({ ...live, standby }))) ?? '')
+    const { rows } = await db.query(
+      'SELECT summary_state, detail_state, extract(epoch FROM log_time)::int AS at FROM gp_master_mirroring',
+    )
+    t.same(rows, [{ summary_state: 'Synchronized', detail_state: null, at: 1 }])
+    await showsSettings(t, db)
+  },
+)
 
 t.test('the cluster is not asked for what does not show it', async (t) => {
   const sources = { cluster: () => Promise.reject(new Error('asked')), sessions: () => [] }
@@ -202,3 +207,33 @@ t.test('the cluster is not asked for what does not show it', async (t) => {
   t.equal(await refreshSql(['mirabelle_activity'], sources), 'DELETE FROM pg_catalog.mirabelle_activity')
   await t.rejects(refreshSql(['gp_segment_status'], sources), { message: 'asked' })
 })
+
+/** The settings of this cluster as pg_settings shows them. */
+async function showsSettings(t: Test, db: PGlite): Promise<void> {
+  const row = (name: 'gp_fts_probe_interval' | 'max_wal_size' | 'statement_timeout', value: string) => ({
+    ...{ name, value, range: '', reload: true, description: name },
+    default: formatSetting(name, settingsCatalog[name].default),
+    source: 'changed' as const,
+  })
+  const rows = [
+    row('gp_fts_probe_interval', '1500ms'),
+    row('max_wal_size', '2GB'),
+    row('statement_timeout', '0'),
+  ]
+  const shown = new Map([
+    ['statement_timeout', '7s'],
+    ['port', '6432'],
+  ])
+  for (let times = 0; times < 2; times++) await db.exec(settingsViewSql(rows, (name) => shown.get(name)))
+  const { rows: found } = await db.query(
+    `SELECT name, setting, unit, context, source, boot_val FROM pg_settings
+     WHERE name IN ('gp_fts_probe_interval', 'max_wal_size', 'statement_timeout', 'port', 'work_mem') ORDER BY name`,
+  )
+  t.match(found, [
+    { name: 'gp_fts_probe_interval', setting: '1500', unit: 'ms', context: 'sighup', boot_val: '5000' },
+    { name: 'max_wal_size', setting: '2048', unit: 'MB', source: 'configuration file', boot_val: '1024' },
+    { name: 'port', setting: '6432', unit: null, context: 'internal' },
+    { name: 'statement_timeout', setting: '7000', unit: 'ms', context: 'user', source: 'session' },
+    { name: 'work_mem', unit: 'kB' },
+  ])
+}

@@ -99,7 +99,15 @@ t.test('who may not is refused, and nobody is harmed', async (t) => {
   admin.on('notice', (notice) => notices.push(notice))
   t.match(await one(admin, 'SELECT pg_terminate_backend(2000000000)'), { pg_terminate_backend: false })
   t.match(notices, [{ severity: 'WARNING', message: 'PID 2000000000 is not a PostgreSQL backend process' }])
-  t.equal(await code(admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity')), '0A000')
+  t.equal(await code(admin.query('SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity')), '0A000')
+  t.equal(await code(admin.query('SELECT pg_backend_pid() FROM kv')), '0A000')
+  t.equal(await code(admin.query('SET mirabelle.pid = 1')), '55P02')
+  const others = 'SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()'
+  t.equal(await code(guest.query(others)), '42501', 'one of them is not theirs')
+  t.same((await admin.query(others)).rows, [{ pg_cancel_backend: true }, { pg_cancel_backend: true }])
+  t.match(await one(admin, 'SELECT count(*)::int AS me FROM pg_stat_activity WHERE pid = pg_backend_pid()'), {
+    me: 1,
+  })
 })
 
 t.test('a session that is ended gives its lanes back', async (t) => {
@@ -110,4 +118,9 @@ t.test('a session that is ended gives its lanes back', async (t) => {
   t.equal((await gone).code, '57P01')
   t.match(await one(admin, "SELECT count(*)::int FROM kv WHERE v = 'never'"), { count: 0 })
   t.match(await one(admin, 'SELECT count(*)::int AS n FROM pg_stat_activity'), { n: 2 })
+  const guestGone = new Promise<{ code?: string }>((resolve) => guest.once('error', resolve))
+  const others = "SELECT pg_terminate_backend(pid) AS done FROM pg_stat_activity WHERE usename = 'other'"
+  t.same((await admin.query(others)).rows, [{ done: true }])
+  t.equal((await guestGone).code, '57P01')
+  t.same((await admin.query(others)).rows, [])
 })

@@ -14,4 +14,45 @@ t.test('tables are made, filled and read, by key and as a whole', async (t) => {
   t.equal(all.rowCount, 20)
   const sum = await client.query('SELECT count(*)::int AS n, sum(id)::int AS s FROM t')
   t.strictSame(sum.rows, [{ n: 20, s: 210 }])
+
+  const rows = async (text: string, values: unknown[] = []): Promise<unknown[]> =>
+    (await client.query({ text, values, rowMode: 'array' })).rows
+  const bySegment = (await rows('SELECT gp_segment_id, count(*)::int FROM t GROUP BY 1 ORDER BY 1')) as [
+    number,
+    number,
+  ][]
+  t.same(
+    bySegment.map(([segment]) => segment),
+    [0, 1],
+    'rows know their segment',
+  )
+  t.equal(
+    bySegment.reduce((count, [, more]) => count + more, 0),
+    20,
+  )
+  const stayed = await rows('SELECT gp_segment_id, id, v FROM t')
+  const gathered = await rows('SELECT gp_segment_id, * FROM t ORDER BY id')
+  t.same(new Set(gathered), new Set(stayed), 'the same where rows stay and where they are gathered')
+  t.same(
+    await rows('SELECT gp_segment_id, id, v FROM t WHERE id = $1', [7]),
+    gathered.slice(6, 7),
+    'and where the key says where to ask',
+  )
+  t.same(await rows('SELECT gp_execution_segment()'), [[-1]])
+  t.same(
+    new Set(await rows("SELECT gp_segment_id, pg_is_in_recovery() FROM gp_dist_random('gp_id')")),
+    new Set([
+      [0, false],
+      [1, false],
+    ]),
+    'a function on every segment',
+  )
+  t.same(
+    await rows("SELECT count(*)::int FROM gp_dist_random('pg_class') WHERE relname = 't'"),
+    [[2]],
+    'a system catalog of every segment',
+  )
+  const deleted = await client.query('DELETE FROM t WHERE gp_segment_id = 1')
+  t.equal(deleted.rowCount, bySegment[1]?.[1])
+  t.same(await rows('SELECT DISTINCT gp_segment_id FROM t'), [[0]])
 })

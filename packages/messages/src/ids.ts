@@ -6,6 +6,8 @@ export type Dbid = number
 export type Content = number
 /** The content of the coordinator and its standby. */
 export const COORDINATOR_CONTENT: Content = -1
+/** The setting by which the PostgreSQL of an instance knows its content: gp_execution_segment() reads it. */
+export const CONTENT_SETTING = 'mirabelle.content'
 /** Grows by one with each coordinator activation; instances refuse lower ones (invariant I4). */
 export type Epoch = number
 /** Number of one dispatched statement, growing per content within one coordinator incarnation. */

@@ -71,7 +71,7 @@ export function classify(context: PlanContext, clause: Clause): Plan {
       return session({ type: 'unlisten' })
     case 'ExplainStmt':
       return planExplain(context, (inner) =>
-        classify(makeContext(inner, context.catalog, context.paramTypes), undefined),
+        classify(makeContext(inner, context.catalog, context.paramTypes, context), undefined),
       )
     case 'ConstraintsSetStmt':
       return coordinatorPlan(context, false, false)

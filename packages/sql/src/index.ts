@@ -31,4 +31,5 @@ export {
   type CopyRowEvents,
 } from './copy/copy-row-splitter.ts'
 export { substituteParams } from './lex/edits.ts'
+export { SHOWN_BESIDES } from './shown-settings.ts'
 export { qualifiedName, quoteIdentifier, quoteLiteral } from './lex/identifiers.ts'

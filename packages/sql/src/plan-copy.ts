@@ -126,7 +126,7 @@ function planCopyQuery(context: PlanContext, body: Ast): Plan {
   const text = queryText(context.sql)
   const inner = parseStatements(text)[0]
   if (inner === undefined) throw new Refusal('42601', 'COPY needs a query')
-  const plan = planSelect(makeContext(inner, context.catalog, [], context.depth))
+  const plan = planSelect(makeContext(inner, context.catalog, [], context))
   const sqlOf = (query: string, header: CopyOptions['header']) =>
     `COPY (${query}\n) TO STDOUT${copyOptionsText({ ...options, header }, false)}`
   if (plan.kind === 'pushdown') {

@@ -9,6 +9,7 @@ import { isPartitioned, type PlanContext } from './context.ts'
 import { notSupported } from './errors.ts'
 import { applyEdits, type Edit } from './lex/edits.ts'
 import { qualifiedName, quoteIdentifier } from './lex/identifiers.ts'
+import { copiesSegmentId, segmentIdColumn, starEdits } from './segment-column.ts'
 import { pushableFilter } from './pushable-filter.ts'
 import type { GatheredPlan, GatherStep } from './plan.ts'
 import { replaceRelations } from './relation-names.ts'
@@ -29,6 +30,7 @@ export function gatherRelations(context: PlanContext): { steps: GatherStep[]; ed
     )
   }
   refuseSystemColumns(context)
+  refuseOnSegments(context)
   const uses = survey.relations.filter((use) => !use.target && use.table?.policy !== undefined)
   const tables = [...new Map(uses.map((use) => [use.table?.oid, use.table as TableInfo])).values()]
   const steps = tables.map((table, index) => gatherTable(context, table, index + 1))
@@ -36,7 +38,17 @@ export function gatherRelations(context: PlanContext): { steps: GatherStep[]; ed
     const index = tables.findIndex((table) => table.oid === use.table?.oid)
     return `pg_temp.${temporaryName(index + 1)}`
   })
-  return { steps, edits }
+  return { steps, edits: [...edits, ...starEdits(context, tables)] }
+}
+
+/** With gp_dist_random a function is meant to run on the segments, and here it would run on the coordinator. */
+function refuseOnSegments(context: PlanContext): void {
+  const use = context.survey.functions.find(({ placement }) => placement === 'coordinator')
+  if (!context.everywhere || use === undefined) return
+  throw notSupported(
+    `${use.name} cannot be combined with aggregates, ORDER BY, subqueries or other tables over gp_dist_random`,
+    "Run it alone: SELECT gp_segment_id, … FROM gp_dist_random('gp_id').",
+  )
 }
 
 export function refuseSystemColumns(context: PlanContext): void {
@@ -57,7 +69,10 @@ function gatherTable(context: PlanContext, table: TableInfo, index: number): Gat
   const name = `pg_temp.${temporaryName(index)}`
   const uses = context.survey.relations.filter((use) => !use.target && use.table?.oid === table.oid)
   const columns = neededColumns(context, table, uses)
-  const list = columns.map(quoteIdentifier).join(', ')
+  const segmentId = copiesSegmentId(context, table) ? [segmentIdColumn] : []
+  // The columns of PostgreSQL's own catalogs are not known here.
+  const known = table.columns.length === 0 ? ['*'] : columns.map(quoteIdentifier)
+  const list = [...known, ...segmentId].join(', ')
   const source = qualifiedName(table)
   const filter = uses.length === 1 ? pushableFilter(context, uses[0] as RelationUse) : undefined
   const primary = context.survey.groupBy ? table.uniqueIndexes.find((unique) => unique.primary) : undefined
@@ -106,5 +121,5 @@ function neededColumns(context: PlanContext, table: TableInfo, uses: readonly Re
     : []
   for (const name of primary) if (all.includes(name) && !needed.includes(name)) needed.push(name)
   // A copy without columns would lose the number of rows.
-  return everything ? all : needed.length > 0 ? needed : all.slice(0, 1)
+  return everything ? all : needed.length > 0 || copiesSegmentId(context, table) ? needed : all.slice(0, 1)
 }

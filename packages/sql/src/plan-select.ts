@@ -83,7 +83,7 @@ function planPushdown(context: PlanContext, select: Ast): Plan | undefined {
     survey.systemColumns.length > 0
   )
     return undefined
-  if (survey.functions.some((use) => use.placement === 'coordinator')) return undefined
+  if (!context.everywhere && survey.functions.some((use) => use.placement === 'coordinator')) return undefined
   if (!isPushable(context, select)) return undefined
   return {
     kind: 'pushdown',
@@ -147,7 +147,10 @@ function planThroughViews(context: PlanContext): Plan {
   const sql = applyEdits(context.sql, edits)
   const expanded = parseStatements(sql)[0]
   if (expanded === undefined) throw notSupported('view cannot be expanded', 'Query the tables of the view.')
-  const inner = makeContext(expanded, context.catalog, context.paramTypes, context.depth + 1)
+  const inner = makeContext(expanded, context.catalog, context.paramTypes, {
+    depth: context.depth + 1,
+    everywhere: context.everywhere,
+  })
   const plan = planSelect(inner)
   // The other plans forward the text unchanged: it names the view, which the segments have too.
   if (plan.kind !== 'gathered' && plan.kind !== 'pushdown' && plan.kind !== 'direct') {

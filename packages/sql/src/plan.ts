@@ -29,7 +29,7 @@ export type Plan =
 
 /** One statement of a query text, planned. */
 export interface PlannedStatement {
-  /** The exact text of this statement, without the semicolon: what "forward unchanged" means. */
+  /** The exact text of this statement, without the semicolon: what "forward unchanged" means. (But see `rewritten`.) */
   readonly sql: string
   readonly plan: Plan
   /** Literals of this text, in order; KeyParts with `source: 'literal'` point here. Empty when the plan holds constants itself. */
@@ -39,6 +39,8 @@ export interface PlannedStatement {
   readonly replan?: string
   /** The live views of the cluster that it reads, in whatever kind of plan: to be filled anew before it runs. */
   readonly liveViews?: readonly string[]
+  /** `sql` is not what the client wrote: it has names of Greenplum's in it as PostgreSQL understands them. */
+  readonly rewritten?: boolean
 }
 
 /** Where one column of a distribution key comes from. `type` is the type whose hash applies (`format_type` name; for INSERT with the
@@ -103,6 +105,15 @@ export type SessionAction =
       readonly pid: number
       readonly column: string
     }
+  /** The same with the numbers that `sql` gives, one a row. */
+  | {
+      readonly type: 'signalEach'
+      readonly how: 'cancel' | 'terminate'
+      readonly sql: string
+      readonly column: string
+    }
+  /** SELECT current_setting(name) of a setting that an engine does not know: one row, its value. */
+  | { readonly type: 'currentSetting'; readonly name: string; readonly column: string }
   /** RESET name; undefined = RESET ALL. */
   | { readonly type: 'reset'; readonly name: string | undefined }
   /** ALTER SYSTEM; name undefined = RESET ALL, value undefined = RESET or TO DEFAULT. */

@@ -13,6 +13,7 @@ import { cutDistributedClauses, mayBeDistributed, type CutText } from './lex/dis
 import { skipBlank } from './lex/tokens.ts'
 import { loadParser, parseStatements, type RawStatement } from './parse.ts'
 import type { Plan, PlannedStatement } from './plan.ts'
+import { withSegmentNames } from './segment-names.ts'
 import { shapeOf, type ShapedStatement } from './shape/lexer.ts'
 import { leavesShape, shapePlanOf } from './shape/literal-plan.ts'
 import { ShapeCache } from './shape/shape-cache.ts'
@@ -98,22 +99,24 @@ export class Planner {
         const clause = cut.clauses.find(
           (candidate) => candidate.start >= statement.start && candidate.start < end,
         )
-        const { plan, context } = planStatement(statement, catalog, paramTypes, clause)
+        const { plan, context, rewritten } = planStatement(statement, catalog, paramTypes, clause)
         const live = new Set(context?.survey.relations.flatMap((use) => use.table?.live ?? []))
         if (
           shaped !== undefined &&
           context !== undefined &&
           statements.length === 1 &&
           clause === undefined &&
+          !rewritten &&
           live.size === 0
         ) {
           const shape = shapePlanOf(plan, context, shaped)
           if (shape !== undefined) this.#cache?.set(key, shape, catalog)
         }
         const planned: PlannedStatement = {
-          sql: statement.sql,
+          sql: context?.sql ?? statement.sql,
           plan,
           literals: [],
+          ...(rewritten ? { rewritten } : {}),
           ...(live.size === 0 ? {} : { liveViews: [...live] }),
         }
         const outdated = changed
@@ -147,12 +150,16 @@ function planStatement(
   catalog: CatalogView,
   paramTypes: readonly (string | undefined)[],
   clause: Clause | undefined,
-): { plan: Plan; context: PlanContext | undefined } {
+): { plan: Plan; context: PlanContext | undefined; rewritten: boolean } {
   try {
-    const context = makeContext(statement, catalog, paramTypes)
-    return { plan: classify(context, clause), context }
+    const names = withSegmentNames(statement, catalog)
+    const context =
+      names === undefined
+        ? makeContext(statement, catalog, paramTypes)
+        : makeContext(names.statement, names.catalog, paramTypes, { everywhere: names.everywhere })
+    return { plan: classify(context, clause), context, rewritten: names !== undefined }
   } catch (error) {
-    return { plan: refusalOf(error).plan, context: undefined }
+    return { plan: refusalOf(error).plan, context: undefined, rewritten: false }
   }
 }
 

@@ -3,7 +3,7 @@
  * anywhere else it would change the settings of whoever has the engine next.
  */
 import { namesOf, type Ast } from './ast.ts'
-import { readConstant } from './analysis/constants.ts'
+import { constantText } from './analysis/constants.ts'
 import type { PlanContext } from './context.ts'
 import { notSupported } from './errors.ts'
 import type { SessionAction } from './plan.ts'
@@ -14,7 +14,7 @@ export function setConfigAction(context: PlanContext): SessionAction | undefined
     return undefined
   const targets = (statement.body.targetList ?? []) as Ast[]
   const call = targets[0]?.ResTarget?.val?.FuncCall as Ast | undefined
-  const args = ((call?.args ?? []) as Ast[]).map(constantText)
+  const args = ((call?.args ?? []) as Ast[]).map((arg) => constantText(arg))
   const [name, value, local] = args
   const alone =
     targets.length === 1 &&
@@ -35,9 +35,4 @@ export function setConfigAction(context: PlanContext): SessionAction | undefined
   }
   context.valueDependent = true
   return { type: 'setConfig', name: name.toLowerCase(), value, local: /^(t|true|on|1|yes)$/i.test(local) }
-}
-
-function constantText(expr: Ast): string | undefined {
-  const inner = expr.TypeCast === undefined ? expr : (expr.TypeCast.arg as Ast)
-  return inner.A_Const === undefined ? undefined : readConstant(inner.A_Const as Ast)?.text
 }

@@ -181,9 +181,7 @@ function modeOf(options: RecoverCommand): RecoverMode {
 
 function refuseContradictions(options: RecoverCommand): void {
   if (options.input !== undefined && (options.to !== undefined || options.dbid !== undefined))
-    throw new CliError(
-      'Only one of -i, --to and --dbid may be specified with -i: the file says what and where',
-    )
+    throw new CliError('give -i without --to and --dbid: the file says what is recovered and where')
   const mode = modeOf(options)
   if (options.to !== undefined && (mode === 'incremental' || mode === 'differential'))
     throw new CliError(`a segment that gets a new place is copied whole: leave --mode ${mode} out`)

@@ -4,7 +4,13 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { InvalidArgumentError, type Command } from 'commander'
 import { formatLsn, parseLsn, type Lsn } from '@mirabelle/messages'
 import { realDisk } from '@mirabelle/runtime'
-import { DEFAULT_SEGMENT_SIZE, dumpWal, parseWalFileName, type DumpWalOptions } from '@mirabelle/wal'
+import {
+  DEFAULT_SEGMENT_SIZE,
+  dumpWal,
+  parseWalFileName,
+  rmgrNames,
+  type DumpWalOptions,
+} from '@mirabelle/wal'
 import { CliError } from '../errors.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
 import { jsonOption, wholeNumber, type JsonOption } from './options.ts'
@@ -27,6 +33,12 @@ function lsn(text: string): Lsn {
   }
 }
 
+function rmgr(name: string): string {
+  const isName = (one: string): boolean => one.toLowerCase() === name.toLowerCase()
+  if (rmgrNames.some(isName) || /^custom\d+$/i.test(name)) return name
+  throw new InvalidArgumentError(`It must be one of ${rmgrNames.join(', ')}.`)
+}
+
 export function addWaldump(program: Command): void {
   program
     .command('waldump')
@@ -37,7 +49,7 @@ export function addWaldump(program: Command): void {
     .option('-s, --start <lsn>', 'records from here on', lsn)
     .option('-e, --end <lsn>', 'records before this position', lsn)
     .option('-n, --limit <n>', 'at most so many', wholeNumber(1, 2 ** 31))
-    .option('-r, --rmgr <name>', 'only this resource manager')
+    .option('-r, --rmgr <name>', 'only this resource manager', rmgr)
     .option('-x, --xid <xid>', 'only this transaction', wholeNumber(0, 2 ** 32 - 1))
     .addOption(jsonOption())
     .action(async (path: string, options: WaldumpCommand) => {

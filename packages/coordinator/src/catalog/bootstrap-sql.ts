@@ -56,8 +56,26 @@ CREATE OR REPLACE VIEW pg_catalog.pg_stat_activity AS
   SELECT datid, datname, pid, leader_pid, usesysid, usename, application_name, client_addr, client_hostname, client_port, backend_start, xact_start,
     query_start, state_change, wait_event_type, wait_event, state, backend_xid, backend_xmin, query_id, query, backend_type
   FROM pg_catalog.gp_stat_activity;
+CREATE UNLOGGED TABLE pg_catalog.mirabelle_shown_setting (
+  name text, setting text, unit text, category text, short_desc text, context text, vartype text, source text, min_val text, max_val text,
+  enumvals text[], boot_val text, reset_val text);
+CREATE OR REPLACE VIEW pg_catalog.pg_settings AS
+  SELECT a.name, a.setting, a.unit, a.category, a.short_desc, a.extra_desc, a.context, a.vartype, a.source, a.min_val, a.max_val, a.enumvals,
+    a.boot_val, a.reset_val, a.sourcefile, a.sourceline, a.pending_restart
+  FROM pg_catalog.pg_show_all_settings() a WHERE a.name NOT IN (SELECT s.name FROM pg_catalog.mirabelle_shown_setting s)
+  UNION ALL
+  SELECT s.name, s.setting, s.unit, s.category, s.short_desc, NULL, s.context, s.vartype, s.source, s.min_val, s.max_val, s.enumvals,
+    s.boot_val, s.reset_val, NULL, NULL, false
+  FROM pg_catalog.mirabelle_shown_setting s;
+CREATE OR REPLACE FUNCTION pg_catalog.pg_backend_pid() RETURNS integer LANGUAGE sql STABLE
+  AS 'SELECT pg_catalog.current_setting(''mirabelle.pid'')::pg_catalog.int4';
 CREATE FUNCTION pg_catalog.gp_request_fts_probe_scan() RETURNS boolean LANGUAGE sql VOLATILE AS 'SELECT true';
-GRANT SELECT ON pg_catalog.gp_segment_configuration, pg_catalog.gp_configuration_history, pg_catalog.gp_distribution_policy,
+CREATE FUNCTION pg_catalog.gp_execution_segment() RETURNS integer LANGUAGE sql STABLE
+  AS 'SELECT pg_catalog.current_setting(''mirabelle.content'')::pg_catalog.int4';
+CREATE FUNCTION pg_catalog.gp_segment_id(anyelement) RETURNS integer LANGUAGE sql STABLE AS 'SELECT pg_catalog.gp_execution_segment()';
+CREATE VIEW pg_catalog.gp_id AS
+  SELECT 'Mirabelle'::name AS gpname, (-1)::smallint AS numsegments, (-1)::smallint AS dbid, (-1)::smallint AS content;
+GRANT SELECT ON pg_catalog.gp_id, pg_catalog.gp_segment_configuration, pg_catalog.gp_configuration_history, pg_catalog.gp_distribution_policy,
   pg_catalog.mirabelle_endpoint, pg_catalog.mirabelle_host, pg_catalog.mirabelle_setting, pg_catalog.mirabelle_cluster,
   pg_catalog.gp_stat_replication, pg_catalog.gp_master_mirroring, pg_catalog.gp_segment_status, pg_catalog.gp_stat_activity TO PUBLIC;
 RESET allow_system_table_mods;

@@ -13,7 +13,7 @@ import { messagesFor, type Bound } from './statement.ts'
 const SESSION_BOUND = new Set(['currval', 'lastval'])
 /** What they do is not part of a transaction anyway. */
 const OUTSIDE_TRANSACTIONS = new Set(['nextval', 'setval', 'gp_request_fts_probe_scan'])
-const LOOKS_AT_CLIENT = /current_setting|pg_settings|pg_show_all_settings/
+const LOOKS_AT_CLIENT = /current_setting|pg_settings|pg_show_all_settings|pg_backend_pid/i
 
 export async function coordinator(
   scope: Scope,

@@ -11,6 +11,8 @@ const PINNED: Readonly<Record<string, { readonly value: string; readonly why: st
 
 /** Throws 0A000 when a session may not have this value, wherever it comes from: SET, set_config, the role, the startup packet; nor a role or a function. */
 export function refuseUnlessAllowed(name: string, value: string): void {
+  if (name.startsWith('mirabelle.'))
+    throw new SqlError('55P02', `parameter "${name}" cannot be changed`, { hint: "It is the cluster's own." })
   const pinned = PINNED[name]
   if (pinned !== undefined && value.toLowerCase() !== pinned.value) {
     throw new SqlError('0A000', `${name} is always ${pinned.value}`, { hint: pinned.why })
@@ -25,5 +27,16 @@ export function encoding(value: string): string {
   if (plain === 'sqlascii') return 'SQL_ASCII'
   throw new SqlError('0A000', `conversion between ${value} and UTF8 is not supported`, {
     hint: 'Set client_encoding to UTF8.',
+  })
+}
+
+/** Throws 42704 for a setting of Greenplum's that is not here, with what is. */
+export function refuseGreenplumSetting(name: string): void {
+  if (!/^(gp_|optimizer(_|$)|dtx_|runaway_detector_|max_resource_|memory_spill_ratio)/.test(name)) return
+  throw new SqlError('42704', `unrecognized configuration parameter "${name}"`, {
+    hint:
+      name === 'gp_role' || name === 'gp_session_role'
+        ? "Clients are served by the coordinator only; gp_dist_random('…') reads relations of the segments."
+        : 'Greenplum has it, this cluster does not: "mirabelle config list" shows its settings.',
   })
 }

@@ -38,6 +38,8 @@ export interface Scope {
   readonly transaction: DistributedTransaction | undefined
   readonly lockTimeoutMs: number
   readonly gatherLimitBytes: number
+  /** A setting as SHOW prints it, when the session or the cluster knows it better than an engine. */
+  shownSetting(name: string): string | undefined
   /** The schema as the session sees it now. */
   view(): CatalogView
   notice(notice: PlanNotice): void

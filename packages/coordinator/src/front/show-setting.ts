@@ -4,8 +4,9 @@ import { formatSetting, isSettingName, type Assignment, type Settings } from '@m
 /** The value as SHOW prints it (`5s`, `1GB`, `on`); undefined when the engine knows it. */
 export function showSetting(
   settings: Settings,
-  { sqlPort, datadir }: Pick<Assignment, 'sqlPort' | 'datadir'>,
+  { sqlPort, datadir, dbid, content }: Pick<Assignment, 'sqlPort' | 'datadir' | 'dbid' | 'content'>,
   name: string,
+  hasStandby: boolean,
 ): string | undefined {
   if (isSettingName(name)) return formatSetting(name, settings[name])
   switch (name) {
@@ -16,6 +17,13 @@ export function showSetting(
     // Greenplum's: clients are let in by the coordinator only.
     case 'gp_role':
       return 'dispatch'
+    case 'gp_dbid':
+      return String(dbid)
+    case 'gp_contentid':
+      return String(content)
+    // As Greenplum's: whoever streams from here is the standby.
+    case 'synchronous_standby_names':
+      return hasStandby ? '*' : ''
     default:
       return undefined
   }

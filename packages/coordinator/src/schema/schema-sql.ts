@@ -59,7 +59,7 @@ export const systemSchemaSql = `SELECT json_build_object(
     bool_or(p.prokind IN ('a', 'w')) AS aggregate
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.oid < ${FIRST_NORMAL_OID} GROUP BY 1, 2) f),
 'types', (SELECT json_agg(json_build_array(oid::int8, format_type(oid, NULL))) FROM pg_type WHERE oid < ${FIRST_NORMAL_OID}),
-'settings', (SELECT json_object_agg(lower(name), coalesce(reset_val, setting)) FROM pg_settings))`
+'settings', (SELECT json_object_agg(lower(name), coalesce(reset_val, setting)) FROM pg_show_all_settings()))`
 
 /** Shapes of the answers. */
 export interface UserSchemaJson {

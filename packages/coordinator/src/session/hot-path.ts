@@ -45,6 +45,7 @@ export function runQuery(
   planned: PlannedStatement,
   message: Buffer,
 ): Promise<void> | undefined {
+  if (planned.rewritten === true) return undefined
   const target = targetOf(planned, routeInputOf(state.services.schema.snapshot.segmentCount, undefined))
   if (target === undefined) return undefined
   state.begins(planned.sql)

@@ -6,9 +6,9 @@ import type { Services } from '../execute/scope.ts'
 import { SqlError } from '../errors.ts'
 import { NO_SETTINGS, type SessionSettings } from '../lanes/lane-item.ts'
 import type { DescribeCache } from './describe.ts'
-import { encoding, refuseUnlessAllowed } from '../execute/pinned-settings.ts'
+import { encoding, refuseGreenplumSetting, refuseUnlessAllowed } from '../execute/pinned-settings.ts'
 import type { LoginAnswers } from './login-answers.ts'
-import { AUTHORIZATION, OWN_SETTINGS, ROLE, SettingsOfSession } from './session-settings.ts'
+import { AUTHORIZATION, OWN_SETTINGS, ROLE, SESSION_PID, SettingsOfSession } from './session-settings.ts'
 import { errorFields, SessionState } from './session-state.ts'
 import { mayBecomeSql, refuseUnlessMember } from './set-actions.ts'
 
@@ -49,6 +49,7 @@ export async function openSessionState(options: {
   }
   // The client may do less.
   await take([...asked], login)
+  defaults.set(SESSION_PID, String(connection.pid))
   return new SessionState({ ...options, settings: new SettingsOfSession(defaults) })
 }
 
@@ -70,6 +71,7 @@ async function takeSettings(
   const toProve: Setting[] = []
   for (const [name, value] of settings) {
     refuseUnlessAllowed(name, value)
+    if (!Object.hasOwn(settingsCatalog, name)) refuseGreenplumSetting(name)
     if (name === 'client_encoding') {
       if (encoding(value) !== 'UTF8') taken.set(name, encoding(value))
     } else if (TAKEN_AS_THEY_ARE.has(name)) taken.set(name, value)

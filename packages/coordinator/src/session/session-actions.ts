@@ -4,6 +4,7 @@ import {
   dataRow,
   resultsOf,
   rowDescription,
+  rowsOf,
   textField,
   type FieldDescription,
 } from '@mirabelle/pgwire'
@@ -20,6 +21,7 @@ import { describe, describedRows, describeKey, oneTextColumn, type Described } f
 import { alterSystem } from './alter-system.ts'
 import { SHOW_ALL_COLUMNS, showAll } from './show-all.ts'
 import { report, resetSetting, setSetting, show } from './set-actions.ts'
+import { knownValue } from './known-value.ts'
 import type { Prepared, SessionState } from './session-state.ts'
 import { signalSession } from './signal-session.ts'
 import { controlTransaction, isTransactionControl } from './transaction-actions.ts'
@@ -58,6 +60,10 @@ export async function sessionAction(
       return answerOne(scope, numberField(action.column), String(state.connection.pid))
     case 'signal':
       return answerOne(scope, boolField(action.column), signalSession(state, action) ? 't' : 'f')
+    case 'signalEach':
+      return signalEach(state, scope, action)
+    case 'currentSetting':
+      return answerOne(scope, textField(action.column), knownValue(state, action.name) ?? '')
     case 'reset':
       if (action.name === undefined) state.settings.resetAll()
       else resetSetting(state, action.name)
@@ -95,9 +101,36 @@ export async function sessionAction(
 
 /** One row of one column. */
 function answerOne(scope: Scope, field: FieldDescription, value: string): void {
+  answerAll(scope, field, [value])
+}
+
+/** Rows of one column. */
+function answerAll(scope: Scope, field: FieldDescription, values: readonly (string | null)[]): void {
   if (scope.describe) scope.sink.send(rowDescription([field]))
-  scope.sink.send(dataRow([value]))
-  scope.sink.send(commandComplete('SELECT 1'))
+  for (const value of values) scope.sink.send(dataRow([value]))
+  scope.sink.send(commandComplete(`SELECT ${values.length}`))
+}
+
+/** Their numbers, one a row of what `sql` answers. */
+async function sessionsMeant(state: SessionState, scope: Scope, sql: string): Promise<(string | null)[]> {
+  const planned = scope.services.planner.planOne(sql, scope.view())
+  if (planned.plan.kind === 'session') return [String(state.connection.pid)] // SELECT (pg_backend_pid())
+  const sink = new CollectingSink(scope.gatherLimitBytes, 'the list of sessions')
+  const { transaction } = scope
+  await execute({ ...scope, transaction, sink, describe: false }, { planned, bound: undefined })
+  return rowsOf(Buffer.concat(sink.rows)).map(([pid]) => pid ?? null)
+}
+
+async function signalEach(
+  state: SessionState,
+  scope: Scope,
+  { how, sql, column }: Extract<SessionAction, { type: 'signalEach' }>,
+): Promise<void> {
+  const pids = await sessionsMeant(state, scope, sql)
+  const answers = pids.map((pid) =>
+    pid === null ? null : signalSession(state, { how, pid: Number(pid) }) ? 't' : 'f',
+  )
+  answerAll(scope, boolField(column), answers)
 }
 
 /** Columns that Describe tells of an action. */
@@ -113,7 +146,10 @@ export function actionFields(
       return oneTextColumn('set_config')
     case 'reloadConf':
     case 'signal':
+    case 'signalEach':
       return [boolField(action.column)]
+    case 'currentSetting':
+      return [textField(action.column)]
     case 'backendPid':
       return [numberField(action.column)]
     case 'execute':

@@ -14,8 +14,10 @@ export const OWN_SETTINGS = new Set([
   'idle_in_transaction_session_timeout',
   'gather_limit',
 ])
+/** The number of the session, for pg_backend_pid(). */
+export const SESSION_PID = 'mirabelle.pid'
 /** They say something about the client only: no statement on a segment depends on them. */
-const COORDINATOR_ONLY = new Set(['application_name'])
+const COORDINATOR_ONLY = new Set(['application_name', SESSION_PID])
 /** The way in which roles are named among the settings. */
 export const ROLE = 'role'
 export const AUTHORIZATION = 'session_authorization'

@@ -18,6 +18,7 @@ import { SqlError } from '../errors.ts'
 import { firstErrorCode } from '../lanes/backend-bytes.ts'
 import { Cursors } from './cursors.ts'
 import type { DescribeCache, Described } from './describe.ts'
+import { knownValue } from './known-value.ts'
 import { AUTHORIZATION, ROLE, type SettingsOfSession } from './session-settings.ts'
 import type { SessionTransaction } from './session-transaction.ts'
 
@@ -129,6 +130,7 @@ export class SessionState {
       },
       lockTimeoutMs: this.own('lock_timeout'),
       gatherLimitBytes: this.own('gather_limit'),
+      shownSetting: (name) => knownValue(this, name),
       view: () => this.view(),
       notice: ({ severity, code, message, hint }) =>
         this.connection.notice({ severity, code, message, ...(hint === undefined ? {} : { hint }) }),

@@ -10,27 +10,9 @@ import { AnswerRelay } from '../execute/answer-relay.ts'
 import { runLocal, runOn } from '../execute/run-on.ts'
 import type { Scope } from '../execute/scope.ts'
 import { AUTHORIZATION, OWN_SETTINGS, ROLE } from './session-settings.ts'
-import { encoding, refuseUnlessAllowed } from '../execute/pinned-settings.ts'
+import { encoding, refuseGreenplumSetting, refuseUnlessAllowed } from '../execute/pinned-settings.ts'
+import { knownValue, REPORTED, reportedValue } from './known-value.ts'
 import type { SessionState } from './session-state.ts'
-
-/** What PostgreSQL reports by itself when it changes. */
-export const REPORTED: Readonly<Record<string, string>> = {
-  application_name: 'application_name',
-  client_encoding: 'client_encoding',
-  datestyle: 'DateStyle',
-  default_transaction_read_only: 'default_transaction_read_only',
-  in_hot_standby: 'in_hot_standby',
-  integer_datetimes: 'integer_datetimes',
-  intervalstyle: 'IntervalStyle',
-  is_superuser: 'is_superuser',
-  scram_iterations: 'scram_iterations',
-  search_path: 'search_path',
-  server_encoding: 'server_encoding',
-  server_version: 'server_version',
-  session_authorization: 'session_authorization',
-  standard_conforming_strings: 'standard_conforming_strings',
-  timezone: 'TimeZone',
-}
 
 const SAVEPOINT = 'mirabelle_set'
 const TRANSACTION_SETTINGS = new Set([
@@ -84,6 +66,7 @@ async function validate(
 ): Promise<string> {
   if (OWN_SETTINGS.has(name)) return ownValue(name as SettingName, value)
   refuseIfOfCluster(name)
+  refuseGreenplumSetting(name)
   if (name === 'client_encoding') return encoding(value)
   if (name === ROLE || name === AUTHORIZATION) return role(state, scope, name, value)
   const [answer] = await bracketed(scope, [sql, `SELECT pg_catalog.current_setting(${literal(name)})`])
@@ -166,15 +149,6 @@ export function report(state: SessionState): void {
   }
 }
 
-export function reportedValue(state: SessionState, name: string): string | undefined {
-  if (name === AUTHORIZATION) return state.sessionUser
-  if (name === 'is_superuser') {
-    return state.services.schema.snapshot.roles.get(state.currentUser)?.superuser === true ? 'on' : 'off'
-  }
-  if (name === 'client_encoding') return state.settings.get(name) ?? 'UTF8'
-  return state.settings.get(name) ?? state.services.schema.serverSetting(name)
-}
-
 /** SHOW name. */
 export async function show(state: SessionState, scope: Scope, sql: string, name: string): Promise<void> {
   const value = knownValue(state, name)
@@ -183,27 +157,11 @@ export async function show(state: SessionState, scope: Scope, sql: string, name:
     scope.sink.send(dataRow([value]))
     return scope.sink.send(commandComplete('SHOW'))
   }
+  refuseGreenplumSetting(name)
   const relay = await runOn({ ...scope, transaction: undefined, settings: scope.fullSettings }, [-1], {
     write: false,
     part: () => ({ bytes: queryMessage(sql) }),
     relay: () => new AnswerRelay(scope.sink, { describe: scope.describe }),
   })
   relay.finish()
-}
-
-/** What the session or the cluster knows better than an engine. */
-export function knownValue(state: SessionState, name: string): string | undefined {
-  const { modes } = state.transaction ?? { modes: undefined }
-  if (name === 'transaction_isolation' && modes?.isolation !== undefined) return modes.isolation
-  if (name === 'transaction_read_only' && modes?.readOnly !== undefined) return modes.readOnly ? 'on' : 'off'
-  if (name === 'transaction_deferrable' && modes?.deferrable !== undefined)
-    return modes.deferrable ? 'on' : 'off'
-  if (name === AUTHORIZATION) return state.sessionUser
-  if (name === ROLE) return state.settings.get(ROLE) ?? 'none'
-  if (name === 'is_superuser' || name === 'client_encoding') return reportedValue(state, name)
-  if (OWN_SETTINGS.has(name)) {
-    const own = state.settings.get(name)
-    if (own !== undefined) return formatSetting(name as SettingName, parseSetting(name as SettingName, own))
-  }
-  return state.services.hooks.showSetting(name)
 }

@@ -7,7 +7,7 @@ import { asBuffer } from '../execute/answer-stream.ts'
 import { runLocal } from '../execute/run-on.ts'
 import type { Scope } from '../execute/scope.ts'
 import type { SessionState } from './session-state.ts'
-import { knownValue } from './set-actions.ts'
+import { knownValue } from './known-value.ts'
 
 /** The columns of its answer. */
 export const SHOW_ALL_COLUMNS = ['name', 'setting', 'description'] as const

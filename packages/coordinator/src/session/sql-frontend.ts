@@ -16,7 +16,7 @@ import type { FrontendOptions } from './frontend-hooks.ts'
 import { LoginAnswers } from './login-answers.ts'
 import { openSessionState } from './open-session.ts'
 import { errorFields } from './session-state.ts'
-import { REPORTED, reportedValue } from './set-actions.ts'
+import { REPORTED, reportedValue } from './known-value.ts'
 import { activitiesOf, type SessionActivity } from './session-directory.ts'
 import { SqlSession } from './sql-session.ts'
 

@@ -3,6 +3,8 @@
  */
 import { formatLsn, type InstanceStateRow, type ReplicationRow } from '@mirabelle/messages'
 import { literal } from '../catalog/catalog-sql.ts'
+import { SETTINGS_TABLE } from './settings-view.ts'
+import { refill } from './refill.ts'
 import type { SessionActivity } from '../session/session-directory.ts'
 
 /** Relations of pg_catalog that show live views, with the views that they show. PostgreSQL's own views on walsenders and slots show the
@@ -15,6 +17,7 @@ export const LIVE_RELATIONS: ReadonlyMap<string, readonly string[]> = new Map([
   ['pg_replication_slots', ['gp_stat_replication']],
   ['gp_stat_activity', ['mirabelle_activity']],
   ['pg_stat_activity', ['mirabelle_activity']],
+  ['pg_settings', [SETTINGS_TABLE]],
 ])
 
 /** What the views on the cluster are filled from. */
@@ -78,14 +81,6 @@ function clusterSql(relations: readonly string[], state: LiveState): string[] {
     )
   }
   return statements
-}
-
-function refill(table: string, rows: readonly string[]): string[] {
-  const values = rows.map((row) => `(${row})`).join(',')
-  return [
-    `DELETE FROM pg_catalog.${table}`,
-    ...(rows.length === 0 ? [] : [`INSERT INTO pg_catalog.${table} VALUES ${values}`]),
-  ]
 }
 
 const text = (value: string | null): string => (value === null ? 'NULL' : literal(value))

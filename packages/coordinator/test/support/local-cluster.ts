@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cloneTemplate, createEngine, createTemplate, type EnginePort } from '@mirabelle/engine'
-import { defaultSettings, MirabelleError, type Settings } from '@mirabelle/messages'
+import { CONTENT_SETTING, defaultSettings, MirabelleError, type Settings } from '@mirabelle/messages'
 import { createFrontDoor, type FrontDoor } from '@mirabelle/pgwire'
 import { openLogger, realClock, realDisk, realRandom, type Ports } from '@mirabelle/runtime'
 import pg from 'pg'
@@ -75,6 +75,7 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
     await cloneTemplate(template, dataDir)
     const engine = createEngine({
       dataDir,
+      settings: { [CONTENT_SETTING]: String(content) },
       logger: ports.log,
       setTimer: (ms, fn) => ports.clock.setTimer(ms, fn),
     })

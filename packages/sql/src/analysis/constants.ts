@@ -151,3 +151,9 @@ export function sameHash(a: HashType | undefined, b: HashType | undefined): bool
   if (a === undefined || b === undefined || a.group !== b.group) return false
   return a.family !== 'engine' || a.base === b.base
 }
+
+/** The text of an expression that is a constant, a cast of one included; undefined for NULL and everything else. */
+export function constantText(expr: Ast | undefined): string | undefined {
+  const inner = expr?.TypeCast === undefined ? expr : (expr.TypeCast.arg as Ast)
+  return inner?.A_Const === undefined ? undefined : (readConstant(inner.A_Const as Ast)?.text ?? undefined)
+}

@@ -3,6 +3,7 @@
  */
 import type { CatalogView, FunctionInfo } from '../catalog.ts'
 import { notSupported } from '../errors.ts'
+import { clusterFunctionHint, refuseGreenplumFunction } from '../greenplum-names.ts'
 
 /** `constant`: same result everywhere; `stable`: same within a statement on one instance; `local`: differs with every call, but any instance
  * will do (random()); `coordinator`: only there (sequences, instance state, not known). */
@@ -25,12 +26,9 @@ const ANYWHERE_IN_SPITE_OF_NAME = new Set([
   'pg_input_is_valid',
 ])
 const SESSION_LOCKS = /^pg_(try_)?advisory_/
-/** They act on the process of one instance behind the cluster's back. */
-const INSTANCE_CONTROL =
-  /^pg_(promote|backup_start|backup_stop|switch_wal|rotate_logfile|create_restore_point|create_(physical|logical)_replication_slot|copy_(physical|logical)_replication_slot|drop_replication_slot|replication_slot_advance|wal_replay_pause|wal_replay_resume|export_snapshot|log_standby_snapshot)$/
 const SIGNALS = [
-  'pg_cancel_backend and pg_terminate_backend are supported only as a SELECT of their own with a constant',
-  'Take the pid from pg_stat_activity: SELECT pg_terminate_backend(PID).',
+  'pg_cancel_backend and pg_terminate_backend are supported only as the one column of a SELECT over relations of the coordinator',
+  'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE …, or with the number of a session.',
 ] as const
 const REFUSED: Record<string, readonly [string, string]> = {
   pg_notify: ['LISTEN and NOTIFY are not supported', 'Use a table that is polled, or a message broker.'],
@@ -41,12 +39,9 @@ const REFUSED: Record<string, readonly [string, string]> = {
     'pg_reload_conf is supported only as a SELECT of its own',
     'Leave it out: ALTER SYSTEM is in force at once.',
   ],
-  pg_backend_pid: [
-    'pg_backend_pid is supported only as a SELECT of its own',
-    'Ask for it first: SELECT pg_backend_pid().',
-  ],
   pg_cancel_backend: SIGNALS,
   pg_terminate_backend: SIGNALS,
+  gp_segment_id: ['gp_segment_id is a column, not a function', 'Write table.gp_segment_id.'],
   dblink: ['dblink is not supported', 'Connect from the application.'],
 }
 
@@ -74,11 +69,11 @@ export function refuseFunction(info: FunctionInfo | undefined, name: string): vo
         'Use a row of a table: SELECT … FOR UPDATE by distribution key.',
       )
     }
-    if (INSTANCE_CONTROL.test(name)) {
-      throw notSupported(`${name} is reserved to the cluster`, 'Use the mirabelle command.')
-    }
+    const hint = clusterFunctionHint(name)
+    if (hint !== undefined) throw notSupported(`${name} is reserved to the cluster`, hint)
     const refused = REFUSED[name]
     if (refused !== undefined) throw notSupported(refused[0], refused[1])
+    if (info === undefined) refuseGreenplumFunction(name)
   } else if (!readsNoTable(info)) {
     throw notSupported(
       `function ${name} may touch distributed tables or change the schema: a function runs on one instance only`,

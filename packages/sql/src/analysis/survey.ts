@@ -20,6 +20,7 @@ export interface FunctionUse {
   readonly name: string
   readonly info: FunctionInfo | undefined
   readonly placement: Placement
+  readonly args: readonly Ast[]
 }
 
 export interface Survey {
@@ -121,7 +122,12 @@ export function survey(stmt: Ast, kind: string, catalog: CatalogView): Survey {
         const names = namesOf(body.funcname as Ast[])
         const name = names[names.length - 1] ?? ''
         const info = lookupCall(catalog, names)
-        found.functions.push({ name, info, placement: placementOf(info, name) })
+        found.functions.push({
+          name,
+          info,
+          placement: placementOf(info, name),
+          args: (body.args ?? []) as Ast[],
+        })
         if (body.over !== undefined) found.windows = true
         else if (
           info?.aggregate === true ||

@@ -33,6 +33,32 @@ export function tokenize(sql: string, from = 0): Token[] {
   }
 }
 
+export interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+/** A call whose name begins at `start`: to its closing parenthesis, with its arguments. */
+export function callAt(
+  sql: string,
+  tokens: readonly Token[],
+  start: number,
+): Range & { readonly args: readonly Range[] } {
+  const args: Range[] = []
+  let depth = 0
+  let from = 0
+  for (const token of tokens.slice(tokens.findIndex((one) => one.start === start))) {
+    const mark = token.kind === 'mark' ? sql[token.start] : undefined
+    if ((mark === ',' || mark === ')') && depth === 1 && from < token.start)
+      args.push({ start: from, end: token.start })
+    if (mark === '(' || mark === '[') depth += 1
+    if (mark === ')' || mark === ']') depth -= 1
+    if ((mark === '(' || mark === ',') && depth === 1) from = token.end
+    if (mark === ')' && depth === 0) return { start, end: token.end, args }
+  }
+  throw new RangeError(`no call at ${start}`)
+}
+
 /** Index of the first character at or after `at` that is neither blank nor comment. */
 export function skipBlank(sql: string, at: number): number {
   for (;;) {

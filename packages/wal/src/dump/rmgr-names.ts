@@ -61,6 +61,9 @@ const RMGRS: readonly Rmgr[] = [
 /** Resource managers whose records say with the highest bit that they start on a fresh page. */
 const WITH_INIT = new Set(['Heap', 'Heap2', 'BRIN'])
 
+/** Names of all resource managers of PostgreSQL itself. */
+export const rmgrNames: readonly string[] = RMGRS.map(({ name }) => name)
+
 /** Name of a resource manager; `custom128` and up for those of extensions. */
 export function rmgrName(rmgr: number): string {
   return RMGRS[rmgr]?.name ?? `custom${rmgr}`
