@@ -230,6 +230,8 @@ t.test('files, programs, catalogs and the administration are closed', async (t) 
     "SELECT set_config('log_statement', 'all', false)",
     'CREATE TABLE pg_catalog.mine (a int)',
     'SHOW data_directory',
+    "SELECT current_setting('data_directory')",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres'",
   ])
     await refused(t, alice, sql)
   for (const sql of [
@@ -238,7 +240,6 @@ t.test('files, programs, catalogs and the administration are closed', async (t) 
     "COPY shared FROM PROGRAM 'id'",
     "COPY (SELECT 1) TO PROGRAM 'id'",
     'SELECT pg_promote()',
-    'SELECT pg_terminate_backend(pid) FROM pg_stat_activity',
     'SELECT pg_switch_wal()',
     "SELECT pg_create_physical_replication_slot('x')",
   ])

@@ -24,9 +24,7 @@ export const REPORTED: Readonly<Record<string, string>> = {
 
 export function reportedValue(state: SessionState, name: string): string | undefined {
   if (name === AUTHORIZATION) return state.sessionUser
-  if (name === 'is_superuser') {
-    return state.services.schema.snapshot.roles.get(state.currentUser)?.superuser === true ? 'on' : 'off'
-  }
+  if (name === 'is_superuser') return isSuperuser(state) ? 'on' : 'off'
   if (name === 'client_encoding') return state.settings.get(name) ?? 'UTF8'
   return state.settings.get(name) ?? state.services.schema.serverSetting(name)
 }
@@ -45,5 +43,11 @@ export function knownValue(state: SessionState, name: string): string | undefine
     const own = state.settings.get(name)
     if (own !== undefined) return formatSetting(name as SettingName, parseSetting(name as SettingName, own))
   }
+  // Others are left to PostgreSQL, which refuses them.
+  if (name === 'data_directory' && !isSuperuser(state)) return undefined
   return state.services.hooks.showSetting(name)
+}
+
+function isSuperuser(state: SessionState): boolean {
+  return state.services.schema.snapshot.roles.get(state.currentUser)?.superuser === true
 }

@@ -63,7 +63,7 @@ export async function sessionAction(
     case 'signalEach':
       return signalEach(state, scope, action)
     case 'currentSetting':
-      return answerOne(scope, textField(action.column), knownValue(state, action.name) ?? '')
+      return answerOne(scope, textField(action.column), examined(state, action.name))
     case 'reset':
       if (action.name === undefined) state.settings.resetAll()
       else resetSetting(state, action.name)
@@ -109,6 +109,12 @@ function answerAll(scope: Scope, field: FieldDescription, values: readonly (stri
   if (scope.describe) scope.sink.send(rowDescription([field]))
   for (const value of values) scope.sink.send(dataRow([value]))
   scope.sink.send(commandComplete(`SELECT ${values.length}`))
+}
+
+function examined(state: SessionState, name: string): string {
+  const value = knownValue(state, name)
+  if (value === undefined) throw new SqlError('42501', `permission denied to examine "${name}"`)
+  return value
 }
 
 /** Their numbers, one a row of what `sql` answers. */
