@@ -12,7 +12,6 @@ import {
 } from '@mirabelle/instance'
 import type { EnginePort } from '@mirabelle/engine'
 import {
-  COORDINATOR_CONTENT,
   INITIAL_CLUSTER_SETTING,
   MirabelleError,
   PROVE_EPOCH_SETTING,
@@ -219,13 +218,7 @@ export class Coordinator {
       superuser: 'postgres',
       hooks: {
         settings: () => service.topology.settings,
-        showSetting: (name) =>
-          showSetting(
-            service.topology.settings,
-            assignment,
-            name,
-            service.topology.mirror(COORDINATOR_CONTENT) !== undefined,
-          ),
+        showSetting: (name) => showSetting(service.topology, assignment, name),
         settingRows: () => service.settings.rows(),
         configure: (change) => service.settings.change(change),
         refreshLiveViews: (relations) => refreshSql(relations, shown),

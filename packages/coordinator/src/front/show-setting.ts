@@ -1,14 +1,14 @@
 /** SHOW for the settings of ours, and for what is another thing here than in the engine. */
-import { formatSetting, isSettingName, type Assignment, type Settings } from '@mirabelle/messages'
+import { COORDINATOR_CONTENT, formatSetting, isSettingName, type Assignment } from '@mirabelle/messages'
+import type { Topology } from '../ha/topology.ts'
 
 /** The value as SHOW prints it (`5s`, `1GB`, `on`); undefined when the engine knows it. */
 export function showSetting(
-  settings: Settings,
+  topology: Pick<Topology, 'settings' | 'mirror'>,
   { sqlPort, datadir, dbid, content }: Pick<Assignment, 'sqlPort' | 'datadir' | 'dbid' | 'content'>,
   name: string,
-  hasStandby: boolean,
 ): string | undefined {
-  if (isSettingName(name)) return formatSetting(name, settings[name])
+  if (isSettingName(name)) return formatSetting(name, topology.settings[name])
   switch (name) {
     case 'port':
       return String(sqlPort)
@@ -23,7 +23,7 @@ export function showSetting(
       return String(content)
     // As Greenplum's: whoever streams from here is the standby.
     case 'synchronous_standby_names':
-      return hasStandby ? '*' : ''
+      return topology.mirror(COORDINATOR_CONTENT) === undefined ? '' : '*'
     default:
       return undefined
   }

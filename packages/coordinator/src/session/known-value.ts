@@ -1,7 +1,8 @@
 /** Values of settings that the session or the cluster knows better than the coordinator's engine. */
 import { formatSetting, parseSetting, type SettingName } from '@mirabelle/messages'
-import { AUTHORIZATION, OWN_SETTINGS, ROLE } from './session-settings.ts'
-import type { SessionState } from './session-state.ts'
+import type { TransactionModes } from '@mirabelle/sql'
+import type { Services } from '../execute/scope.ts'
+import { AUTHORIZATION, OWN_SETTINGS, ROLE, type SettingsOfSession } from './session-settings.ts'
 
 /** What PostgreSQL reports by itself when it changes. */
 export const REPORTED: Readonly<Record<string, string>> = {
@@ -22,7 +23,16 @@ export const REPORTED: Readonly<Record<string, string>> = {
   timezone: 'TimeZone',
 }
 
-export function reportedValue(state: SessionState, name: string): string | undefined {
+/** What a session is asked for. */
+interface KnowingSession {
+  readonly transaction: { readonly modes: TransactionModes } | undefined
+  readonly settings: SettingsOfSession
+  readonly sessionUser: string
+  readonly currentUser: string
+  readonly services: Pick<Services, 'schema' | 'hooks'>
+}
+
+export function reportedValue(state: KnowingSession, name: string): string | undefined {
   if (name === AUTHORIZATION) return state.sessionUser
   if (name === 'is_superuser') return isSuperuser(state) ? 'on' : 'off'
   if (name === 'client_encoding') return state.settings.get(name) ?? 'UTF8'
@@ -30,7 +40,7 @@ export function reportedValue(state: SessionState, name: string): string | undef
 }
 
 /** What the session or the cluster knows better than an engine. */
-export function knownValue(state: SessionState, name: string): string | undefined {
+export function knownValue(state: KnowingSession, name: string): string | undefined {
   const { modes } = state.transaction ?? { modes: undefined }
   if (name === 'transaction_isolation' && modes?.isolation !== undefined) return modes.isolation
   if (name === 'transaction_read_only' && modes?.readOnly !== undefined) return modes.readOnly ? 'on' : 'off'
@@ -48,6 +58,6 @@ export function knownValue(state: SessionState, name: string): string | undefine
   return state.services.hooks.showSetting(name)
 }
 
-function isSuperuser(state: SessionState): boolean {
+function isSuperuser(state: KnowingSession): boolean {
   return state.services.schema.snapshot.roles.get(state.currentUser)?.superuser === true
 }

@@ -1,6 +1,6 @@
 /** SET, RESET, SHOW, set_config, roles: validated by the coordinator's PostgreSQL, kept by the session, told to the client. */
 import { commandComplete, dataRow, rowDescription, rowsOf, splitAtReady, textField } from '@mirabelle/pgwire'
-import { formatSetting, isSettingName, parseSetting, type SettingName } from '@mirabelle/messages'
+import { isSettingName, parseSetting, type SettingName } from '@mirabelle/messages'
 import { literal } from '../catalog/catalog-sql.ts'
 import { firstErrorMessage } from '../lanes/backend-bytes.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
