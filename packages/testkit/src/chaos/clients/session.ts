@@ -5,6 +5,7 @@
 import pg from 'pg'
 import { describeError, isTimeout, outcomeOf, type Address } from '../../cluster/writers.ts'
 import type { Json } from '../history/op.ts'
+import { copy } from './copy.ts'
 
 const CONNECT_MS = 3_000
 /** How long a client waits for one answer: longer than any failover takes, shorter than a hung coordinator. */
@@ -81,6 +82,12 @@ export class Session {
     return this.#client.query(
       this.#mode === 'prepared' ? { ...statement, name: statementName(text) } : statement,
     )
+  }
+
+  /** COPY FROM STDIN with these rows, or TO STDOUT: resolves with the rows that come. */
+  async copy(text: string, rows: readonly (string | number)[] = []): Promise<string[]> {
+    const output = await copy(this.#client, text, rows.map((row) => `${row}\n`).join(''))
+    return output.split('\n').slice(0, -1)
   }
 
   /** BEGIN, the work, COMMIT. */

@@ -1,14 +1,15 @@
 /**
- * Set: rows that are only inserted, one or several at a time, and read back. Made by the run. A client for each content keeps to it with single rows, waiting for no
+ * Set: rows that are only inserted, one or several at a time or by COPY, and read back. Made by the run. A client for each content keeps to it with single rows, waiting for no
  * other content, so that this workload also shows when a content could be used. Some transactions of the last client write a megabyte of WAL before they end, one way or the other:
  * more than PostgreSQL has buffers for, so that it is written, shipped and acknowledged before there is a commit record.
  */
 import { contentOf } from '../../cluster/writers.ts'
 import type { SimRandom } from '../../sim/sim-random.ts'
-import { TakenBack, type Step } from './session.ts'
+import { TakenBack, type Session, type Step } from './session.ts'
 import { contentsOf, type Workload } from './workload.ts'
 
 const ROWS_OF_MANY = 4
+const MOST_ROWS_OF_COPY = 40
 /** Reads show the end of the set only; all of it is read at last. */
 const WINDOW = 300
 const BALLAST = [
@@ -33,13 +34,14 @@ export class SetWorkload implements Workload {
 
   next(random: SimRandom, client: number): Step {
     if (client < this.#contents) return this.#addOne(client)
-    if (random.chance(0.4)) return this.#read(Math.max(0, this.#next - WINDOW))
+    if (random.chance(0.4)) return this.#read(Math.max(0, this.#next - WINDOW), random.chance(0.3))
+    if (random.chance(0.25)) return this.#addByCopy(1 + random.below(MOST_ROWS_OF_COPY), random.chance(0.3))
     if (random.chance(0.5)) return this.#addInOne()
     return this.#addInTransaction(random.chance(0.3), random.chance(0.2))
   }
 
   finalSteps(): Step[] {
-    return [{ ...this.#read(0), final: true }]
+    return [{ ...this.#read(0, false), final: true }]
   }
 
   #addOne(content: number): Step {
@@ -72,24 +74,44 @@ export class SetWorkload implements Workload {
     })
   }
 
-  #someIds(): number[] {
-    return Array.from({ length: ROWS_OF_MANY }, () => this.#next++)
+  /** Rows of all contents, split by the coordinator; within a transaction, or as one by itself. */
+  #addByCopy(count: number, inTransaction: boolean): Step {
+    const ids = this.#someIds(count)
+    return this.#add(ids, async (session) => {
+      const load = (): Promise<string[]> => session.copy('COPY chaos_set FROM STDIN', ids)
+      await (inTransaction ? session.transaction(load) : load())
+      return ids
+    })
+  }
+
+  #someIds(count = ROWS_OF_MANY): number[] {
+    return Array.from({ length: count }, () => this.#next++)
   }
 
   #add(ids: readonly number[], run: Step['run']): Step {
     return { f: 'add', asked: ids, contents: contentsOf(ids, this.#contents), isReadOnly: false, run }
   }
 
-  #read(above: number): Step {
+  #read(above: number, byCopy: boolean): Step {
     return {
       f: 'read',
       asked: { above },
       contents: Array.from({ length: this.#contents }, (_, content) => content),
       isReadOnly: true,
       run: async (session) => {
-        const { rows } = await session.query('SELECT id FROM chaos_set WHERE id > $1', [above])
-        return { above, seen: rows.map((row) => Number(row['id'])).sort((a, b) => a - b) }
+        const seen = byCopy ? await copyIds(session, above) : await selectIds(session, above)
+        return { above, seen: seen.sort((a, b) => a - b) }
       },
     }
   }
+}
+
+async function selectIds(session: Session, above: number): Promise<number[]> {
+  const { rows } = await session.query('SELECT id FROM chaos_set WHERE id > $1', [above])
+  return rows.map((row) => Number(row['id']))
+}
+
+async function copyIds(session: Session, above: number): Promise<number[]> {
+  const rows = await session.copy(`COPY (SELECT id FROM chaos_set WHERE id > ${above}) TO STDOUT`)
+  return rows.map(Number)
 }
