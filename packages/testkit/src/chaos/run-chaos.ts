@@ -64,6 +64,15 @@ export class Interrupted extends Error {
   override readonly name = 'Interrupted'
 }
 
+/**
+ * What comes once in five minutes or a gigabyte comes several times in a run: checkpoints, new bases of mirrors and the end of the WAL before them, mirrors that were away for too
+ * long to go on from their WAL.
+ */
+const SMALL_LIMITS = {
+  checkpoint_timeout: '5s',
+  mirror_base_refresh_size: '8MB',
+  max_slot_wal_keep_size: '16MB',
+} as const
 const DEFAULT_PACE = { restMs: [1_000, 5_000], holdMs: [500, 8_000] } as const
 const DEFAULT_HEAL_MS = 180_000
 const DEFAULT_REST_MS = 20
@@ -95,7 +104,9 @@ interface Started {
   readonly close: () => Promise<void>
 }
 
-async function startCluster({ network, segments = 2, settings = {} }: ChaosOptions): Promise<Started> {
+async function startCluster(options: ChaosOptions): Promise<Started> {
+  const { network, segments = 2 } = options
+  const settings = { ...SMALL_LIMITS, ...options.settings }
   FaultPoints.allow()
   FaultPoints.atStart()
   if (network !== undefined) return startOnHosts({ network, yaml: clusterYaml(segments, settings) })

@@ -35,26 +35,6 @@ export const agentFaults = {
       }
     },
   },
-  'lose-power': {
-    description:
-      'SIGKILL to everything on a host, or on all, and what was not made durable is gone from its files',
-    weight: 6,
-    strike: async ({ view, random }) => {
-      const { power } = view
-      if (power === undefined) return undefined
-      const seen = await view.look()
-      const all = random.chance(0.5)
-      const host = random.pick([...new Set(seen.map((one) => one.host))].sort())
-      const { processes, files } = await power.lose(all ? view.dir : view.dirOf(host))
-      const lost = seen.filter((one) => all || one.host === host)
-      const hasCoordinator = lost.some((one) => one.content === -1 && one.role === 'p')
-      const contents = (hasCoordinator ? seen : lost).map(({ content }) => content)
-      return {
-        what: `power lost on ${all ? 'all hosts' : host}: ${processes} processes, ${files} files were not durable`,
-        contents: [...new Set(contents)].sort((a, b) => a - b),
-      }
-    },
-  },
   'kill-everything': {
     description: 'SIGKILL to all processes of the cluster at once',
     weight: 1,

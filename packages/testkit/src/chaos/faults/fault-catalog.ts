@@ -7,6 +7,7 @@ import { coordinatorFaults } from './coordinator-faults.ts'
 import type { Fault } from './fault.ts'
 import { networkFaults } from './network-faults.ts'
 import { pointFaults } from './point-faults.ts'
+import { powerFaults } from './power-faults.ts'
 import { segmentFaults } from './segment-faults.ts'
 
 const all = {
@@ -14,6 +15,7 @@ const all = {
   ...coordinatorFaults,
   ...commitFaults,
   ...pointFaults,
+  ...powerFaults,
   ...agentFaults,
   ...networkFaults,
   ...administratorFaults,
