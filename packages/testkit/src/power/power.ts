@@ -1,6 +1,6 @@
 /**
  * Loss of power for a cluster of real processes. SIGKILL alone takes away nothing that was written: the kernel has it. Here what was written and not made durable
- * is gone as well, all of it, which is the worst that a disk that keeps its promises can do.
+ * is gone as well: all of it, or what the disk has not got to by itself.
  *
  * Made before the cluster is; `close()` ends it.
  */
@@ -28,8 +28,11 @@ export class Power {
     process.once('exit', () => this.close())
   }
 
-  /** SIGKILL to everything that runs in the folder of a host, or of all of them; then its files are what was durable. Resolves with what that was. */
-  async lose(dir: string): Promise<{ readonly processes: number; readonly files: number }> {
+  /** SIGKILL to everything that runs in the folder of a host, or of all of them; then its files are what was durable, and the first `kept` of the writes to each since. Resolves with what that was. */
+  async lose(
+    dir: string,
+    kept?: (writes: number) => number,
+  ): Promise<{ readonly processes: number; readonly files: number }> {
     const all = new Set<number>()
     await waitFor(
       'everything that has lost its power to be gone',
@@ -40,7 +43,7 @@ export class Power {
       },
       GONE_MS,
     )
-    return { processes: all.size, files: this.#store.lose(dir) }
+    return { processes: all.size, files: this.#store.lose(dir, kept) }
   }
 
   close(): void {

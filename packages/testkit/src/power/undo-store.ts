@@ -91,24 +91,26 @@ export class UndoStore {
   }
 
   /**
-   * Power is lost under `root`, where nobody runs any more: what was not durable is gone from its files. Returns how many files have lost something.
+   * Power is lost under `root`, where nobody runs any more: what was not durable is gone from its files, but for the first `kept` of so many writes to each that
+   * the disk has got to by itself. Returns how many files have lost something.
    */
-  lose(root: string): number {
+  lose(root: string, kept: (writes: number) => number = () => 0): number {
     const keys = new Set(namesIn(this.dir))
     let count = 0
     for (const path of filesBelow(root)) {
       const key = keyOf(real.lstatSync(path, { bigint: true }))
-      if (keys.has(key) && this.#undo(path, key)) count++
+      if (keys.has(key) && this.#undo(path, key, kept)) count++
     }
     return count
   }
 
-  #undo(path: string, key: string): boolean {
+  #undo(path: string, key: string, kept: (writes: number) => number): boolean {
     const folder = `${this.dir}/${key}`
     const names = namesIn(folder)
     const older = names.filter((name) => name.startsWith(SYNCING)).sort(byNumber)
     const inOrder = [...older, ...names.filter((name) => name === PENDING)]
-    const records = inOrder.flatMap((name) => recordsOf(real.readFileSync(`${folder}/${name}`)))
+    const all = inOrder.flatMap((name) => recordsOf(real.readFileSync(`${folder}/${name}`)))
+    const records = all.slice(kept(all.length))
     if (records.length > 0) {
       const fd = real.openSync(path, 'r+')
       try {

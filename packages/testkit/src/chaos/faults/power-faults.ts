@@ -1,5 +1,6 @@
 /** Loss of power: only what was made durable is left. */
 import { pause } from '../../cluster/wait-for.ts'
+import type { SimRandom } from '../../sim/sim-random.ts'
 import type { ClusterView, Seen } from './cluster-view.ts'
 import type { Fault } from './fault.ts'
 import { isRunning } from './signals.ts'
@@ -22,7 +23,7 @@ export const powerFaults = {
       const hanging = random.chance(0.5) ? lost.filter((one) => isRunning(one) && random.chance(0.7)) : []
       await Promise.all(hanging.map((one) => hang(view, one)))
       if (hanging.length > 0) await pause(random.between(...HANG_MS))
-      const { processes, files } = await power.lose(all ? view.dir : view.dirOf(host))
+      const { processes, files } = await power.lose(all ? view.dir : view.dirOf(host), keptBy(random))
       const hasCoordinator = lost.some((one) => one.content === -1 && one.role === 'p')
       const contents = (hasCoordinator ? seen : lost).map(({ content }) => content)
       const where = all ? 'all hosts' : host
@@ -35,6 +36,12 @@ export const powerFaults = {
     },
   },
 } satisfies Record<string, Fault>
+
+/** All that is not durable is lost, or of some files nothing and of others the last writes: a disk writes in any order what it was not told to sync. */
+function keptBy(random: SimRandom): (writes: number) => number {
+  if (random.chance(0.5)) return () => 0
+  return (writes) => random.pick([0, writes, random.below(writes + 1)])
+}
 
 async function hang(view: ClusterView, { dbid, role }: Seen): Promise<void> {
   const point = role === 'p' ? 'fsync.wal.primary.before' : 'fsync.wal.mirror.before'
