@@ -37,7 +37,7 @@ export class SetWorkload implements Workload {
     if (random.chance(0.4)) return this.#read(Math.max(0, this.#next - WINDOW), random.chance(0.3))
     if (random.chance(0.25)) return this.#addByCopy(1 + random.below(MOST_ROWS_OF_COPY), random.chance(0.3))
     if (random.chance(0.5)) return this.#addInOne()
-    return this.#addInTransaction(random.chance(0.3), random.chance(0.2))
+    return this.#addInTransaction(random.chance(0.3), random.chance(0.2), random.chance(0.4))
   }
 
   finalSteps(): Step[] {
@@ -62,12 +62,17 @@ export class SetWorkload implements Workload {
     })
   }
 
-  #addInTransaction(isHeavy: boolean, isTakenBack: boolean): Step {
+  /** `hasSavepoint`: it adds others in the middle and takes only those back; nobody may ever see them. */
+  #addInTransaction(isHeavy: boolean, isTakenBack: boolean, hasSavepoint: boolean): Step {
     const ids = this.#someIds()
+    const strays = hasSavepoint ? this.#someIds() : []
     return this.#add(ids, async (session) => {
       await session.transaction(async () => {
         if (isHeavy) for (const sql of BALLAST) await session.query(sql)
-        for (const id of ids) await session.query('INSERT INTO chaos_set VALUES ($1)', [id])
+        for (const [i, id] of ids.entries()) {
+          if (i === 1 && strays.length > 0) await addAndTakeBack(session, strays)
+          await session.query('INSERT INTO chaos_set VALUES ($1)', [id])
+        }
         if (isTakenBack) throw new TakenBack('rolled back by its client')
       })
       return ids
@@ -104,6 +109,12 @@ export class SetWorkload implements Workload {
       },
     }
   }
+}
+
+async function addAndTakeBack(session: Session, ids: readonly number[]): Promise<void> {
+  await session.query('SAVEPOINT before_strays')
+  for (const id of ids) await session.query('INSERT INTO chaos_set VALUES ($1)', [id])
+  await session.query('ROLLBACK TO SAVEPOINT before_strays')
 }
 
 async function selectIds(session: Session, above: number): Promise<number[]> {
