@@ -45,6 +45,29 @@ for (const how of ['dies before PREPARE is sent', 'gets PREPARE and dies before 
 
 script.row(
   t,
+  '(1) not prepared: another transaction has the new primary meanwhile, and is not prepared in its place',
+  async (t) => {
+    const { primary } = await script.pair(0)
+    const other = await cluster.connect()
+    t.teardown(() => other.end())
+    await faults.inject(COORDINATOR, 'two-phase.prepare', 'suspend', { content: 0 })
+    const write = script.transaction(0, 1)
+    await faults.reached(COORDINATOR, 'two-phase.prepare')
+    await script.kill(primary.dbid)
+    await script.died(primary.dbid)
+    await other.query('BEGIN')
+    await other.query('SELECT FROM book WHERE id = $1', [script.id(0)])
+    await faults.resume(COORDINATOR, 'two-phase.prepare')
+    t.match(await write.outcome, { code: '40001' })
+    await other.query('SELECT FROM book WHERE id = $1', [script.id(0)])
+    t.equal((await other.query('COMMIT')).command, 'COMMIT')
+    t.equal(await nothingPrepared(), 0)
+    await script.writes(t, 'afterwards')
+  },
+)
+
+script.row(
+  t,
   '(1) prepared there, and the answer is lost with the segment: aborted, or committed, on both',
   async (t) => {
     const { primary } = await script.pair(0)

@@ -88,13 +88,15 @@ function agree(outcomes: readonly PrepareOutcome[]): 'commit' | 'abort' {
 
 async function prepare(transaction: TwoPhase, gid: Gid, content: Content): Promise<PrepareOutcome> {
   const { registry, log } = transaction.context
-  const { lane } = transaction.participant(content)
+  const { lane, term } = transaction.participant(content)
   const forget = registry.forgettable(content)
   const cleanup =
     forget.length === 0
       ? ''
       : `; DELETE FROM pg_catalog.dtx_committed WHERE gid IN (${forget.map((one) => `'${one}'`).join(',')})`
   if (faults !== undefined) await faults.at('two-phase.prepare', { content })
+  // Whoever has the next backend's lane has begun a transaction there: it must not be prepared in place of this one.
+  if (term !== lane.term) return { kind: 'lost' }
   try {
     const result = await lane.send({
       // In front, where the cluster's own statements are: what a client may say cannot change whom a session works for.
@@ -143,7 +145,8 @@ async function endPrepared(
   const { registry, log } = transaction.context
   const participant = transaction.participant(content)
   // Another backend, another resolution: the resolver ends what it finds before anyone may enter.
-  if (outcome.kind === 'lost' || participant.term !== participant.lane.term) return false
+  const isResolved = (): boolean => participant.term !== participant.lane.term
+  if (outcome.kind === 'lost' || isResolved()) return false
   if (outcome.kind === 'refused') {
     // PREPARE in a failed transaction rolls back; ROLLBACK covers the cases that it failed before, or never got there.
     void sendRollback(participant)
@@ -153,6 +156,7 @@ async function endPrepared(
   }
   const sql = `${verdict === 'commit' ? 'COMMIT' : 'ROLLBACK'} PREPARED '${gid}'`
   if (faults !== undefined) await faults.at('two-phase.end', { content })
+  if (isResolved()) return false
   let why = ''
   try {
     const run = participant.lane.send({
