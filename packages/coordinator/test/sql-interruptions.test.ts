@@ -57,6 +57,20 @@ t.test('a transaction with a savepoint does not outlive its statement that made 
   t.equal(await code(b.query('SELECT * FROM way')), '42P01', 'nothing of it is left')
 })
 
+t.test(
+  'a schema change that lost a segment begins anew: its table is a new one, IF NOT EXISTS or not',
+  async (t) => {
+    const open = cluster.closeGate(0)
+    const change = code(a.query('CREATE TABLE IF NOT EXISTS anew (id int PRIMARY KEY)'))
+    await underWay()
+    await cluster.lose(0)
+    open()
+    t.equal(await change, 'none')
+    const policy = "SELECT policytype, distkey FROM gp_distribution_policy WHERE localoid = 'anew'::regclass"
+    t.same((await b.query(policy)).rows, [{ policytype: 'p', distkey: [1] }])
+  },
+)
+
 t.test('a running read of the coordinator makes way and runs again by itself', async (t) => {
   const slow = a.query('SELECT count(*)::int AS n FROM generate_series(1, 4000000)')
   await underWay()

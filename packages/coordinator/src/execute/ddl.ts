@@ -30,10 +30,13 @@ export async function ddl(scope: Scope, plan: DdlPlan, execute: Execute): Promis
   const owner = scope.transaction ?? {}
   scope.schemaChanges(owner)
   let committed = false
+  let attempts = 0
   try {
-    const tag = await withTransaction(scope, (transaction) =>
-      change({ ...scope, transaction }, transaction, plan, execute),
-    )
+    const tag = await withTransaction(scope, async (transaction) => {
+      // An attempt that was undone has left its own view of the schema, in which the new table is there already.
+      if (attempts++ > 0) await scope.reloadSchema(undefined)
+      return change({ ...scope, transaction }, transaction, plan, execute)
+    })
     committed = true
     for (const notice of plan.notices) scope.notice(notice)
     scope.sink.send(commandComplete(tag))
