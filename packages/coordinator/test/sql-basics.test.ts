@@ -52,6 +52,20 @@ t.test('tables are made, filled and read, by key and as a whole', async (t) => {
     [[2]],
     'a system catalog of every segment',
   )
+  const sizes = (await rows("SELECT gp_segment_id, pg_relation_size('t') FROM gp_dist_random('gp_id')")) as [
+    number,
+    string,
+  ][]
+  const size = sizes.reduce((sum, [, bytes]) => sum + Number(bytes), 0)
+  t.equal(size, 2 * 8192)
+  t.same(
+    await rows(
+      "SELECT pg_relation_size('t'), pg_size_pretty(pg_relation_size('public.t'::regclass)) AS pretty",
+    ),
+    [[String(size), '16 kB']],
+    'the size of a table is the sum of its segments',
+  )
+  t.same(await rows("SELECT pg_relation_size('t_pkey') > 16384 AS more"), [[true]], 'of an index, too')
   const deleted = await client.query('DELETE FROM t WHERE gp_segment_id = 1')
   t.equal(deleted.rowCount, bySegment[1]?.[1])
   t.same(await rows('SELECT DISTINCT gp_segment_id FROM t'), [[0]])

@@ -206,6 +206,29 @@ t.test('before the proof a frame is 4 KiB at most', async (t) => {
   await stillServes(t, server)
 })
 
+t.test("a client of PostgreSQL's is told that it has come to the wrong port", async (t) => {
+  const server = await serve(t)
+  const startup = Buffer.concat([Buffer.from([0, 0, 0, 23, 0, 3, 0, 0]), Buffer.from('user\0postgres\0\0')])
+  const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
+  for (const asksForTls of [true, false]) {
+    const socket = await dialRaw(t, server.port)
+    let heard = ''
+    socket.on('data', (bytes) => {
+      heard += bytes.toString('latin1')
+      if (heard === 'N') socket.write(startup)
+    })
+    socket.write(asksForTls ? sslRequest : startup)
+    await closed(socket)
+    t.match(heard, asksForTls ? /^NE/ : /^E/)
+    t.match(
+      heard,
+      /SFATAL\0.*C57P03\0Mthis port is for the processes of the cluster\0HConnect to the coordinator/,
+    )
+  }
+  t.equal((await server.logged(/client of PostgreSQL/)).level, 'info')
+  await stillServes(t, server)
+})
+
 t.test(
   'a peer that never comes to its proof is dropped after ten seconds, however slowly it speaks',
   async (t) => {

@@ -81,9 +81,10 @@ export function checkNames(context: PlanContext): void {
 }
 
 /** Functions that know the session, or the cluster, only where the coordinator runs the whole SELECT, or answers it. */
-function refuseElsewhere(context: PlanContext, { name, info, args }: FunctionUse): void {
+function refuseElsewhere(context: PlanContext, { name, info, call }: FunctionUse): void {
   if (info?.userDefined === true) return
-  const setting = name === 'current_setting' ? constantText(args[0])?.toLowerCase() : undefined
+  const setting =
+    name === 'current_setting' ? constantText(call.args?.[0] as Ast | undefined)?.toLowerCase() : undefined
   if (setting !== undefined && isShownSetting(setting))
     throw notSupported(
       `current_setting of "${setting}" is supported only as a SELECT of its own`,

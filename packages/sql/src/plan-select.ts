@@ -10,6 +10,7 @@ import { quoteIdentifier } from './lex/identifiers.ts'
 import { parseStatements } from './parse.ts'
 import type { CoordinatorPlan, Plan } from './plan.ts'
 import { planGathered } from './plan-gather.ts'
+import { planSizes } from './plan-sizes.ts'
 import { replaceRelations } from './relation-names.ts'
 import { sessionFunctionAction } from './session-functions.ts'
 import { setConfigAction } from './set-config.ts'
@@ -25,7 +26,7 @@ export function planSelect(context: PlanContext): Plan {
   if (survey.relations.some((use) => use.table?.viewTouchesDistributed === true))
     return planThroughViews(context)
   if (!survey.relations.some((use) => use.table?.policy !== undefined))
-    return coordinatorPlan(context, survey.dataModifyingCte)
+    return planSizes(context) ?? coordinatorPlan(context, survey.dataModifyingCte)
   if (survey.dataModifyingCte) {
     throw notSupported(
       'INSERT, UPDATE, DELETE and MERGE inside WITH are not supported for distributed tables',

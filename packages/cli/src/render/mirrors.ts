@@ -55,7 +55,8 @@ export function renderMirrors(state: ClusterState): Report {
       : []),
     ...(unsynced > 0 ? [`${unsynced} mirror segment(s) acting as primaries are not synchronized`] : []),
   ]
-  return { lines: [...head(state), ...lines, RULER, ...notes], exitStatus: down > 0 ? 1 : 0 }
+  const wrong = down > 0 || mirrors.some(({ mode }) => mode === 'n')
+  return { lines: [...head(state), ...lines, RULER, ...notes], exitStatus: wrong ? 1 : 0 }
 }
 
 export function renderPairs(state: ClusterState): Report {
@@ -65,7 +66,10 @@ export function renderPairs(state: ClusterState): Report {
     const primary = peerOf(state, mirror)
     return primary === undefined ? [] : [{ primary, mirror }]
   })
-  const words = ({ primary, mirror }: (typeof pairs)[number]): string => {
+  type Pair = (typeof pairs)[number]
+  const isAmiss = (pair: Pair): boolean =>
+    words(pair) !== 'Primary Active, Mirror Available' || pair.mirror.mode === 'n'
+  const words = ({ primary, mirror }: Pair): string => {
     if (failed(primary) && failed(mirror)) return 'Both Failed, Segment Unavailable'
     if (mirror.role === 'p')
       return failed(primary) ? 'Mirror Active, Primary Failed' : 'Mirror Active, Primary Acting as Mirror'
@@ -87,10 +91,10 @@ export function renderPairs(state: ClusterState): Report {
         String(mirror.port),
       ]
     }),
-    (i) => words(pairs[i] as (typeof pairs)[number]) !== 'Primary Active, Mirror Available',
+    (i) => isAmiss(pairs[i] as Pair),
   )
   const unavailable = pairs.filter(({ primary, mirror }) => failed(primary) && failed(mirror)).length
   const notes =
     unavailable > 0 ? [`${unavailable} primary segment(s) and their mirror(s) have both failed`] : []
-  return { lines: [...head(state), ...lines, RULER, ...notes], exitStatus: unavailable > 0 ? 1 : 0 }
+  return { lines: [...head(state), ...lines, RULER, ...notes], exitStatus: pairs.some(isAmiss) ? 1 : 0 }
 }

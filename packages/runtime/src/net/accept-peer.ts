@@ -15,6 +15,7 @@ import type { Proven } from './handshake.ts'
 import { ACCEPTER_PATIENCE } from './liveness.ts'
 import type { NetworkContext } from './network-context.ts'
 import { peerSocket } from './peer-socket.ts'
+import { isPostgresClient, turnAway } from './postgres-client.ts'
 import type { PeerSocket } from './peer-socket.ts'
 import { SocketConnection } from './socket-connection.ts'
 import { HANDSHAKE_TIMEOUT_MS, MAX_UNPROVEN, type UnprovenConnections } from './unproven-connections.ts'
@@ -64,6 +65,15 @@ export function acceptPeer(socket: Socket, options: AcceptOptions): void {
       })
       tls.on('error', onError)
       tls.once('close', onClose)
+      return
+    }
+    if (isPostgresClient(first)) {
+      socket.once('close', onClose)
+      turnAway(socket, () => {
+        failed = true
+        unproven.done(socket)
+        log.info({ remote }, 'a client of PostgreSQL came to a port of the cluster and was told so')
+      })
       return
     }
     socket.off('error', onError)

@@ -20,7 +20,7 @@ export interface FunctionUse {
   readonly name: string
   readonly info: FunctionInfo | undefined
   readonly placement: Placement
-  readonly args: readonly Ast[]
+  readonly call: Ast
 }
 
 export interface Survey {
@@ -126,7 +126,7 @@ export function survey(stmt: Ast, kind: string, catalog: CatalogView): Survey {
           name,
           info,
           placement: placementOf(info, name),
-          args: (body.args ?? []) as Ast[],
+          call: body,
         })
         if (body.over !== undefined) found.windows = true
         else if (
