@@ -119,6 +119,9 @@ async function startCluster(options: ChaosOptions): Promise<Started> {
   return { cluster, power, close }
 }
 
+/** What the nemesis ends with is an anomaly of this kind. */
+const kinds: Readonly<Record<string, string>> = { NotHealed: 'not-healed', NotDurable: 'not-durable' }
+
 interface Recorded {
   readonly ops: readonly Op[]
   readonly wal: readonly WalSample[]
@@ -173,7 +176,7 @@ async function recordRun(
     tell,
   }
   await runNemesis(nemesis).catch((error: unknown) =>
-    fail((error as Error).name === 'NotHealed' ? 'not-healed' : 'no-progress', error),
+    fail(kinds[(error as Error).name] ?? 'no-progress', error),
   )
   const faultsEndMs = now()
   await clients.stop()

@@ -9,12 +9,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { killBelow, processesBelow } from '../cluster/processes-below.ts'
 import { waitFor } from '../cluster/wait-for.ts'
+import { bytesOf, isThere, type Told } from './told-durable.ts'
 import { UNDO_VARIABLE, UndoStore } from './undo-store.ts'
 
 const script = new URL('../../dist/power/watch-files-main.js', import.meta.url).href
 const GONE_MS = 10_000
 /** Memory where there is such a folder: what is noted has to be quick, and need not last. */
 const MEMORY = '/dev/shm'
+
+export interface Loss {
+  readonly processes: number
+  /** That have lost something. */
+  readonly files: number
+  readonly liars: readonly Told[]
+}
 
 export class Power {
   readonly #store: UndoStore
@@ -28,11 +36,11 @@ export class Power {
     process.once('exit', () => this.close())
   }
 
-  /** SIGKILL to everything that runs in the folder of a host, or of all of them; then its files are what was durable, and the first `kept` of the writes to each since. Resolves with what that was. */
-  async lose(
-    dir: string,
-    kept?: (writes: number) => number,
-  ): Promise<{ readonly processes: number; readonly files: number }> {
+  /**
+   * SIGKILL to everything that runs in the folder of a host, or of all of them; then its files are what was durable, and the first `kept` of the writes to each
+   * since. Resolves with what that was, and with those of `told` that lack what they had said is durable.
+   */
+  async lose(dir: string, kept?: (writes: number) => number, told: readonly Told[] = []): Promise<Loss> {
     const all = new Set<number>()
     await waitFor(
       'everything that has lost its power to be gone',
@@ -43,7 +51,13 @@ export class Power {
       },
       GONE_MS,
     )
-    return { processes: all.size, files: this.#store.lose(dir, kept) }
+    const before = told.map((one) => bytesOf(one))
+    const files = this.#store.lose(dir, kept)
+    const liars = told.filter((one, i) => {
+      const bytes = before[i]
+      return bytes !== undefined && !isThere(one, bytes)
+    })
+    return { processes: all.size, files, liars }
   }
 
   close(): void {

@@ -6,10 +6,14 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openCluster, type Cluster } from 'mirabelle'
 import type { Endpoint } from '@mirabelle/messages'
+import type { Told } from '../../power/told-durable.ts'
 import { FaultPoints } from '../../cluster/fault-points.ts'
 import type { TestCluster } from '../../cluster/test-cluster.ts'
 import type { Power } from '../../power/power.ts'
 import type { HostNetwork } from '../../netns/host-network.ts'
+
+/** For one answer of an instance about itself. */
+const TOLD_MS = 500
 
 /** An instance as last seen. */
 export interface Seen {
@@ -133,6 +137,19 @@ export class ClusterView {
       }),
     )
     return answers.flat()
+  }
+
+  /** How far an instance says that its WAL is durable; undefined when it does not answer. */
+  async toldDurable({ dbid, endpoint }: Seen): Promise<Told | undefined> {
+    try {
+      const status = await this.#cluster.ask(endpoint, { type: 'instance.status' }, TOLD_MS)
+      const { roleState, timeline, flushLsn } = status
+      if (status.dbid !== dbid || (roleState !== 'primary' && roleState !== 'mirror')) return undefined
+      const { datadir } = this.#cluster.instance(dbid)
+      return { dbid, role: roleState === 'primary' ? 'p' : 'm', datadir, timeline, flushLsn }
+    } catch {
+      return undefined // stopped, or it has just died
+    }
   }
 
   async #askCoordinator(cluster: Cluster): Promise<void> {

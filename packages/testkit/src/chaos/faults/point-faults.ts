@@ -1,5 +1,7 @@
 /** Crashes between two steps of an instance: at a fault point that it passes by itself, or because of what is done to another one. */
-import type { FaultPoint } from '@mirabelle/messages'
+import type { FaultAction, FaultPoint } from '@mirabelle/messages'
+import type { FaultOptions } from '../../cluster/fault-points.ts'
+import { pause } from '../../cluster/wait-for.ts'
 import type { ClusterView, Seen } from './cluster-view.ts'
 import type { Fault, FaultContext, Struck } from './fault.ts'
 import { isRunning, nameOf, signal } from './signals.ts'
@@ -59,7 +61,26 @@ export const pointFaults = {
     weight: 5,
     strike: (context) => crashAtPoint(context),
   },
+  'kill-primary-unsent': {
+    description:
+      'a primary sends no WAL any more, and a moment later gets SIGKILL: nothing may be told meanwhile',
+    weight: 4,
+    strike: (context) => killUnsent(context),
+  },
 } satisfies Record<string, Fault>
+
+/** How long a primary goes on without sending WAL, ms. */
+const UNSENT_MS = [20, 800] as const
+
+async function killUnsent({ view, random }: FaultContext): Promise<Struck | undefined> {
+  const content = random.below(view.contents)
+  const one = find((await view.look()).filter(isRunning), 'primary', content)
+  if (one === undefined || !(await happens(view, one, 'send.wal.data', 'suspend', { end: -1 })))
+    return undefined
+  await pause(random.between(...UNSENT_MS))
+  signal(one.pid, 'SIGKILL')
+  return { what: `SIGKILL to ${nameOf(one)}, which had stopped to send WAL`, contents: [content] }
+}
 
 async function crashAtPoint({ view, random }: FaultContext): Promise<Struck | undefined> {
   const { who, points, because, passes } = random.pick(plans)
@@ -70,7 +91,7 @@ async function crashAtPoint({ view, random }: FaultContext): Promise<Struck | un
   const one = find(running, who, content)
   const cause = because === undefined ? undefined : find(running, because, content)
   if (one === undefined || (because !== undefined && cause === undefined)) return undefined
-  if (!(await crashes(view, one, point, start))) return undefined
+  if (!(await happens(view, one, point, 'crash', { start }))) return undefined
   const what = `${nameOf(one)} is to crash at ${point}, when it is there for time ${start}`
   const contents = who === 'coordinator' ? allContents(view) : [content]
   if (cause === undefined) return { what, contents }
@@ -78,15 +99,16 @@ async function crashAtPoint({ view, random }: FaultContext): Promise<Struck | un
   return { what: `${what}; SIGKILL to ${nameOf(cause)}`, contents }
 }
 
-/** False when it cannot be told: it is stopped, or has just died. */
-async function crashes(
+/** False when it cannot be set: the process is stopped, or has just died. */
+async function happens(
   view: ClusterView,
   { dbid }: Seen,
   point: FaultPoint,
-  start: number,
+  action: FaultAction,
+  options: FaultOptions,
 ): Promise<boolean> {
   try {
-    await view.points.inject(dbid, point, 'crash', { start })
+    await view.points.inject(dbid, point, action, options)
     return true
   } catch {
     return false
