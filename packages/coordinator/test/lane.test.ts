@@ -1,7 +1,7 @@
 import t from 'tap'
 import { MirabelleError } from '@mirabelle/messages'
 import { silentLogger } from '@mirabelle/runtime'
-import { firstColumn } from '../src/lanes/backend-bytes.ts'
+import { firstColumn, firstErrorCode } from '../src/lanes/backend-bytes.ts'
 import { Lane, type LaneRun } from '../src/lanes/lane.ts'
 import { NO_SETTINGS, type LaneItem } from '../src/lanes/lane-item.ts'
 import { queryMessage } from '../src/lanes/frontend-bytes.ts'
@@ -417,8 +417,7 @@ t.test(
         settled: () => Promise.reject(new Error('not asked')),
       })
     }, nothing)
-    const answer = (output: string, generation: number) => {
-      const { seq } = sent.at(-1) as { seq: number }
+    const answer = (output: string, generation: number, seq = sent.at(-1)?.seq ?? 0) => {
       events?.onDone(seq, { output: Buffer.from(output, 'latin1'), lsn: 1, txStatus: 'I', generation })
     }
     const parse = Buffer.from('P-parse-message')
@@ -429,13 +428,20 @@ t.test(
     await first
     const second = lane.run(bound).promise
     t.notOk(Buffer.from((sent.at(-1) as { bytes: Uint8Array }).bytes).includes(parse), 'known to be there')
+    const read = lane.run({ ...bound, write: false, whenLost: 'lookup' }).promise
+    const begun = lane.run({ ...bound, lead: ['BEGIN'], whenLost: 'fail' }).promise
     const fields = 'SERROR\0C26000\0Mprepared statement "s1" does not exist\0\0'
     const length = Buffer.alloc(4)
     length.writeUInt32BE(fields.length + 4)
-    answer(`E${length.toString('latin1')}${fields}`, 2)
-    t.equal(sent.length, 3, 'it was sent again')
-    t.ok(Buffer.from((sent.at(-1) as { bytes: Uint8Array }).bytes).includes(parse), 'prepared on the way')
-    answer(prepared, 2)
+    const forgotten = `E${length.toString('latin1')}${fields}`
+    const [one, two, three] = sent.slice(1).map(({ seq }) => seq)
+    for (const seq of [one, two, three]) answer(forgotten, 2, seq)
+    t.equal(sent.length, 6, 'the two that are whole were sent again')
+    t.ok(Buffer.from((sent[4] as { bytes: Uint8Array }).bytes).includes(parse), 'prepared on the way')
+    t.equal(firstErrorCode((await begun).output), '40001', 'a transaction has begun in vain')
+    answer(prepared, 2, sent[4]?.seq)
+    answer('2\0\0\0\x04', 2)
     t.equal((await second).output.byteLength, 5)
+    t.equal((await read).output.byteLength, 5)
   },
 )

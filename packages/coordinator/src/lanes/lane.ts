@@ -14,10 +14,18 @@ import type { BackendEvents, LaneBackend, OpenBackend } from './lane-backend.ts'
 import { LaneLine } from './lane-line.ts'
 import { flagsOf, LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
 import { LaneQueue, PASSER, type LaneTicket, type LaneUser } from './lane-queue.ts'
-import { firstErrorCode, startsWithError, withoutPreparation } from './backend-bytes.ts'
+import { firstErrorCode, withoutPreparation } from './backend-bytes.ts'
 import { Orphans } from './orphans.ts'
 import { Outage } from './outage.ts'
-import { cancelledByUser, endUnheard, isRead, sentOf, type Sent } from './sent.ts'
+import {
+  BEGUN_IN_VAIN,
+  cancelledByUser,
+  endUnheard,
+  isRead,
+  lacksStatement,
+  sentOf,
+  type Sent,
+} from './sent.ts'
 import { Standstill } from './standstill.ts'
 
 /** One item under way. */
@@ -39,7 +47,6 @@ export interface LaneOptions {
   readonly onOpen?: (content: Content) => void
 }
 
-const UNDEFINED_STATEMENT = '26000'
 /** How long a cancelled read waits for its segment to say so. A write waits for as long as it takes: nobody could say what became of it. */
 const UNHEARD_CANCEL_MS = 1_000
 
@@ -305,7 +312,11 @@ export class Lane {
         if (sent === undefined) return
         line.state?.sawGeneration(result.generation)
         let output = result.output
-        if (this.#runAgainPrepared(line, sent, output)) return
+        if (lacksStatement(sent, output)) {
+          line.state?.prepared(sent.item.statement?.name ?? '', false)
+          if (sent.item.lead === undefined) return this.#runAgain(line, sent)
+          output = BEGUN_IN_VAIN
+        }
         if (sent.prepares !== undefined) {
           const cut = withoutPreparation(output)
           line.state?.prepared(sent.prepares, cut.prepared)
@@ -343,21 +354,10 @@ export class Lane {
     }
   }
 
-  /**
-   * The backend was started anew under an open line (a statement had to be cancelled that way): a statement that counted on being prepared
-   * there did not run. It runs again, prepared this time; the client notices nothing.
-   */
-  #runAgainPrepared(line: LaneLine, sent: Sent, output: Uint8Array): boolean {
-    const { statement, whenLost } = sent.item
-    if (statement === undefined || sent.prepares !== undefined || whenLost !== 'rerun') return false
-    if (!startsWithError(output) || firstErrorCode(output) !== UNDEFINED_STATEMENT) return false
-    if (sent.cancelled) {
-      sent.reject(cancelledByUser())
-      return true
-    }
-    line.state?.prepared(statement.name, false)
-    this.#dispatch(line, sent)
-    return true
+  /** It did not run; now it runs, prepared on the way. The client notices nothing. */
+  #runAgain(line: LaneLine, sent: Sent): void {
+    if (sent.cancelled) sent.reject(cancelledByUser())
+    else this.#dispatch(line, sent)
   }
 
   /** The line is gone: what was under way fails or waits for the next one. */

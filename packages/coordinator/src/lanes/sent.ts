@@ -1,7 +1,10 @@
 /** An item under way, and what becomes of it when its backend was lost and another one stands. Pure. */
 import { MirabelleError, type Content, type SettledEntry } from '@mirabelle/messages'
-import { withoutPreparation } from './backend-bytes.ts'
+import { errorResponse, readyForQuery } from '@mirabelle/pgwire'
+import { firstErrorCode, startsWithError, withoutPreparation } from './backend-bytes.ts'
 import { LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
+
+const UNDEFINED_STATEMENT = '26000'
 
 export interface Sent {
   readonly item: LaneItem
@@ -37,6 +40,25 @@ export function sentOf(item: LaneItem, resolve: Sent['resolve'], reject: Sent['r
 export function isRead({ item }: Sent): boolean {
   return !item.write && item.whenLost !== 'fail'
 }
+
+/**
+ * The backend was started anew under an open line (a statement had to be cancelled that way): this one counted on being prepared there, and did not
+ * run.
+ */
+export function lacksStatement({ item, prepares }: Sent, output: Uint8Array): boolean {
+  if (item.statement === undefined || prepares !== undefined || !startsWithError(output)) return false
+  return firstErrorCode(output) === UNDEFINED_STATEMENT
+}
+
+/** What such a one is answered when it has begun a transaction in front of it, which has failed. */
+export const BEGUN_IN_VAIN: Uint8Array = Buffer.concat([
+  errorResponse({
+    code: '40001',
+    message: 'the segment had lost its session: the transaction has not begun',
+    hint: 'Run the transaction again.',
+  }),
+  readyForQuery('E'),
+])
 
 export function cancelledByUser(): MirabelleError {
   return new MirabelleError('cancelled', 'canceling statement due to user request')
