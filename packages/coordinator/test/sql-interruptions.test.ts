@@ -71,6 +71,28 @@ t.test(
   },
 )
 
+t.test(
+  'a role change that comes when the coordinator has done its part of a write stops nothing',
+  async (t) => {
+    const writes = [
+      "INSERT INTO i SELECT g, 'done' FROM generate_series(2001, 2020) g",
+      "INSERT INTO i SELECT id + 2100, 'done' FROM i ORDER BY id LIMIT 20",
+    ]
+    for (const sql of writes) {
+      const open = cluster.closeGate(-1)
+      const write = code(a.query(sql))
+      await underWay()
+      const change = urgent('SELECT 1')
+      await underWay()
+      open()
+      await change
+      t.equal(await write, 'none', sql)
+    }
+    t.strictSame((await b.query("SELECT count(*)::int AS n FROM i WHERE v = 'done'")).rows, [{ n: 40 }])
+    await a.query("DELETE FROM i WHERE v = 'done'")
+  },
+)
+
 t.test('a running read of the coordinator makes way and runs again by itself', async (t) => {
   const slow = a.query('SELECT count(*)::int AS n FROM generate_series(1, 4000000)')
   await underWay()

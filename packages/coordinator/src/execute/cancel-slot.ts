@@ -45,6 +45,11 @@ export class CancelSlot implements Cancellation {
     this.#reason = undefined
   }
 
+  /** What was to make way came to its end first: the order is not for what the statement does next. */
+  outran(): void {
+    if (this.#reason === 'preempted') this.#reason = undefined
+  }
+
   /** Throws when an order to stop has come. */
   check(): void {
     if (this.#reason !== undefined) throw this.error()

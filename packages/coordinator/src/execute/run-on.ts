@@ -145,6 +145,7 @@ async function onOne(scope: Scope, content: Content, options: RunOptions): Promi
       scope.slot.reset()
       continue
     }
+    if (leave !== undefined) scope.slot.outran()
     void relay.take(content, result.output)
     return relay
   }
@@ -211,10 +212,24 @@ export async function withTransaction<T>(
       return value
     } catch (error) {
       if (!transaction.ended) await transaction.rollback()
-      const again = error instanceof LaneLost || isUndone(error)
-      if (!again || scope.slot.reason !== undefined) throw translate(scope, error)
+      if (!beginsAnew(scope, error)) throw translate(scope, error)
+      scope.slot.reset()
     }
   }
+}
+
+/** A failover or a role change has undone it, and nobody else wants it stopped. */
+function beginsAnew({ slot }: Scope, error: unknown): boolean {
+  if (slot.reason === 'preempted') return error instanceof LaneLost || isUndone(error) || isCancelled(error)
+  return slot.reason === undefined && (error instanceof LaneLost || isUndone(error))
+}
+
+/** By an order of ours, whether it was found waiting or by PostgreSQL. */
+function isCancelled(error: unknown): boolean {
+  return (
+    isMirabelleError(error, 'cancelled') ||
+    (error instanceof SqlError && error.wire !== undefined && firstErrorCode(error.wire) === '57014')
+  )
 }
 
 /** Runs one item inside a transaction that holds the content, and throws what went wrong. */
@@ -256,12 +271,11 @@ export async function runLocal(
     try {
       const whole = { ...item, settings }
       const run = transaction?.beside(-1, whole) ?? scope.services.dispatcher.runOne(-1, whole)
-      return await checked(scope, run)
+      const result = await checked(scope, run)
+      scope.slot.outran()
+      return result
     } catch (error) {
-      const cancelled =
-        isMirabelleError(error, 'cancelled') ||
-        (error instanceof SqlError && error.wire !== undefined && firstErrorCode(error.wire) === '57014')
-      if (!cancelled || scope.slot.reason !== 'preempted') throw translate(scope, error)
+      if (!isCancelled(error) || scope.slot.reason !== 'preempted') throw translate(scope, error)
       scope.slot.reset()
     } finally {
       leave()

@@ -46,7 +46,10 @@ export async function withGathered<T>(
     await bracket.begin()
     await copySteps(scope, transaction, contents, request, bracket)
     scope.slot.set(() => bracket.cancel())
-    return await work(bracket)
+    const value = await work(bracket)
+    leave()
+    scope.slot.outran()
+    return value
   } finally {
     leave()
     scope.slot.set(undefined)
