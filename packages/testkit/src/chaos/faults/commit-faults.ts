@@ -85,7 +85,8 @@ async function killParticipants({ view, random }: FaultContext): Promise<Struck 
   }
   return {
     what: `SIGKILL to ${killed.join()} ${caught.where}`,
-    contents: second === undefined ? [first] : [first, second],
+    // Whoever is stopped in the middle of its commit has what it wrote on.
+    contents: dataContents(view),
     running: run(),
   }
 }
