@@ -154,7 +154,7 @@ t.test("start counts segments as gpstart's table does", (test) => {
   ] as const
   const { lines, exitStatus } = renderStart(results)
   test.equal(exitStatus, 1)
-  test.ok(lines.includes('Successfully started 1 of 3 segment instances'))
+  test.ok(lines.includes('Successfully started 1 of 3 segment instances, skipped 1 other segments'))
   test.ok(lines.some((line) => /Failed segment starts +=\s1 +<<<<<<<</.test(line)))
   test.ok(lines.some((line) => line.includes('dbid 3 (content 1): no such host')))
   test.equal(renderStart([results[0]]).exitStatus, 0)

@@ -275,6 +275,13 @@ t.test('startup parameters do no more than SET, as the user that logs in', async
     [['replica']],
     'a superuser gave it',
   )
+  await root.query("ALTER ROLE ALL SET work_mem = '7MB'; ALTER ROLE ALL SET DateStyle = 'German'")
+  await root.query("ALTER ROLE bob SET work_mem = '4MB'")
+  const seen = "SELECT current_setting('work_mem'), date '2026-11-30'::text"
+  t.strictSame(await rows(await cluster.client({ user: 'alice' }), seen), [['7MB', '30.11.2026']], 'for all')
+  t.strictSame(await rows(await cluster.client({ user: 'bob' }), seen), [['4MB', '30.11.2026']], 'but one')
+  await root.query('ALTER ROLE ALL RESET ALL; ALTER ROLE bob RESET work_mem')
+  t.strictSame(await rows(await cluster.client({ user: 'bob' }), seen), [['4MB', '2026-11-30']])
   await root.query('CREATE ROLE gone')
   await root.query('GRANT gone TO bob')
   await root.query('ALTER ROLE bob SET role = gone')
@@ -292,7 +299,13 @@ t.test('rows that the coordinator evaluates for its segments stay in no file of 
   await root.query('GRANT INSERT, SELECT ON filled TO alice')
   await root.query('GRANT USAGE ON filled_id_seq TO alice')
   const size = async (): Promise<unknown> =>
-    (await rows(root, "SELECT pg_relation_size('filled')::int + pg_relation_size('filled_pkey')::int"))[0]
+    // Over pg_class it is the coordinator's own files that are told.
+    (
+      await rows(
+        root,
+        "SELECT sum(pg_relation_size(oid))::int FROM pg_class WHERE relname IN ('filled', 'filled_pkey')",
+      )
+    )[0]
   const empty = await size()
   const insert = (from: number): string =>
     `INSERT INTO filled (k, v) SELECT i, repeat('x', 100) FROM generate_series(${from}, ${from + 4999}) i`

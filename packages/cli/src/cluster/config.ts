@@ -41,6 +41,8 @@ export function resetAll(): ConfigChange {
 export function rowOf({ settings }: Config, name: string): SettingRow {
   const row = settings.find((one) => one.name === name)
   if (row === undefined)
-    throw new CliError(`there is no setting "${name}"; "mirabelle config list" shows all`)
+    throw new CliError(
+      `there is no setting "${name}" of the cluster; "mirabelle config list" shows all. For one of PostgreSQL: ALTER ROLE ALL SET ${name} = …`,
+    )
   return row
 }

@@ -17,7 +17,7 @@ export function renderStart(results: readonly ActionResult[]): Report {
     line('Failed segment starts', failed, failed > 0),
     line('Skipped segment starts (segments are marked down in configuration)', skipped, skipped > 0),
     RULER,
-    `Successfully started ${done} of ${segments.length} segment instances`,
+    `Successfully started ${done} of ${segments.length} segment instances${skipped > 0 ? `, skipped ${skipped} other segments` : ''}`,
     RULER,
     ...results
       .filter(({ outcome }) => outcome === 'failed')

@@ -69,7 +69,7 @@ function checkedChange(change: SettingsChange): Record<string, string | null> {
     if (!isSettingName(name))
       throw new MirabelleError(
         'setting.invalid',
-        `there is no setting "${name}"; "mirabelle config list" shows all`,
+        `there is no setting "${name}" of the cluster; "mirabelle config list" shows all. For one of PostgreSQL: ALTER ROLE ALL SET ${name} = …`,
       )
     checked[name] = text === null ? null : normal(name, text)
   }

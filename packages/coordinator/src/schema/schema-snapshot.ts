@@ -270,10 +270,15 @@ function roleOf([
     canLogin,
     password: password ?? undefined,
     validUntil: validUntil ?? undefined,
-    settings: (settings ?? []).map((text) => {
-      const at = text.indexOf('=')
-      return [text.slice(0, at).toLowerCase(), text.slice(at + 1)] as const
-    }),
+    // Those of ALTER ROLE ALL come first: the role's own replace them.
+    settings: [
+      ...new Map(
+        (settings ?? []).map((text) => {
+          const at = text.indexOf('=')
+          return [text.slice(0, at).toLowerCase(), text.slice(at + 1)] as const
+        }),
+      ),
+    ],
   }
 }
 

@@ -47,8 +47,8 @@ export const userSchemaSql = `SELECT json_build_object(
 'types', (SELECT coalesce(json_agg(json_build_array(oid::int8, format_type(oid, NULL))), '[]') FROM pg_type WHERE oid >= ${FIRST_NORMAL_OID}),
 'roles', (SELECT json_agg(json_build_array(a.rolname, a.rolsuper, a.rolcanlogin, a.rolpassword,
     CASE WHEN isfinite(a.rolvaliduntil) THEN (extract(epoch FROM a.rolvaliduntil) * 1000)::float8 WHEN a.rolvaliduntil < 'infinity' THEN 0 END,
-    (SELECT json_agg(config) FROM pg_db_role_setting s, unnest(s.setconfig) AS config WHERE s.setrole = a.oid AND s.setdatabase IN (0,
-      (SELECT oid FROM pg_database WHERE datname = current_database()))))) FROM pg_authid a))`
+    (SELECT json_agg(config ORDER BY s.setrole <> 0, s.setdatabase <> 0) FROM pg_db_role_setting s, unnest(s.setconfig) AS config
+      WHERE s.setrole IN (0, a.oid) AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))))) FROM pg_authid a))`
 
 /** What PostgreSQL brings along: read once. */
 export const systemSchemaSql = `SELECT json_build_object(

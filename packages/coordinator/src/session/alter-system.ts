@@ -32,7 +32,7 @@ function refuseUnlessMayAlter(state: SessionState, name: string | undefined): vo
     if (schema.serverSetting(name) === undefined)
       throw new SqlError('42704', `unrecognized configuration parameter "${name}"`)
     throw new SqlError('0A000', `ALTER SYSTEM of "${name}" is not supported`, {
-      hint: 'It changes settings of the cluster; use ALTER ROLE … SET for one of PostgreSQL.',
+      hint: 'It changes settings of the cluster; use ALTER ROLE … SET, or ALTER ROLE ALL SET, for one of PostgreSQL.',
     })
   }
   if (schema.snapshot.roles.get(state.currentUser)?.superuser !== true)
