@@ -6,10 +6,11 @@ import type { SimHost } from './sim-host.ts'
 /** The statement ends there: it is not COMMIT PREPARED. */
 const ONLY_COMMIT = 'COMMIT\0'
 
-/** It hangs or is cut off, somebody activates the standby, and then it comes back. */
+/** It hangs or is cut off, somebody activates the standby, and then it comes back; or an order of it arrives when another one rules. */
 export function replaceCoordinator(tools: FaultTools): void {
   const { cluster, operator } = tools.context
   const random = tools.random
+  if (random.chance(0.3)) return orderTooLate(tools)
   const old = cluster.coordinator()?.process
   if (old === undefined) return
   const cutOff = random.chance(0.5)
@@ -26,6 +27,28 @@ export function replaceCoordinator(tools: FaultTools): void {
     for (const other of others) tools.both(old.host, other, 'mend')
     tools.context.hurry()
   })
+}
+
+/** What a change of roles brings with it is on its way to an instance, and arrives when the standby has taken over. */
+function orderTooLate(tools: FaultTools): void {
+  const { cluster, operator, triggers, focus, hurry } = tools.context
+  const { random } = tools
+  const activatesMs = random.between(20, 600)
+  const arrivesMs = activatesMs + random.between(800, 3_500)
+  const strike = ({ from, to }: Struck): void => {
+    if (to === undefined || to.host === from.host) return
+    cluster.fabric.cut(from.host, to.host)
+    tools.after(1, () => from.pause())
+    tools.after(activatesMs, () => operator.activate())
+    tools.after(arrivesMs, () => {
+      cluster.fabric.mend(from.host, to.host)
+      from.resume()
+      hurry()
+    })
+  }
+  const orders = ['segment.promote', 'segment.promote', 'segment.syncRepOff', 'instance.assign']
+  triggers.atMessage(random, tools.isFocused() ? focus : undefined, strike, orders)
+  tools.one(acts(random.chance(0.6) ? 'primary' : 'mirror'))?.process.kill()
 }
 
 /** The coordinator goes on without its standby, then goes itself, and the standby is asked to take over. */

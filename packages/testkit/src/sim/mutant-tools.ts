@@ -180,12 +180,17 @@ export function hubWith(change: (hub: Hub, options: HubOptions) => void): (wal: 
 }
 
 /** Replaces statements on their way into the engine. */
-export function rewriteSql(engine: SimEngine, pattern: RegExp, instead: string): void {
+export function rewriteSql(
+  engine: SimEngine,
+  pattern: RegExp,
+  instead: string | ((text: string) => string),
+): void {
+  const rewritten = (text: string): string => (typeof instead === 'string' ? instead : instead(text))
   const submit = engine.submit.bind(engine)
   engine.submit = (request) => {
     const texts = frontendQueries(request.bytes)
     if (!texts.some((text) => pattern.test(text))) return submit(request)
-    const bytes = Buffer.concat(texts.map((text) => queryBytes(pattern.test(text) ? instead : text)))
+    const bytes = Buffer.concat(texts.map((text) => queryBytes(pattern.test(text) ? rewritten(text) : text)))
     return submit({ ...request, bytes })
   }
 }

@@ -1,5 +1,6 @@
 /** Planted bugs about what comes after a failure: what an earlier process left on the disk, copies, promotions, the end of what was prepared. */
 import {
+  rewriteSql,
   withFailuresLetPass,
   withoutFiles,
   withoutSyncingNames,
@@ -23,6 +24,18 @@ export const recoveryMutants: readonly Mutant[] = [
     bug: 'PostgreSQL goes on after a COMMIT PREPARED that has failed',
     found: ['I6', 'lost', 'I9'],
     plant: () => ({ engine: (engine) => withFailuresLetPass(engine) }),
+  },
+  {
+    name: 'rolled-back-committed',
+    firstSeed: 1,
+    bug: 'what has been prepared and has to be rolled back is committed',
+    found: ['I9', 'lost', 'appeared', 'doubled'],
+    plant: () => ({
+      engine: (engine) => {
+        rewriteSql(engine, /^ROLLBACK PREPARED/, (text) => text.replace('ROLLBACK', 'COMMIT'))
+        return engine
+      },
+    }),
   },
   {
     name: 'names-not-synced',

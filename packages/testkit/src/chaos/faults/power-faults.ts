@@ -35,7 +35,7 @@ export const powerFaults = {
       const host = random.pick([...new Set(seen.map((one) => one.host))].sort())
       const all = random.chance(0.5)
       const lost = seen.filter((one) => all || one.host === host)
-      const hanging = random.chance(0.5) ? lost.filter((one) => isRunning(one) && random.chance(0.7)) : []
+      const hanging = random.chance(0.7) ? lost.filter((one) => isRunning(one) && random.chance(0.7)) : []
       await Promise.all(hanging.map((one) => hang(view, one)))
       if (hanging.length > 0) await pause(random.between(...HANG_MS))
       const told = await Promise.all(lost.filter(isRunning).map((one) => view.toldDurable(one)))
