@@ -21,6 +21,7 @@ import type { Workload } from './clients/workload.ts'
 import { ClusterView } from './faults/cluster-view.ts'
 import { faultNames, loopbackFaultNames, type FaultName } from './faults/fault-catalog.ts'
 import { runNemesis, type NemesisOptions } from './faults/nemesis.ts'
+import { isRunning, nameOf, signal } from './faults/signals.ts'
 import { elleEdn, elleJson } from './history/export-elle.ts'
 import { porcupineLogs } from './history/export-porcupine.ts'
 import { clusterYaml } from './hosts.ts'
@@ -181,9 +182,25 @@ async function recordRun(
   const faultsEndMs = now()
   await clients.stop()
   await sampler.stop()
-  await clients.finalReads().catch((error: unknown) => fail('not-readable', error))
+  const readAll = (): Promise<void> =>
+    clients.finalReads().catch((error: unknown) => fail('not-readable', error))
+  await readAll()
+  if (failures.length === 0 && options.signal?.aborted !== true) {
+    // Everything is in sync: what the primaries have shown their mirrors have, too.
+    tell(`SIGKILL to all primaries: ${(await killPrimaries(view)).join(', ')}; everything is read once more`)
+    await readAll()
+  }
   await history.close()
   return { ops: history.ops, wal: sampler.samples, failures, faultsEndMs }
+}
+
+/** Resolves with who they were. */
+async function killPrimaries(view: ClusterView): Promise<string[]> {
+  const primaries = (await view.look()).filter(({ content, role }) => content >= 0 && role === 'p')
+  return primaries
+    .filter(isRunning)
+    .filter(({ pid }) => signal(pid, 'SIGKILL'))
+    .map(nameOf)
 }
 
 function makeWorkloads(names: readonly WorkloadName[], contents: number): Workload[] {
