@@ -46,7 +46,7 @@ function refuseOnSegments(context: PlanContext): void {
   const use = context.survey.functions.find(({ placement }) => placement === 'coordinator')
   if (!context.everywhere || use === undefined) return
   throw notSupported(
-    `${use.name} cannot be combined with aggregates, ORDER BY, subqueries or other tables over gp_dist_random`,
+    `${use.name} cannot be combined with aggregates, subqueries or other tables over gp_dist_random`,
     "Run it alone: SELECT gp_segment_id, … FROM gp_dist_random('gp_id').",
   )
 }

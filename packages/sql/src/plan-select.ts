@@ -11,6 +11,7 @@ import { parseStatements } from './parse.ts'
 import type { CoordinatorPlan, Plan } from './plan.ts'
 import { planGathered } from './plan-gather.ts'
 import { planSizes } from './plan-sizes.ts'
+import { planSortedEverywhere } from './plan-sorted-everywhere.ts'
 import { replaceRelations } from './relation-names.ts'
 import { sessionFunctionAction } from './session-functions.ts'
 import { setConfigAction } from './set-config.ts'
@@ -33,7 +34,12 @@ export function planSelect(context: PlanContext): Plan {
       'Run them as statements of their own, in one transaction.',
     )
   }
-  return planOnOneContent(context) ?? planPushdown(context, statement.body) ?? planGathered(context)
+  return (
+    planOnOneContent(context) ??
+    planPushdown(context, statement.body) ??
+    planSortedEverywhere(context, (rest) => planPushdown(context, rest) !== undefined) ??
+    planGathered(context)
+  )
 }
 
 export function coordinatorPlan(context: PlanContext, write: boolean, returnsRows = true): CoordinatorPlan {

@@ -97,6 +97,14 @@ t.test('gp_dist_random reads a relation on all segments, with their functions', 
   const locks = planned("SELECT count(*) FROM gp_dist_random('pg_catalog.pg_locks') l").plan as GatheredPlan
   t.equal(locks.steps[0]?.from, 'all')
   t.match(locks.steps[0]?.copyOutSql, 'COPY (SELECT * FROM "pg_catalog"."pg_locks"')
+  const sorted = planned(
+    "SELECT gp_segment_id, pg_sleep(0) AS s FROM gp_dist_random('gp_id') ORDER BY gp_segment_id LIMIT 1",
+  ).plan as GatheredPlan
+  t.match(
+    sorted.steps[0]?.copyOutSql,
+    /^COPY \(SELECT "gp_dist_random".gp_segment_id, pg_sleep\(0\) AS s FROM [^ ]+ AS gp_dist_random\n\) TO/,
+  )
+  t.match(sorted.sql, /AS "gp_dist_random" ORDER BY "gp_dist_random".gp_segment_id LIMIT 1$/)
   t.match(planned("SELECT count(*) FROM gp_dist_random('t')").plan, { kind: 'gathered' }, 'a table as itself')
   t.end()
 })
