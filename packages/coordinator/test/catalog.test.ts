@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { PGlite } from '@electric-sql/pglite'
+import { DATADIR_FORMAT } from '@mirabelle/instance'
 import { formatSetting, settingsCatalog, type SegmentRow } from '@mirabelle/messages'
 import { bootstrapSql } from '../src/catalog/bootstrap-sql.ts'
 import { changeSql, initialCatalogSql, literal, loadSnapshotSql } from '../src/catalog/catalog-sql.ts'
@@ -59,6 +61,16 @@ async function load(db: PGlite) {
     settings: unknown
   }
 }
+
+t.test('what init puts into the catalog is of this format of data directories', (t) => {
+  const hash = createHash('sha256').update(bootstrapSql).digest('hex').slice(0, 12)
+  t.same(
+    [DATADIR_FORMAT, hash],
+    [2, 'a991a34b4556'],
+    'a version with another catalog cannot serve older folders: raise DATADIR_FORMAT',
+  )
+  t.end()
+})
 
 t.test(
   'what init writes is what the coordinator loads, and memory follows the catalog through every change',

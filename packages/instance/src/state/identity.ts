@@ -7,8 +7,8 @@ import type { Disk } from '@mirabelle/runtime'
 import { identityFile } from './layout.ts'
 import { readJson } from './json-file.ts'
 
-/** The format of the folder that this version reads and writes. */
-export const DATADIR_FORMAT = 1
+/** The format of the folder that this version reads and writes, what `init` puts into its catalog included. 2: pg_settings, gp_dist_random. */
+export const DATADIR_FORMAT = 2
 
 export interface InstanceIdentity {
   readonly formatVersion: number

@@ -3,7 +3,7 @@
  * refused with `datadir.broken` that names the file; never half understood.
  */
 import { readAgentConfig, readAssignment, readKnownInstances } from '@mirabelle/agent'
-import { begunCopy, DurableState, readIdentity, verifyIdentity } from '@mirabelle/instance'
+import { begunCopy, DATADIR_FORMAT, DurableState, readIdentity, verifyIdentity } from '@mirabelle/instance'
 import { isAssignment, MirabelleError, type Assignment } from '@mirabelle/messages'
 import { lateRefusalOf, promise, type FuzzInput, type FuzzTarget } from '../fuzz-target.ts'
 import { memoryDisk } from './memory-disk.ts'
@@ -44,7 +44,10 @@ const FILES: readonly { readonly name: string; readonly good: unknown }[] = [
   },
   { name: 'instances.json', good: [{ assignment, wanted: true }] },
   { name: 'start.json', good: assignment },
-  { name: 'instance.json', good: { formatVersion: 1, clusterId: 'c', content: 0, dbid: 2, createdAt: 1 } },
+  {
+    name: 'instance.json',
+    good: { formatVersion: DATADIR_FORMAT, clusterId: 'c', content: 0, dbid: 2, createdAt: 1 },
+  },
   { name: 'state/epoch.json', good: { value: 7 } },
   { name: 'state/sync-rep.json', good: { value: true } },
   { name: 'state/standby-stale.json', good: { value: false } },
