@@ -20,7 +20,7 @@ import {
   type Message,
 } from '@mirabelle/messages'
 import { createFrontDoor, PgError, type FrontDoor, type ShutdownMode } from '@mirabelle/pgwire'
-import { boundedLogger, faults, type Ports, type Responder } from '@mirabelle/runtime'
+import { boundedLogger, delay, faults, type Ports, type Responder } from '@mirabelle/runtime'
 import { createSqlCatalogStore } from './catalog/sql-catalog-store.ts'
 import type { ClusterSnapshot } from './catalog/cluster-catalog.ts'
 import { clientAuthentication } from './front/client-authentication.ts'
@@ -45,7 +45,7 @@ import { refreshSql } from './views/live-views.ts'
 
 const LANES_OPEN_MS = 3_000
 const CANCEL_GRACE_MS = 200
-const OWN_TAG = 2 ** 41
+const LEAVE_MS = 2_000 // of sessions, in a fast stop: what they wait for may be stopped already
 const STARTING_UP = 'the database system is starting up'
 
 export interface CoordinatorOptions {
@@ -98,9 +98,11 @@ export class Coordinator {
 
   async stop(mode: ShutdownMode): Promise<void> {
     this.#stopping = true
-    await this.#door?.shutdown(mode)
+    const left = this.#door?.shutdown(mode)
+    await (mode === 'smart' ? left : Promise.race([left, delay(this.#options.ports.clock, LEAVE_MS)]))
     await this.#service?.close(new MirabelleError('not.ready', 'the coordinator is stopping'))
     this.#service = undefined
+    await left
     await this.instance.stop(mode)
   }
 
@@ -141,7 +143,7 @@ export class Coordinator {
 
   /** Runs SQL straight on the engine: only before the lanes exist. */
   #read(sql: string): Promise<LaneResult> {
-    return this.instance.engine.submit({ bytes: queryMessage(sql), syncs: 1, tag: OWN_TAG })
+    return this.instance.engine.submit({ bytes: queryMessage(sql), syncs: 1, tag: 2 ** 41 })
   }
 
   async #write(sql: string): Promise<LaneResult> {
