@@ -27,7 +27,7 @@ import { clientAuthentication } from './front/client-authentication.ts'
 import { CoordinatorService } from './ha/coordinator-service.ts'
 import { quietLocalLane } from './ha/quiet-local.ts'
 import { queryMessage } from './lanes/frontend-bytes.ts'
-import { openLocalBackend } from './lanes/local-backend.ts'
+import { openLocalBackend, TAG_BEFORE_LANES } from './lanes/local-backend.ts'
 import type { LaneResult } from './lanes/lane-item.ts'
 import type { LaneUser } from './lanes/lane-queue.ts'
 import { createSqlFrontend, type SqlFrontend } from './session/sql-frontend.ts'
@@ -143,7 +143,7 @@ export class Coordinator {
 
   /** Runs SQL straight on the engine: only before the lanes exist. */
   #read(sql: string): Promise<LaneResult> {
-    return this.instance.engine.submit({ bytes: queryMessage(sql), syncs: 1, tag: 2 ** 41 })
+    return this.instance.engine.submit({ bytes: queryMessage(sql), syncs: 1, tag: TAG_BEFORE_LANES })
   }
 
   async #write(sql: string): Promise<LaneResult> {

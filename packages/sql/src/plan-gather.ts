@@ -3,13 +3,14 @@
  * coordinator, and the statement runs there over them. Slow and always right.
  */
 import { namesOf, walk, type Ast } from './ast.ts'
-import type { RelationUse } from './analysis/survey.ts'
+import { aliasOf, type RelationUse } from './analysis/survey.ts'
 import type { TableInfo } from './catalog.ts'
 import { isPartitioned, type PlanContext } from './context.ts'
 import { notSupported } from './errors.ts'
+import { gatherStep, temporaryTable } from './gather-step.ts'
 import { applyEdits, type Edit } from './lex/edits.ts'
 import { qualifiedName, quoteIdentifier } from './lex/identifiers.ts'
-import { copiesSegmentId, segmentIdColumn, starEdits } from './segment-column.ts'
+import { segmentIdColumn, starEdits, withSegmentId } from './segment-column.ts'
 import { pushableFilter } from './pushable-filter.ts'
 import type { GatheredPlan, GatherStep } from './plan.ts'
 import { replaceRelations } from './relation-names.ts'
@@ -33,12 +34,13 @@ export function gatherRelations(context: PlanContext): { steps: GatherStep[]; ed
   refuseOnSegments(context)
   const uses = survey.relations.filter((use) => !use.target && use.table?.policy !== undefined)
   const tables = [...new Map(uses.map((use) => [use.table?.oid, use.table as TableInfo])).values()]
-  const steps = tables.map((table, index) => gatherTable(context, table, index + 1))
+  const longer = withSegmentId(context, tables)
+  const steps = tables.map((table, index) => gatherTable(context, table, index + 1, longer.has(table.oid)))
   const edits = replaceRelations(context, uses, (use) => {
     const index = tables.findIndex((table) => table.oid === use.table?.oid)
-    return `pg_temp.${temporaryName(index + 1)}`
+    return temporaryTable(index + 1)
   })
-  return { steps, edits: [...edits, ...starEdits(context, tables)] }
+  return { steps, edits: [...edits, ...starEdits(context, longer)] }
 }
 
 /** With gp_dist_random a function is meant to run on the segments, and here it would run on the coordinator. */
@@ -61,15 +63,15 @@ export function refuseSystemColumns(context: PlanContext): void {
   }
 }
 
-function temporaryName(index: number): string {
-  return `mirabelle_gather_${index}`
-}
-
-function gatherTable(context: PlanContext, table: TableInfo, index: number): GatherStep {
-  const name = `pg_temp.${temporaryName(index)}`
+function gatherTable(
+  context: PlanContext,
+  table: TableInfo,
+  index: number,
+  hasSegmentId: boolean,
+): GatherStep {
   const uses = context.survey.relations.filter((use) => !use.target && use.table?.oid === table.oid)
-  const columns = neededColumns(context, table, uses)
-  const segmentId = copiesSegmentId(context, table) ? [segmentIdColumn] : []
+  const columns = neededColumns(context, table, uses, hasSegmentId)
+  const segmentId = hasSegmentId ? [segmentIdColumn] : []
   // The columns of PostgreSQL's own catalogs are not known here.
   const known = table.columns.length === 0 ? ['*'] : columns.map(quoteIdentifier)
   const list = [...known, ...segmentId].join(', ')
@@ -79,26 +81,28 @@ function gatherTable(context: PlanContext, table: TableInfo, index: number): Gat
   // GROUP BY a primary key makes the other columns of the table available: the copy needs the key too.
   const key =
     primary !== undefined && primary.columns.every((column) => columns.includes(column))
-      ? `; ALTER TABLE ${name} ADD PRIMARY KEY (${primary.columns.map(quoteIdentifier).join(', ')})`
-      : ''
+      ? {
+          andThen: `ALTER TABLE ${temporaryTable(index)} ADD PRIMARY KEY (${primary.columns.map(quoteIdentifier).join(', ')})`,
+        }
+      : {}
   const alias = uses.length === 1 ? ` AS ${quoteIdentifier(aliasOf(uses[0] as RelationUse))}` : ''
   const where = filter === undefined ? '' : ` WHERE ${filter}`
-  return {
+  return gatherStep(index, {
     table,
     from: isPartitioned(table) ? 'all' : 'any',
-    createSql: `CREATE TEMPORARY TABLE ${temporaryName(index)} ON COMMIT DROP AS SELECT ${list} FROM ${source} WITH NO DATA${key}`,
-    copyOutSql: `COPY (SELECT ${list} FROM ${source}${alias}${where}) TO STDOUT`,
-    copyInSql: `COPY ${name} FROM STDIN`,
-    dropSql: `DROP TABLE ${name}`,
-  }
-}
-
-export function aliasOf(use: RelationUse): string {
-  return (use.rangeVar.alias?.aliasname ?? use.name) as string
+    like: `SELECT ${list} FROM ${source}`,
+    rows: `SELECT ${list} FROM ${source}${alias}${where}`,
+    ...key,
+  })
 }
 
 /** Columns whose name occurs anywhere in the statement; all of them as soon as a star, a whole row or a renaming is in sight. */
-function neededColumns(context: PlanContext, table: TableInfo, uses: readonly RelationUse[]): string[] {
+function neededColumns(
+  context: PlanContext,
+  table: TableInfo,
+  uses: readonly RelationUse[],
+  hasSegmentId: boolean,
+): string[] {
   const all = table.columns.map((column) => column.name)
   const words = new Set<string>()
   let everything = uses.some((use) => use.rangeVar.alias?.colnames !== undefined)
@@ -121,5 +125,5 @@ function neededColumns(context: PlanContext, table: TableInfo, uses: readonly Re
     : []
   for (const name of primary) if (all.includes(name) && !needed.includes(name)) needed.push(name)
   // A copy without columns would lose the number of rows.
-  return everything ? all : needed.length > 0 || copiesSegmentId(context, table) ? needed : all.slice(0, 1)
+  return everything ? all : needed.length > 0 || hasSegmentId ? needed : all.slice(0, 1)
 }

@@ -7,6 +7,7 @@ import type { FunctionUse } from './analysis/survey.ts'
 import type { Ast } from './ast.ts'
 import type { TableInfo } from './catalog.ts'
 import type { PlanContext } from './context.ts'
+import { temporaryTable, gatherStep } from './gather-step.ts'
 import { applyEdits, type Edit } from './lex/edits.ts'
 import { identifierOf } from './lex/identifiers.ts'
 import { callAt, tokenize } from './lex/tokens.ts'
@@ -25,16 +26,15 @@ export function planSizes(context: PlanContext): GatheredPlan | undefined {
   const steps: GatherStep[] = []
   const edits: Edit[] = asked.map(({ use, table }, i) => {
     const { start, end } = callAt(context.sql, tokens, context.at(use.call.location as number))
-    const name = `mirabelle_gather_${i + 1}`
-    steps.push({
-      table,
-      from: 'all',
-      createSql: `CREATE TEMPORARY TABLE ${name} ON COMMIT DROP AS SELECT 0::pg_catalog.int8 AS size WITH NO DATA`,
-      copyOutSql: `COPY (SELECT ${context.sql.slice(start, end)}) TO STDOUT`,
-      copyInSql: `COPY pg_temp.${name} FROM STDIN`,
-      dropSql: `DROP TABLE pg_temp.${name}`,
-    })
-    const sum = `SELECT pg_catalog.sum(size)::pg_catalog.int8 AS ${use.name} FROM pg_temp.${name}`
+    steps.push(
+      gatherStep(i + 1, {
+        table,
+        from: 'all',
+        like: 'SELECT 0::pg_catalog.int8 AS size',
+        rows: `SELECT ${context.sql.slice(start, end)}`,
+      }),
+    )
+    const sum = `SELECT pg_catalog.sum(size)::pg_catalog.int8 AS ${use.name} FROM ${temporaryTable(i + 1)}`
     return { start, end, text: `(${sum})` }
   })
   return { kind: 'gathered', steps, sql: applyEdits(context.sql, edits) }

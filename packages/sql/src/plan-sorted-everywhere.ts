@@ -4,11 +4,11 @@
  */
 import type { Ast } from './ast.ts'
 import { tableOf, type PlanContext } from './context.ts'
+import { temporaryTable, gatherStep } from './gather-step.ts'
 import { quoteIdentifier } from './lex/identifiers.ts'
 import { tokenize } from './lex/tokens.ts'
 import type { GatheredPlan } from './plan.ts'
 
-const NAME = 'mirabelle_gather_1'
 /** What the coordinator does with the rows. */
 const AFTERWARDS = new Set(['sortClause', 'limitCount', 'limitOffset', 'limitOption'])
 
@@ -31,17 +31,8 @@ export function planSortedEverywhere(
   const alias = quoteIdentifier((range.alias?.aliasname ?? range.relname) as string)
   return {
     kind: 'gathered',
-    steps: [
-      {
-        table,
-        from: 'all',
-        createSql: `CREATE TEMPORARY TABLE ${NAME} ON COMMIT DROP AS ${rows}\nWITH NO DATA`,
-        copyOutSql: `COPY (${rows}\n) TO STDOUT`,
-        copyInSql: `COPY pg_temp.${NAME} FROM STDIN`,
-        dropSql: `DROP TABLE pg_temp.${NAME}`,
-      },
-    ],
-    sql: `SELECT * FROM pg_temp.${NAME} AS ${alias} ${context.sql.slice(at)}`,
+    steps: [gatherStep(1, { table, from: 'all', like: rows, rows })],
+    sql: `SELECT * FROM ${temporaryTable(1)} AS ${alias} ${context.sql.slice(at)}`,
   }
 }
 

@@ -202,8 +202,6 @@ export interface GatherStep {
   readonly copyOutSql: string
   /** Run on the coordinator with the CopyData of all contents. */
   readonly copyInSql: string
-  /** Run on the coordinator afterwards, when the transaction goes on. */
-  readonly dropSql: string
 }
 
 /** Copy the tables into the coordinator (`steps`), then run `sql` there. All in one coordinator transaction. */

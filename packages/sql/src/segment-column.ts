@@ -3,6 +3,7 @@
  * not where rows stay.
  */
 import { namesOf, walk, type Ast } from './ast.ts'
+import { aliasOf } from './analysis/survey.ts'
 import type { TableInfo } from './catalog.ts'
 import { tableOf, type PlanContext } from './context.ts'
 import { notSupported } from './errors.ts'
@@ -14,13 +15,16 @@ import { SEGMENT_ID } from './segment-names.ts'
 /** What a segment puts into it. */
 export const segmentIdColumn = `pg_catalog.gp_execution_segment() AS ${SEGMENT_ID}`
 
+/** Of these tables those (by oid) of which the statement names the column: their copies have it. */
+export function withSegmentId(context: PlanContext, tables: readonly TableInfo[]): ReadonlySet<number> {
+  return new Set(tables.filter((table) => isNamed(context, table)).map(({ oid }) => oid))
+}
+
 /** The statement names this column of the table, which has none of its own. */
-export function copiesSegmentId(context: PlanContext, table: TableInfo): boolean {
+function isNamed(context: PlanContext, table: TableInfo): boolean {
   if (table.columns.some((column) => column.name === SEGMENT_ID)) return false
   const aliases = new Set(
-    context.survey.relations
-      .filter((use) => !use.target && use.table?.oid === table.oid)
-      .map((use) => (use.rangeVar.alias?.aliasname ?? use.name) as string),
+    context.survey.relations.filter((use) => !use.target && use.table?.oid === table.oid).map(aliasOf),
   )
   let found = false
   walk(context.statement.body, (body, key) => {
@@ -33,9 +37,8 @@ export function copiesSegmentId(context: PlanContext, table: TableInfo): boolean
   return found
 }
 
-/** Names the columns in place of `*` and `table.*` for tables whose copy has the column more. Throws 0A000 for what would show it otherwise. */
-export function starEdits(context: PlanContext, tables: readonly TableInfo[]): Edit[] {
-  const longer = new Set(tables.filter((table) => copiesSegmentId(context, table)).map((table) => table.oid))
+/** Names the columns in place of `*` and `table.*` for tables whose copy is `longer`. Throws 0A000 for what would show the column otherwise. */
+export function starEdits(context: PlanContext, longer: ReadonlySet<number>): Edit[] {
   if (longer.size === 0) return []
   const edits: Edit[] = []
   walk(context.statement.body, (body, key) => {

@@ -225,7 +225,7 @@ function beginsAnew({ slot }: Scope, error: unknown): boolean {
 }
 
 /** By an order of ours, whether it was found waiting or by PostgreSQL. */
-function isCancelled(error: unknown): boolean {
+export function isCancelled(error: unknown): boolean {
   return (
     isMirabelleError(error, 'cancelled') ||
     (error instanceof SqlError && error.wire !== undefined && firstErrorCode(error.wire) === '57014')

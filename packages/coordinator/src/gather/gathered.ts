@@ -1,12 +1,9 @@
 /** Kind 4 of sql §5: the tables are gathered, then the statement runs on the coordinator's PostgreSQL. Always right, never fast. */
-import { isMirabelleError } from '@mirabelle/messages'
 import type { GatheredPlan } from '@mirabelle/sql'
-import { firstErrorCode } from '../lanes/backend-bytes.ts'
 import { isUndone } from '../dtx/undone.ts'
 import { LaneLost } from '../lanes/lane-item.ts'
-import { SqlError } from '../errors.ts'
 import { AnswerRelay } from '../execute/answer-relay.ts'
-import { translate } from '../execute/run-on.ts'
+import { isCancelled, translate } from '../execute/run-on.ts'
 import type { Scope } from '../execute/scope.ts'
 import { messagesFor, type Bound } from '../execute/statement.ts'
 import { gatheredName, withGathered } from './gather.ts'
@@ -55,10 +52,5 @@ async function finalQuery(bracket: LocalBracket, relay: AnswerRelay, bytes: Uint
 
 function mayRunAgain(scope: Scope, error: unknown): boolean {
   if (scope.slot.reason === undefined) return error instanceof LaneLost || isUndone(error)
-  if (scope.slot.reason !== 'preempted' || error instanceof LaneLost) return false
-  if (isMirabelleError(error, 'cancelled')) return true
-  return (
-    error instanceof SqlError &&
-    (error.wire === undefined ? error.sqlstate === '40001' : firstErrorCode(error.wire) === '57014')
-  )
+  return scope.slot.reason === 'preempted' && (isUndone(error) || isCancelled(error))
 }

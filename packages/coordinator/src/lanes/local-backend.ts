@@ -16,6 +16,8 @@ export interface LocalOptions {
 
 /** Tags below this are for the runtime's own requests on the same engine. */
 const TAG_BASE = 2 ** 40
+/** For what the coordinator asks its engine before there are lanes. */
+export const TAG_BEFORE_LANES = 2 ** 41
 
 export function openLocalBackend(options: LocalOptions, events: BackendEvents): LaneBackend {
   let closed = false

@@ -16,6 +16,11 @@ export interface RelationUse {
   readonly target: boolean
 }
 
+/** The name by which the statement knows it. */
+export function aliasOf(use: RelationUse): string {
+  return (use.rangeVar.alias?.aliasname ?? use.name) as string
+}
+
 export interface FunctionUse {
   readonly name: string
   readonly info: FunctionInfo | undefined
