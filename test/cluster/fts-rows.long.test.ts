@@ -1,7 +1,7 @@
 // What FTS and synchronous replication do, row by row of Greenplum's behaviour, on real processes that are stopped at their fault points.
 // `npx tap --timeout=3600 test/cluster/fts-rows.long.test.ts`
 import t from 'tap'
-import { FaultPoints, waitFor } from '@mirabelle/testkit/cluster'
+import { FaultPoints, PROMOTION_POINTS, waitFor } from '@mirabelle/testkit/cluster'
 import { COORDINATOR, Script, type Running } from './fault-script.ts'
 
 t.setTimeout(3_600_000)
@@ -294,16 +294,7 @@ for (const point of [
     if (recorded) t.equal(now.is, 'pnu mnd')
   })
 
-for (const point of [
-  'promotion.begin',
-  'promotion.sync-rep-off',
-  'promotion.recovered',
-  'promotion.role',
-  'promotion.assigned',
-  'promotion.open',
-  'fsync.files.before',
-  'state.role.before',
-] as const)
+for (const point of [...PROMOTION_POINTS, 'fsync.files.before', 'state.role.before'] as const)
   script.row(t, `a mirror dies at ${point} of its promotion: started again it is primary`, async (t) => {
     const { primary, mirror } = await script.pair(0)
     await faults.inject(mirror.dbid, point, 'crash')

@@ -21,7 +21,7 @@ import type { Workload } from './clients/workload.ts'
 import { ClusterView } from './faults/cluster-view.ts'
 import { faultNames, loopbackFaultNames, type FaultName } from './faults/fault-catalog.ts'
 import { runNemesis, type NemesisOptions } from './faults/nemesis.ts'
-import { isRunning, nameOf, signal } from './faults/signals.ts'
+import { killPrimaries } from './faults/signals.ts'
 import { elleEdn, elleJson } from './history/export-elle.ts'
 import { porcupineLogs } from './history/export-porcupine.ts'
 import { clusterYaml } from './hosts.ts'
@@ -156,7 +156,6 @@ async function recordRun(
   // Interrupted: nobody waits for these any more, but they are not to go on for ever.
   const end = (): void => void Promise.all([clients.stop(), sampler.stop()]).catch(() => undefined)
   options.signal?.addEventListener('abort', end, { once: true })
-  const dataContents = Array.from({ length: view.contents }, (_, content) => content)
   const failures: Anomaly[] = []
   const fail = (kind: string, error: unknown): void => {
     failures.push(failureOf(kind, error, now()))
@@ -170,7 +169,7 @@ async function recordRun(
     now,
     untilMs: options.minutes * 60_000,
     mostRounds: options.rounds ?? Infinity,
-    progress: () => clients.progress(dataContents, PROGRESS_ACKS, PROGRESS_MS),
+    progress: () => clients.progress(view.dataContents, PROGRESS_ACKS, PROGRESS_MS),
     healMs: options.healMs ?? DEFAULT_HEAL_MS,
     pace: options.pace ?? DEFAULT_PACE,
     stopped: () => options.signal?.aborted === true,
@@ -187,20 +186,12 @@ async function recordRun(
   await readAll()
   if (failures.length === 0 && options.signal?.aborted !== true) {
     // Everything is in sync: what the primaries have shown their mirrors have, too.
-    tell(`SIGKILL to all primaries: ${(await killPrimaries(view)).join(', ')}; everything is read once more`)
+    const killed = killPrimaries(await view.look(), view.dataContents)
+    tell(`SIGKILL to all primaries: ${killed.join(', ')}; everything is read once more`)
     await readAll()
   }
   await history.close()
   return { ops: history.ops, wal: sampler.samples, failures, faultsEndMs }
-}
-
-/** Resolves with who they were. */
-async function killPrimaries(view: ClusterView): Promise<string[]> {
-  const primaries = (await view.look()).filter(({ content, role }) => content >= 0 && role === 'p')
-  return primaries
-    .filter(isRunning)
-    .filter(({ pid }) => signal(pid, 'SIGKILL'))
-    .map(nameOf)
 }
 
 function makeWorkloads(names: readonly WorkloadName[], contents: number): Workload[] {

@@ -22,6 +22,16 @@ export interface FaultOptions {
   readonly content?: number
 }
 
+/** What a mirror passes that becomes the primary, in this order. */
+export const PROMOTION_POINTS = [
+  'promotion.begin',
+  'promotion.sync-rep-off',
+  'promotion.recovered',
+  'promotion.role',
+  'promotion.assigned',
+  'promotion.open',
+] as const satisfies readonly FaultPoint[]
+
 const WAIT_MS = 30_000
 /** What processes read when they start. */
 let file = ''

@@ -13,7 +13,7 @@ export {
 export { LogWatch } from './log-watch.ts'
 export { pause, waitFor } from './wait-for.ts'
 export { describeVerdict, Load, type LoadOptions } from './load.ts'
-export { FaultPoints, type FaultOptions, type FaultTarget } from './fault-points.ts'
+export { FaultPoints, PROMOTION_POINTS, type FaultOptions, type FaultTarget } from './fault-points.ts'
 export { BitFlipper } from './bit-flipper.ts'
 export { processesBelow } from './processes-below.ts'
 export { filesWith, openToOthers } from './private-files.ts'

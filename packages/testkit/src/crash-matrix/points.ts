@@ -1,4 +1,5 @@
 /** Which fault points commands pass, by who passes them. */
+import { PROMOTION_POINTS } from '../cluster/fault-points.ts'
 import type { PointsOf } from './draw.ts'
 
 const replaced = ['fsync.replace.before', 'fsync.replace.written', 'fsync.replace.renamed'] as const
@@ -96,16 +97,7 @@ export const switchoverPoints: PointsOf = {
     ...catalog,
   ],
   // It becomes the primary.
-  source: [
-    'promotion.begin',
-    'promotion.sync-rep-off',
-    'promotion.recovered',
-    'promotion.role',
-    'promotion.assigned',
-    'promotion.open',
-    'fsync.files.before',
-    ...replaced,
-  ],
+  source: [...PROMOTION_POINTS, 'fsync.files.before', ...replaced],
   // It becomes the mirror.
   target: [...following, 'state.role.before', 'state.role.after'],
 }

@@ -4,21 +4,7 @@
  *
  * A folder for each file: `u` holds a record for each write since the last fsync began, `s…` those of an fsync that is under way, or whose process has died in it.
  */
-import {
-  closeSync,
-  fstatSync,
-  ftruncateSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeSync,
-  type BigIntStats,
-} from 'node:fs'
+import fs, { type BigIntStats } from 'node:fs'
 
 /** Where it is: in the environment of the processes of the cluster. */
 export const UNDO_VARIABLE = 'MIRABELLE_TEST_UNDO'
@@ -29,20 +15,7 @@ const PENDING = 'u'
 const SYNCING = 's'
 
 /** Taken before this module's users are replaced by what notes things here. */
-const real = {
-  closeSync,
-  fstatSync,
-  ftruncateSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeSync,
-}
+const real = { ...fs }
 
 /** Tells a file from one that gets its inode later. */
 export function keyOf({ dev, ino, birthtimeNs }: BigIntStats): string {

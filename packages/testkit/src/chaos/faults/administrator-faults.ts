@@ -17,7 +17,7 @@ export const administratorFaults = {
     description: '`mirabelle rebalance`: switchovers, when roles are not the preferred ones',
     weight: 3,
     strike: ({ view }) =>
-      command(view, 'rebalance', segments(view), async (cluster) =>
+      command(view, 'rebalance', view.dataContents, async (cluster) =>
         tell(await cluster.rebalance({ timeoutMs: COMMAND_MS, laneTimeoutMs: 3_000 })),
       ),
   },
@@ -51,7 +51,7 @@ export const administratorFaults = {
     weight: 1,
     strike: async ({ view, random }) => {
       const mode = random.chance(0.5) ? 'fast' : 'immediate'
-      return command(view, `stop --mode ${mode}, start`, [-1, ...segments(view)], async (cluster) => {
+      return command(view, `stop --mode ${mode}, start`, [-1, ...view.dataContents], async (cluster) => {
         await cluster.stop(mode)
         return tell((await cluster.start({ timeoutMs: COMMAND_MS })).results)
       })
@@ -73,8 +73,4 @@ async function command(
 function tell(results: readonly ActionResult[]): string {
   if (results.length === 0) return 'nothing to do'
   return results.map(({ dbid, outcome, message }) => `dbid ${dbid}: ${outcome}, ${message}`).join('; ')
-}
-
-function segments(view: ClusterView): number[] {
-  return Array.from({ length: view.contents }, (_, content) => content)
 }

@@ -41,8 +41,7 @@ export const agentFaults = {
     strike: async ({ view }) => {
       await view.look()
       const pids = killBelow(view.dir)
-      const contents = Array.from({ length: view.contents + 1 }, (_, i) => i - 1)
-      return { what: `SIGKILL to all ${pids.length} processes`, contents }
+      return { what: `SIGKILL to all ${pids.length} processes`, contents: view.allContents }
     },
   },
 } satisfies Record<string, Fault>

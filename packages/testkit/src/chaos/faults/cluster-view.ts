@@ -87,6 +87,14 @@ export class ClusterView {
   get contents(): number {
     return this.#cluster.contents
   }
+  /** The contents that hold rows. */
+  get dataContents(): number[] {
+    return Array.from({ length: this.contents }, (_, content) => content)
+  }
+  /** Those, and the coordinator's. */
+  get allContents(): number[] {
+    return [-1, ...this.dataContents]
+  }
   /** Both instances of content -1: whichever acts lets clients in. */
   get addresses(): readonly { readonly host: string; readonly port: number }[] {
     return this.#addresses

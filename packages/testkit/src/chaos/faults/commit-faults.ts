@@ -8,7 +8,7 @@ import type { SimRandom } from '../../sim/sim-random.ts'
 import type { ClusterView, Seen } from './cluster-view.ts'
 import { activate } from './coordinator-faults.ts'
 import type { Fault, FaultContext, Struck } from './fault.ts'
-import { isRunning, nameOf, signal } from './signals.ts'
+import { isRunning, killPrimaries, nameOf, signal } from './signals.ts'
 
 /** How long a transaction that comes by is waited for. */
 const REACHED_MS = 5_000
@@ -46,7 +46,7 @@ export const commitFaults = {
       await pause(random.between(0, 200))
       signal(caught.coordinator.pid, 'SIGKILL')
       const what = `SIGKILL to the coordinator, ${nameOf(caught.coordinator)}, ${caught.where}`
-      const contents = [-1, ...dataContents(view)]
+      const contents = view.allContents
       const hasStandby = view.seen.some((one) => one.content === -1 && one.role === 'm' && isRunning(one))
       if (!hasStandby || random.chance(0.5)) return { what, contents }
       return { what: `${what}; activation of the standby`, contents, running: activate(view) }
@@ -66,18 +66,18 @@ export const commitFaults = {
 async function killParticipants({ view, random }: FaultContext): Promise<Struck | undefined> {
   const caught = await catchOne(view, random)
   if (caught === undefined) return undefined
-  const others = dataContents(view).filter((content) => content !== caught.content)
+  const others = view.dataContents.filter((content) => content !== caught.content)
   const first = others.length > 0 && random.chance(0.6) ? random.pick(others) : caught.content
   const second = first !== caught.content && random.chance(0.6) ? caught.content : undefined
   const waits = random.chance(0.7)
   const gap = random.between(0, 2_000)
   const { dbid } = caught.coordinator
   if (waits) await watch(view, dbid, RESOLVED, first)
-  const killed = killPrimary(view, first)
+  const killed = killPrimaries(view.seen, [first])
   const run = async (): Promise<string> => {
     if (waits) await view.points.reached(dbid, RESOLVED, 1, REACHED_MS).catch(() => undefined) // it takes longer
     await pause(gap)
-    const more = second === undefined ? [] : killPrimary(view, second)
+    const more = second === undefined ? [] : killPrimaries(view.seen, [second])
     await pause(gap)
     await caught.resume()
     if (waits) await reset(view, dbid, RESOLVED)
@@ -86,7 +86,7 @@ async function killParticipants({ view, random }: FaultContext): Promise<Struck 
   return {
     what: `SIGKILL to ${killed.join()} ${caught.where}`,
     // Whoever is stopped in the middle of its commit has what it wrote on.
-    contents: dataContents(view),
+    contents: view.dataContents,
     running: run(),
   }
 }
@@ -102,7 +102,7 @@ async function catchOne(view: ClusterView, random: SimRandom): Promise<Caught | 
     .filter(isRunning)
     .find(({ content, role }) => content === -1 && role === 'p')
   const { point, one } = random.pick(moments)
-  const content = random.pick(dataContents(view))
+  const content = random.pick(view.dataContents)
   if (coordinator === undefined) return undefined
   const { dbid } = coordinator
   try {
@@ -120,17 +120,4 @@ async function catchOne(view: ClusterView, random: SimRandom): Promise<Caught | 
 /** Lets go on what stands there. */
 async function reset(view: ClusterView, dbid: number, point: FaultPoint): Promise<void> {
   await view.points.reset(dbid, point).catch(() => undefined) // a process that is gone has no fault points
-}
-
-/** Who was killed. */
-function killPrimary(view: ClusterView, content: number): string[] {
-  return view.seen
-    .filter((one) => one.content === content && one.role === 'p')
-    .filter(isRunning)
-    .filter(({ pid }) => signal(pid, 'SIGKILL'))
-    .map(nameOf)
-}
-
-function dataContents(view: ClusterView): number[] {
-  return Array.from({ length: view.contents }, (_, content) => content)
 }

@@ -46,7 +46,7 @@ async function strike(
   return {
     what: `${name} to the ${role === 'p' ? 'coordinator' : 'standby coordinator'}, ${nameOf(one)}`,
     // Without its standby the coordinator goes on: clients should not notice.
-    contents: role === 'p' ? allContents(view) : [-1],
+    contents: role === 'p' ? view.allContents : [-1],
     ...(name === 'SIGSTOP' ? { release: () => void signal(one.pid, 'SIGCONT') } : {}),
   }
 }
@@ -70,8 +70,4 @@ export async function activate(view: ClusterView): Promise<string> {
   } catch (error) {
     return `not activated: ${(error as Error).message}`
   }
-}
-
-function allContents(view: ClusterView): number[] {
-  return [-1, ...Array.from({ length: view.contents }, (_, content) => content)]
 }

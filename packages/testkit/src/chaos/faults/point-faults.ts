@@ -1,6 +1,6 @@
 /** Crashes between two steps of an instance: at a fault point that it passes by itself, or because of what is done to another one. */
 import type { FaultAction, FaultPoint } from '@mirabelle/messages'
-import type { FaultOptions } from '../../cluster/fault-points.ts'
+import { PROMOTION_POINTS, type FaultOptions } from '../../cluster/fault-points.ts'
 import { pause } from '../../cluster/wait-for.ts'
 import type { ClusterView, Seen } from './cluster-view.ts'
 import type { Fault, FaultContext, Struck } from './fault.ts'
@@ -22,14 +22,7 @@ const plans: readonly Plan[] = [
   { who: 'primary', points: ['probe.answer', 'checkpoint.before', 'checkpoint.after'], passes: 0 },
   {
     who: 'mirror',
-    points: [
-      'promotion.begin',
-      'promotion.sync-rep-off',
-      'promotion.recovered',
-      'promotion.role',
-      'promotion.assigned',
-      'promotion.open',
-    ],
+    points: PROMOTION_POINTS,
     because: 'primary',
     passes: 0,
   },
@@ -93,7 +86,7 @@ async function crashAtPoint({ view, random }: FaultContext): Promise<Struck | un
   if (one === undefined || (because !== undefined && cause === undefined)) return undefined
   if (!(await happens(view, one, point, 'crash', { start }))) return undefined
   const what = `${nameOf(one)} is to crash at ${point}, when it is there for time ${start}`
-  const contents = who === 'coordinator' ? allContents(view) : [content]
+  const contents = who === 'coordinator' ? view.allContents : [content]
   if (cause === undefined) return { what, contents }
   signal(cause.pid, 'SIGKILL')
   return { what: `${what}; SIGKILL to ${nameOf(cause)}`, contents }
@@ -121,8 +114,4 @@ function find(running: readonly Running[], who: Plan['who'], content: number): R
   const wanted = who === 'coordinator' ? -1 : content
   const role = who === 'mirror' ? 'm' : 'p'
   return running.find((one) => one.content === wanted && one.role === role)
-}
-
-function allContents(view: ClusterView): number[] {
-  return [-1, ...Array.from({ length: view.contents }, (_, content) => content)]
 }

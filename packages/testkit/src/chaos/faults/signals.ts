@@ -19,3 +19,12 @@ export function nameOf({ dbid, content, host }: Seen): string {
 export function isRunning(one: Seen): one is Seen & { readonly pid: number } {
   return one.pid !== null
 }
+
+/** SIGKILL to the primaries of these contents; returns who they were. */
+export function killPrimaries(seen: readonly Seen[], contents: readonly number[]): string[] {
+  return seen
+    .filter(({ content, role }) => role === 'p' && contents.includes(content))
+    .filter(isRunning)
+    .filter(({ pid }) => signal(pid, 'SIGKILL'))
+    .map(nameOf)
+}
