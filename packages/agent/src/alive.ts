@@ -1,5 +1,7 @@
 /** Whether a process is there, for whoever is not its parent. */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+
+const PROC = '/proc'
 
 /** A process that may not be signalled is there, too; one that has ended and waits for its parent is not. */
 export function alive(pid: number): boolean {
@@ -11,14 +13,31 @@ export function alive(pid: number): boolean {
   return !ended(pid)
 }
 
-/** True for a process that has ended and waits for a parent that does not look (Linux; false where that cannot be known). */
-function ended(pid: number): boolean {
-  let stat: string
+/**
+ * True for a process that has ended and waits for a parent that does not look (Linux; false where that cannot be known). One that was killed looks so as soon as its first thread is gone: until
+ * the last one is, which may be in the middle of an fsync, its files and sockets are open, and it counts as alive.
+ */
+export function ended(pid: number, proc = PROC): boolean {
+  const state = statOf(pid, proc)?.[0]
+  if (state !== 'Z' && state !== 'X') return false
   try {
-    stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return readdirSync(`${proc}/${pid}/task`).length <= 1
   } catch {
-    return false // no /proc here, or gone between: the next look tells
+    return false // gone between: the next look tells
   }
-  const state = stat[stat.lastIndexOf(')') + 2]
-  return state === 'Z' || state === 'X'
+}
+
+/** When it was started, as the kernel counts: tells a process from a later one with its number. Empty where that cannot be known. */
+export function startTimeOf(pid: number, proc = PROC): string {
+  return statOf(pid, proc)?.[19] ?? ''
+}
+
+/** What the kernel says of it behind its name; undefined where there is no /proc, or no such process any more. */
+function statOf(pid: number, proc: string): string[] | undefined {
+  try {
+    const stat = readFileSync(`${proc}/${pid}/stat`, 'latin1')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  } catch {
+    return undefined
+  }
 }

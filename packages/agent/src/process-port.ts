@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { ENGINE_PROCESS_OPTIONS, lockHolder } from '@mirabelle/engine'
 import type { Clock } from '@mirabelle/runtime'
-import { alive } from './alive.ts'
+import { alive, startTimeOf } from './alive.ts'
 
 export interface ProcessExit {
   readonly code: number | null
@@ -102,10 +102,13 @@ export function realProcesses(clock: Clock): Processes {
     holderOf: lockHolder,
     adopt(pid) {
       if (!alive(pid)) return undefined
+      const startTime = startTimeOf(pid)
+      // Its number may belong to another process by the time of a look, or of a kill.
+      const isThere = (): boolean => alive(pid) && startTimeOf(pid) === startTime
       let gone = false
       const exited = new Promise<ProcessExit>((resolve) => {
         const look = () => {
-          if (alive(pid)) clock.setTimer(ADOPTED_POLL_MS, look)
+          if (isThere()) clock.setTimer(ADOPTED_POLL_MS, look)
           else {
             gone = true
             resolve({ code: null, signal: null })
@@ -117,7 +120,7 @@ export function realProcesses(clock: Clock): Processes {
         pid,
         exited,
         kill: (signal) => {
-          if (!gone) kill(pid, signal)
+          if (!gone && isThere()) kill(pid, signal)
         },
       }
     },
