@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { Message } from '@mirabelle/messages'
 import { decodeBody, encodeFrame, pack, SEPARATE_BYTES, unpack } from '../src/wire/body.ts'
-import { FrameDecoder, MAX_FRAME_BYTES } from '../src/wire/frame-decoder.ts'
-import { frameOf, HEARTBEAT_FRAME, isHeartbeat, unsealed } from '../src/wire/frame.ts'
+import { FrameDecoder, MAX_FRAME_BYTES, sealedLength } from '../src/wire/frame-decoder.ts'
+import { frameOf, HEARTBEAT_FRAME, isHeartbeat, sealedFrameOf, unsealed } from '../src/wire/frame.ts'
 import { malformation } from '../src/wire/well-formed.ts'
 
 const whole = (message: Message, rid?: number, re?: number): Buffer =>
@@ -15,6 +15,7 @@ const bodyOf = (message: Message, rid?: number, re?: number): Buffer =>
 function decodeAll(pieces: readonly Uint8Array[], limit = MAX_FRAME_BYTES): Buffer[] {
   const bodies: Buffer[] = []
   const decoder = new FrameDecoder(limit, (body) => bodies.push(body))
+  decoder.sealed = true
   for (const piece of pieces) decoder.push(Buffer.from(piece))
   return bodies
 }
@@ -119,7 +120,7 @@ t.test('damage anywhere in a frame is found, also where the body stays well-form
     HEARTBEAT_FRAME,
   ]) {
     const content = frame.subarray(4)
-    t.equal(frame.readUInt32BE(0), content.length, 'the length counts checksum and body')
+    t.equal(frame.readUInt32BE(0), sealedLength(content.length), 'the length counts checksum and body')
     t.equal(isHeartbeat(unsealed(content)), frame === HEARTBEAT_FRAME)
     for (let at = 0; at < content.length; at += Math.ceil(content.length / 200)) {
       const damaged = Buffer.from(content)
@@ -128,6 +129,24 @@ t.test('damage anywhere in a frame is found, also where the body stays well-form
     }
   }
   t.throws(() => unsealed(Buffer.alloc(4)), { code: 'frame.bad', message: /no room/ })
+})
+
+t.test('a single bit that is turned in a length is found before anything is waited for', async (t) => {
+  for (const length of [5, 31, 4096, 1_000_000, MAX_FRAME_BYTES]) {
+    for (let bit = 0; bit < 32; bit++) {
+      const decoder = new FrameDecoder(MAX_FRAME_BYTES, () => t.fail('no body'))
+      decoder.sealed = true
+      const word = Buffer.alloc(4)
+      word.writeUInt32BE((sealedLength(length) ^ (1 << bit)) >>> 0)
+      t.throws(
+        () => decoder.push(word),
+        { code: 'frame.bad', message: /length of a frame/ },
+        `${length}, bit ${bit}`,
+      )
+    }
+    const [content] = length > 4096 ? [undefined] : decodeAll([sealedFrameOf(Buffer.alloc(length))])
+    if (content !== undefined) t.equal(content.length, length + 4)
+  }
 })
 
 t.test('a length of zero or beyond the limit is refused before anything is held', async (t) => {
@@ -152,12 +171,12 @@ t.test('a length of zero or beyond the limit is refused before anything is held'
 
 t.test('a large frame is gathered in a time that grows with its size only', async (t) => {
   const body = Buffer.alloc(24 * 1024 * 1024, 1)
-  const stream = frameOf(body)
+  const stream = sealedFrameOf(body)
   const pieces: Buffer[] = []
   for (let at = 0; at < stream.length; at += 1500) pieces.push(stream.subarray(at, at + 1500))
   const start = performance.now()
   const [got] = decodeAll(pieces)
-  t.ok(got?.equals(body))
+  t.ok(got?.subarray(4).equals(body))
   t.ok(
     performance.now() - start < 5000,
     `${Math.round(performance.now() - start)} ms for 24 MiB in small pieces`,

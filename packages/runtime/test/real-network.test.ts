@@ -18,7 +18,7 @@ import { realClock } from '../src/real/real-clock.ts'
 import { realRandom } from '../src/real/real-random.ts'
 import { pack } from '../src/wire/body.ts'
 import { frameOf, sealedFrameOf } from '../src/wire/frame.ts'
-import { FrameDecoder } from '../src/wire/frame-decoder.ts'
+import { FrameDecoder, MAX_FRAME_BYTES, sealedLength } from '../src/wire/frame-decoder.ts'
 import type { Clock } from '../src/ports/clock.ts'
 import type { Connection, Hello, Network, Party } from '../src/ports/network.ts'
 import { recordingLogger } from './suites/recording-logger.ts'
@@ -302,6 +302,12 @@ function damaged(frame: Buffer): Buffer {
   return frame
 }
 
+function lengthOf(length: number): Buffer {
+  const word = Buffer.alloc(4)
+  word.writeUInt32BE(sealedLength(length))
+  return word
+}
+
 t.test(
   'bad bytes on a proven connection end that connection, with a typed error on both sides',
   async (t) => {
@@ -309,7 +315,8 @@ t.test(
     const rid = 1
     const bad: [string, Buffer, string][] = [
       ['zero length', Buffer.from([0, 0, 0, 0]), 'frame.bad'],
-      ['oversize', Buffer.from([0x04, 0, 0, 1]), 'frame.bad'],
+      ['oversize', lengthOf(MAX_FRAME_BYTES + 1), 'frame.bad'],
+      ['a length that was damaged', Buffer.from([0x04, 0, 0, 1]), 'frame.bad'],
       ['damaged', damaged(sealedFrameOf(pack({ type: 'ok' }))), 'frame.bad'],
       ['undecodable', sealedFrameOf(Buffer.from([0xc1])), 'frame.bad'],
       ['unknown type', sealedFrameOf(pack({ type: 'no.such' })), 'message.bad'],
@@ -347,7 +354,7 @@ t.test('random bytes on proven connections end only those', async (t) => {
 t.test('a peer that goes in the middle of a frame is lost, and the error counts the bytes', async (t) => {
   const server = await serve(t)
   const socket = await proveRaw(t, server)
-  socket.end(Buffer.from([0, 0, 1, 0, 0x81]))
+  socket.end(Buffer.concat([lengthOf(256), Buffer.from([0x81])]))
   await server.ended(1)
   t.match(server.closes[0], { code: 'connection.lost', message: /5 bytes into a frame/ })
 })

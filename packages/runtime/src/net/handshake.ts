@@ -21,7 +21,7 @@ import { proof, proves } from './handshake-keys.ts'
 import type { HandshakeKeys } from './handshake-keys.ts'
 
 /** Version of the cluster protocol. Both sides must speak the same. */
-export const PROTOCOL_VERSION = 2
+export const PROTOCOL_VERSION = 3
 /** Bytes that one side may send before it has proven itself. */
 export const MAX_HANDSHAKE_BYTES = 4096
 const NONCE_BYTES = 32

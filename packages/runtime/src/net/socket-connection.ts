@@ -88,6 +88,7 @@ export class SocketConnection implements Connection {
       }
     }
     decoder.maxBytes = MAX_FRAME_BYTES
+    decoder.sealed = true
     decoder.onBody = (content) => this.#onBody(unsealed(content))
     socket.onData = (chunk) => this.#onData(chunk)
     socket.onEnd = (error) => this.#onEnd(error)

@@ -8,12 +8,22 @@ import { MirabelleError } from '@mirabelle/messages'
 
 /** Largest body of a frame, bytes. */
 export const MAX_FRAME_BYTES = 64 * 1024 * 1024
+/** The word in front of a sealed frame holds its length below this, and above it the length modulo `RESIDUES`, which no single bit that is turned leaves as it was. */
+const LENGTHS = 2 ** 27
+const RESIDUES = 31
 /** Bodies up to this size get their whole buffer at once. */
 const EAGER_BYTES = 2 * 1024 * 1024
+
+/** The word in front of a sealed frame. */
+export function sealedLength(length: number): number {
+  return length + LENGTHS * (length % RESIDUES)
+}
 
 export class FrameDecoder {
   /** Largest body that is accepted now; raised after the handshake. */
   maxBytes: number
+  /** Lengths are sealed: with one that was damaged on the way all that comes behind it would be taken for its body, in silence. Set after the handshake. */
+  sealed = false
   /** Receives each body. May change `maxBytes`, replace itself, or call `stop()`. */
   onBody: (body: Buffer) => void
   #stopped = false
@@ -39,7 +49,7 @@ export class FrameDecoder {
           this.#headerBytes++
         }
         if (this.#headerBytes < 4) return
-        const length = this.#header
+        const length = this.sealed ? unsealedLength(this.#header) : this.#header
         this.#header = this.#headerBytes = 0
         this.#checkLength(length)
         if (chunk.length - at >= length) {
@@ -97,4 +107,10 @@ export class FrameDecoder {
     this.#gathered = room
     return room
   }
+}
+
+function unsealedLength(word: number): number {
+  const length = word % LENGTHS
+  if (word === sealedLength(length)) return length
+  throw new MirabelleError('frame.bad', `the length of a frame, ${length} bytes, was damaged on the way`)
 }

@@ -1,11 +1,11 @@
 /**
- * The two kinds of frame. During the handshake: 4-byte big-endian length, body. On a proven connection: 4-byte length, 4-byte big-endian CRC-32C of
- * the body, body; the length counts both. On one machine nothing encrypts a connection, and what is damaged on the way (an answer that is kept for
+ * The two kinds of frame. During the handshake: 4-byte big-endian length, body. On a proven connection: 4-byte length, which has a residue of itself in its upper five bits,
+ * 4-byte big-endian CRC-32C of the body, body; the length counts both. On one machine nothing encrypts a connection, and what is damaged on the way (an answer that is kept for
  * a failover, say) may still be well-formed msgpack: the checksum finds it, and costs a few hundred nanoseconds.
  */
 import { MirabelleError } from '@mirabelle/messages'
 import { crc32c } from './crc32c.ts'
-import { MAX_FRAME_BYTES } from './frame-decoder.ts'
+import { MAX_FRAME_BYTES, sealedLength } from './frame-decoder.ts'
 
 const LENGTH_BYTES = 4
 const CHECKSUM_BYTES = 4
@@ -52,7 +52,7 @@ export function seal(parts: readonly [Buffer, ...Uint8Array[]]): void {
   }
   if (length > MAX_FRAME_BYTES)
     throw new MirabelleError('frame.bad', `a message of ${length} bytes, the limit is ${MAX_FRAME_BYTES}`)
-  head.writeUInt32BE(length, 0)
+  head.writeUInt32BE(sealedLength(length), 0)
   head.writeUInt32BE(crc, LENGTH_BYTES)
 }
 

@@ -95,6 +95,7 @@ interface Outcome {
 function outcomeOf(chunks: FuzzInput): Outcome {
   const accepted: Envelope[] = []
   const decoder = new FrameDecoder(MAX_FRAME_BYTES, (content) => accepted.push(decodeBody(unsealed(content))))
+  decoder.sealed = true
   try {
     for (const chunk of chunks) decoder.push(Buffer.from(chunk))
   } catch (error) {

@@ -5,7 +5,15 @@
  */
 import { createHmac, hkdfSync } from 'node:crypto'
 import type { Message } from '@mirabelle/messages'
-import { encodeFrame, frameOf, realClock, type Hello, type Logger, type Party } from '@mirabelle/runtime'
+import {
+  encodeFrame,
+  frameOf,
+  PROTOCOL_VERSION,
+  realClock,
+  type Hello,
+  type Logger,
+  type Party,
+} from '@mirabelle/runtime'
 import {
   acceptPeer,
   deriveKeys,
@@ -28,7 +36,7 @@ const keys = deriveKeys(KEY)
 /** What both sides draw, so that right proofs can be drawn beforehand. */
 const NONCE = 'ab'.repeat(32)
 const hex = (count: number): string => NONCE.slice(0, count * 2)
-const CHALLENGE = pack({ v: 2, nonce: Buffer.from(NONCE, 'hex') })
+const CHALLENGE = pack({ v: PROTOCOL_VERSION, nonce: Buffer.from(NONCE, 'hex') })
 const self: Party = { clusterId: 'c', kind: 'instance', dbid: 2, content: 0, name: 'h1' }
 
 interface Attempt {
