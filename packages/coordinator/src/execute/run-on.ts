@@ -218,14 +218,14 @@ export async function withTransaction<T>(
   }
 }
 
-/** What autocommit runs again: a failover or a role change has undone it, and nobody else wants it stopped. */
-export function beginsAnew({ slot }: Scope, error: unknown): boolean {
+/** A failover or a role change has undone it, and nobody else wants it stopped. */
+function beginsAnew({ slot }: Scope, error: unknown): boolean {
   if (slot.reason === 'preempted') return error instanceof LaneLost || isUndone(error) || isCancelled(error)
   return slot.reason === undefined && (error instanceof LaneLost || isUndone(error))
 }
 
 /** By an order of ours, whether it was found waiting or by PostgreSQL. */
-function isCancelled(error: unknown): boolean {
+export function isCancelled(error: unknown): boolean {
   return (
     isMirabelleError(error, 'cancelled') ||
     (error instanceof SqlError && error.wire !== undefined && firstErrorCode(error.wire) === '57014')

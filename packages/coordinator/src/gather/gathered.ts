@@ -1,7 +1,9 @@
 /** Kind 4 of sql §5: the tables are gathered, then the statement runs on the coordinator's PostgreSQL. Always right, never fast. */
 import type { GatheredPlan } from '@mirabelle/sql'
+import { isUndone } from '../dtx/undone.ts'
+import { LaneLost } from '../lanes/lane-item.ts'
 import { AnswerRelay } from '../execute/answer-relay.ts'
-import { beginsAnew, translate } from '../execute/run-on.ts'
+import { isCancelled, translate } from '../execute/run-on.ts'
 import type { Scope } from '../execute/scope.ts'
 import { messagesFor, type Bound } from '../execute/statement.ts'
 import { gatheredName, withGathered } from './gather.ts'
@@ -30,7 +32,7 @@ export async function readGathered(
       )
       return relay
     } catch (error) {
-      if (own === undefined || relay.started || !beginsAnew(scope, error)) throw translate(scope, error)
+      if (own === undefined || relay.started || !mayRunAgain(scope, error)) throw translate(scope, error)
       scope.slot.reset()
     } finally {
       await own?.rollback()
@@ -46,4 +48,9 @@ async function finalQuery(bracket: LocalBracket, relay: AnswerRelay, bytes: Uint
     onOutput: (chunk) => relay.take(-1, chunk),
   })
   void relay.take(-1, result.output)
+}
+
+function mayRunAgain(scope: Scope, error: unknown): boolean {
+  if (scope.slot.reason === undefined) return error instanceof LaneLost || isUndone(error)
+  return scope.slot.reason === 'preempted' && (isUndone(error) || isCancelled(error))
 }

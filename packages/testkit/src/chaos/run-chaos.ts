@@ -7,20 +7,26 @@ import { join } from 'node:path'
 import { FaultPoints } from '../cluster/fault-points.ts'
 import { TestCluster } from '../cluster/test-cluster.ts'
 import { startOnHosts } from '../netns/host-cluster.ts'
+import { DamagedBytes } from '../damage/damage-bytes.ts'
 import type { HostNetwork } from '../netns/host-network.ts'
+import type { HostServices } from '../netns/host-services.ts'
 import { Power } from '../power/power.ts'
 import { SimRandom } from '../sim/sim-random.ts'
 import { checkHistory } from './check/check-history.ts'
+import { internalErrors } from './check/internal-errors.ts'
 import type { Anomaly, Verdict } from './check/anomaly.ts'
 import { AppendWorkload } from './clients/append-workload.ts'
 import { BankWorkload, initialBalances } from './clients/bank-workload.ts'
 import { Clients } from './clients/clients.ts'
 import { RegisterWorkload } from './clients/register-workload.ts'
+import { SchemaWorkload } from './clients/schema-workload.ts'
 import { SetWorkload } from './clients/set-workload.ts'
 import type { Workload } from './clients/workload.ts'
-import { ClusterView } from './faults/cluster-view.ts'
+import { ClusterView, type ViewMeans } from './faults/cluster-view.ts'
 import { faultNames, loopbackFaultNames, type FaultName } from './faults/fault-catalog.ts'
 import { runNemesis, type NemesisOptions } from './faults/nemesis.ts'
+import { heal } from './faults/heal.ts'
+import { endEverything } from './faults/power-faults.ts'
 import { killPrimaries } from './faults/signals.ts'
 import { elleEdn, elleJson } from './history/export-elle.ts'
 import { porcupineLogs } from './history/export-porcupine.ts'
@@ -29,6 +35,7 @@ import { History } from './history/history.ts'
 import { workloadNames, type Op, type WorkloadName } from './history/op.ts'
 import { renderReport } from './report/report.ts'
 import { summarize, type RunSummary } from './report/summary.ts'
+import { damageInLogs } from './watch/damage-in-logs.ts'
 import { WalSampler, type WalSample } from './watch/wal-sampler.ts'
 
 export interface ChaosOptions {
@@ -70,7 +77,7 @@ export class Interrupted extends Error {
  * long to go on from their WAL.
  */
 const SMALL_LIMITS = {
-  checkpoint_timeout: '5s',
+  checkpoint_timeout: '3s',
   mirror_base_refresh_size: '8MB',
   max_slot_wal_keep_size: '16MB',
 } as const
@@ -86,42 +93,55 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   await mkdir(outDir, { recursive: true })
   tell(`making a cluster of ${segments} pairs`)
   const interrupted = whenAborted(options.signal)
-  // What is half made when it is interrupted ends with this process: its reapers see to that.
-  const { cluster, power, close } = await Promise.race([startCluster(options), interrupted])
+  const means = meansOf(options.network)
   try {
-    const recorded = await Promise.race([recordRun(cluster, power, options), interrupted])
-    const verdicts = checkHistory(recorded.ops, { initial: initialBalances, allowNegative: false })
-    const result = await writeResults(options, recorded, verdicts)
-    await keepLogs(cluster, outDir)
-    return result
+    // What is half made when it is interrupted ends with this process: its reapers see to that.
+    const { cluster, services, close } = await Promise.race([startCluster(options), interrupted])
+    try {
+      const recorded = await Promise.race([recordRun(cluster, { ...means, services }, options), interrupted])
+      const verdicts = checkHistory(recorded.ops, { initial: initialBalances, allowNegative: false })
+      const result = await writeResults(options, recorded, verdicts)
+      await keepLogs(cluster, outDir)
+      return result
+    } finally {
+      await close()
+    }
   } finally {
-    await close()
+    means.damage.close()
+    means.power?.close()
   }
+}
+
+/** What faults are done with has to be there before the processes are. */
+function meansOf(network: HostNetwork | undefined): Omit<ViewMeans, 'services'> {
+  FaultPoints.allow()
+  FaultPoints.atStart()
+  const power = process.platform === 'linux' ? new Power() : undefined
+  return { network, power, damage: new DamagedBytes() }
 }
 
 interface Started {
   readonly cluster: TestCluster
-  readonly power?: Power | undefined
+  readonly services?: HostServices
   readonly close: () => Promise<void>
 }
 
 async function startCluster(options: ChaosOptions): Promise<Started> {
   const { network, segments = 2 } = options
   const settings = { ...SMALL_LIMITS, ...options.settings }
-  FaultPoints.allow()
-  FaultPoints.atStart()
   if (network !== undefined) return startOnHosts({ network, yaml: clusterYaml(segments, settings) })
-  const power = process.platform === 'linux' ? new Power() : undefined
   const cluster = await TestCluster.start({ segments, settings })
-  const close = async (): Promise<void> => {
-    await cluster.close()
-    power?.close()
-  }
-  return { cluster, power, close }
+  return { cluster, close: () => cluster.close() }
 }
 
 /** What the nemesis ends with is an anomaly of this kind. */
-const kinds: Readonly<Record<string, string>> = { NotHealed: 'not-healed', NotDurable: 'not-durable' }
+const kinds: Readonly<Record<string, string>> = {
+  NotHealed: 'not-healed',
+  NotDurable: 'not-durable',
+  NoFailover: 'no-failover',
+  TwoProcesses: 'two-processes',
+  TwoCoordinators: 'two-coordinators',
+}
 
 interface Recorded {
   readonly ops: readonly Op[]
@@ -131,17 +151,13 @@ interface Recorded {
   readonly faultsEndMs: number
 }
 
-async function recordRun(
-  cluster: TestCluster,
-  power: Power | undefined,
-  options: ChaosOptions,
-): Promise<Recorded> {
+async function recordRun(cluster: TestCluster, means: ViewMeans, options: ChaosOptions): Promise<Recorded> {
   const { outDir, tell = () => undefined } = options
   const random = new SimRandom(options.seed)
   const beganAt = performance.now()
   const now = (): number => performance.now() - beganAt
   const history = new History(now, join(outDir, 'history.jsonl'))
-  const view = new ClusterView(cluster, { network: options.network, power })
+  const view = new ClusterView(cluster, means)
   await view.look()
   const workloads = makeWorkloads(options.workloads ?? workloadNames, view.contents)
   for (const sql of workloads.flatMap(({ tables }) => tables)) await cluster.query(sql)
@@ -181,17 +197,31 @@ async function recordRun(
   const faultsEndMs = now()
   await clients.stop()
   await sampler.stop()
-  const readAll = (): Promise<void> =>
-    clients.finalReads().catch((error: unknown) => fail('not-readable', error))
-  await readAll()
-  if (failures.length === 0 && options.signal?.aborted !== true) {
-    // Everything is in sync: what the primaries have shown their mirrors have, too.
-    const killed = killPrimaries(await view.look(), view.dataContents)
-    tell(`SIGKILL to all primaries: ${killed.join(', ')}; everything is read once more`)
-    await readAll()
-  }
+  await clients.finalReads().catch((error: unknown) => fail('not-readable', error))
+  if (failures.length === 0 && options.signal?.aborted !== true)
+    await readFromOthers(nemesis, clients).catch((error: unknown) =>
+      fail(kinds[(error as Error).name] ?? 'not-readable', error),
+    )
   await history.close()
+  failures.push(...(await damageInLogs(cluster.dir, now())))
   return { ops: history.ops, wal: sampler.samples, failures, faultsEndMs }
+}
+
+/**
+ * Everything is read twice more: when all processes have ended at once and have been started again, from what was durable; and when all primaries have ended, from what were
+ * their mirrors, which have all that the primaries have shown.
+ */
+async function readFromOthers(nemesis: NemesisOptions, clients: Clients): Promise<void> {
+  const { view, random, tell, healMs, stopped } = nemesis
+  for (const time of ['once', 'once more, right after its start']) {
+    const ended = await endEverything(view, random)
+    tell(`${ended}, ${time}; then ${await heal(view, healMs, stopped)}`)
+  }
+  tell('everything is read once more')
+  await clients.finalReads()
+  const killed = killPrimaries(await view.look(), view.dataContents)
+  tell(`SIGKILL to all primaries: ${killed.join(', ')}; everything is read once more`)
+  await clients.finalReads()
 }
 
 function makeWorkloads(names: readonly WorkloadName[], contents: number): Workload[] {
@@ -200,6 +230,7 @@ function makeWorkloads(names: readonly WorkloadName[], contents: number): Worklo
     register: () => new RegisterWorkload(contents),
     bank: () => new BankWorkload(contents),
     set: () => new SetWorkload(contents),
+    schema: () => new SchemaWorkload(contents),
   }
   return names.map((name) => makers[name]())
 }
@@ -216,7 +247,7 @@ async function writeResults(
   verdicts: readonly Verdict[],
 ): Promise<ChaosResult> {
   const { outDir, seed, minutes } = options
-  const anomalies = [...failures, ...verdicts.flatMap((verdict) => verdict.anomalies)]
+  const anomalies = [...failures, ...internalErrors(ops), ...verdicts.flatMap((verdict) => verdict.anomalies)]
   const contents = options.segments ?? 2
   const summary = summarize({ seed, minutes, contents, ops, wal, verdicts, anomalies, faultsEndMs })
   const reportPath = join(outDir, 'report.html')

@@ -4,23 +4,25 @@
  *
  * A folder for each file: `u` holds a record for each write since the last fsync began, `s…` those of an fsync that is under way, or whose process has died in it.
  */
-import fs, { type BigIntStats } from 'node:fs'
+import fs from 'node:fs'
+import { dirname } from 'node:path'
+import { NameStore } from './name-store.ts'
+import { appendTo, isMissing, keyOf, namesIn, PENDING } from './undo-files.ts'
 
 /** Where it is: in the environment of the processes of the cluster. */
 export const UNDO_VARIABLE = 'MIRABELLE_TEST_UNDO'
 
+/** What has lost its name, beside the folder of its host: on the same disk, and not looked into by anybody. */
+export function keepOf(hostDir: string): string {
+  return `${dirname(hostDir)}/.kept`
+}
+
 /** In front of each record: size of the file before, where the old bytes were, how many there are. */
 const HEAD_BYTES = 24
-const PENDING = 'u'
 const SYNCING = 's'
 
 /** Taken before this module's users are replaced by what notes things here. */
 const real = { ...fs }
-
-/** Tells a file from one that gets its inode later. */
-export function keyOf({ dev, ino, birthtimeNs }: BigIntStats): string {
-  return `${dev}-${ino}-${birthtimeNs}`
-}
 
 export class UndoStore {
   readonly dir: string
@@ -37,18 +39,11 @@ export class UndoStore {
     record.writeDoubleLE(position, 8)
     record.writeDoubleLE(had, 16)
     if (had > 0) readInto(fd, record.subarray(HEAD_BYTES), position)
-    const folder = `${this.dir}/${key}`
-    try {
-      append(`${folder}/${PENDING}`, record)
-    } catch (error) {
-      if (!isMissing(error)) throw error
-      real.mkdirSync(folder, { recursive: true })
-      append(`${folder}/${PENDING}`, record)
-    }
+    appendTo(`${this.dir}/${key}`, record)
   }
 
-  /** An fsync begins: returns what is to be called when it has succeeded. */
-  syncing(key: string): () => void {
+  /** An fsync of a file, or of a folder, begins: returns what is to be called when it has succeeded. */
+  syncing(key: string, isFolder = false): () => void {
     const folder = `${this.dir}/${key}`
     const covered = namesIn(folder).filter((name) => name.startsWith(SYNCING))
     const mine = `${SYNCING}${process.hrtime.bigint()}`
@@ -59,15 +54,23 @@ export class UndoStore {
       if (!isMissing(error)) throw error
     }
     return () => {
-      for (const name of covered) real.rmSync(`${folder}/${name}`, { force: true })
+      for (const name of covered) {
+        if (isFolder) NameStore.forget(`${folder}/${name}`)
+        real.rmSync(`${folder}/${name}`, { force: true })
+      }
     }
   }
 
   /**
-   * Power is lost under `root`, where nobody runs any more: what was not durable is gone from its files, but for the first `kept` of so many writes to each that
-   * the disk has got to by itself. Returns how many files have lost something.
+   * Power is lost under `root`, where nobody runs any more: what was not durable is gone from its folders and files, but for the first `kept` of so many changes to each
+   * that the disk has got to by itself. Returns how many files have lost something, a name or what was written.
    */
-  lose(root: string, kept: (writes: number) => number = () => 0): number {
+  lose(root: string, kept: (changes: number) => number = () => 0): number {
+    const names = new NameStore(this.dir, keepOf(root)).lose(root, kept)
+    return names + this.#loseWrites(root, kept)
+  }
+
+  #loseWrites(root: string, kept: (writes: number) => number): number {
     const keys = new Set(namesIn(this.dir))
     let count = 0
     for (const path of filesBelow(root)) {
@@ -125,15 +128,6 @@ function readInto(fd: number, bytes: Uint8Array, position: number): void {
   }
 }
 
-function append(path: string, record: Uint8Array): void {
-  const fd = real.openSync(path, 'a')
-  try {
-    real.writeSync(fd, record)
-  } finally {
-    real.closeSync(fd)
-  }
-}
-
 /** The last one may be cut short: then what it was noted for has not been written. */
 function recordsOf(content: Buffer): UndoRecord[] {
   const records: UndoRecord[] = []
@@ -158,17 +152,4 @@ function filesBelow(folder: string): string[] {
     const path = `${folder}/${entry.name}`
     return entry.isDirectory() ? filesBelow(path) : entry.isFile() ? [path] : []
   })
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return real.readdirSync(folder)
-  } catch (error) {
-    if (isMissing(error)) return []
-    throw error
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === 'ENOENT'
 }

@@ -4,7 +4,10 @@
  */
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
-import { keyOf, UNDO_VARIABLE, UndoStore } from './undo-store.ts'
+import { folderKeyOf, NameStore } from './name-store.ts'
+import { keyOf } from './undo-files.ts'
+import { keepOf, UNDO_VARIABLE, UndoStore } from './undo-store.ts'
+import { watchNames } from './watch-names.ts'
 
 /** What is only read by people. */
 const UNWATCHED = /\/log\/|\.(log|out)$/
@@ -18,19 +21,20 @@ async function watch(store: UndoStore): Promise<void> {
   const root = `${process.cwd()}/`
   const watched = new Map<string, boolean>()
   const { fstatSync, readlinkSync } = fs
+  const isWatched = (path: string): boolean => `${path}/`.startsWith(root) && !UNWATCHED.test(path)
 
   /** The file, when it is one of the host's. */
-  const fileOf = (fd: number): { key: string; size: number } | undefined => {
+  const fileOf = (fd: number): { key: string; size: number; isFolder: boolean } | undefined => {
     const stat = fstatSync(fd, { bigint: true })
-    if (!stat.isFile()) return undefined
-    const key = keyOf(stat)
+    const isFolder = stat.isDirectory()
+    if (!stat.isFile() && !isFolder) return undefined
+    const key = isFolder ? folderKeyOf(stat) : keyOf(stat)
     let is = watched.get(key)
     if (is === undefined) {
-      const path = readlinkSync(`/proc/self/fd/${fd}`)
-      is = path.startsWith(root) && !UNWATCHED.test(path)
+      is = isWatched(readlinkSync(`/proc/self/fd/${fd}`))
       watched.set(key, is)
     }
-    return is ? { key, size: Number(stat.size) } : undefined
+    return is ? { key, size: Number(stat.size), isFolder } : undefined
   }
   /** Of unknown place: any of it. */
   const writes = (fd: number, position: unknown, length: unknown): void => {
@@ -47,7 +51,7 @@ async function watch(store: UndoStore): Promise<void> {
   }
   const syncing = (fd: number): (() => void) | undefined => {
     const file = fileOf(fd)
-    return file === undefined ? undefined : store.syncing(file.key)
+    return file === undefined ? undefined : store.syncing(file.key, file.isFolder)
   }
 
   const replace = (target: object, name: string, make: (really: AnyFunction) => AnyFunction): void => {
@@ -121,5 +125,7 @@ async function watch(store: UndoStore): Promise<void> {
           synced?.()
         },
     )
+  const names = new NameStore(store.dir, keepOf(process.cwd()))
+  watchNames(names, isWatched)
   syncBuiltinESMExports()
 }

@@ -21,7 +21,7 @@ t.test('options have defaults, and wrong ones are refused with what is allowed',
     () => parseChaosArgs(['--faults', 'kill-pair,meteor']),
     /does not know meteor; there are kill-primary/,
   )
-  t.throws(() => parseChaosArgs(['--workloads', 'queue']), /there are append, register, bank, set/)
+  t.throws(() => parseChaosArgs(['--workloads', 'queue']), /there are append, register, bank, set, schema/)
   t.throws(() => parseChaosArgs(['--seed', '']), /--seed takes a number of at least 0/)
   t.throws(() => parseChaosArgs(['--segments', '0']), /at least 1/)
   t.throws(() => parseChaosArgs(['--hosts', 'moon']), /--hosts moon is not known; there are loopback, netns/)

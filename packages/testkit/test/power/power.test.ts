@@ -3,9 +3,11 @@ import t from 'tap'
 import { spawn } from 'node:child_process'
 import {
   closeSync,
+  existsSync,
   fstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   writeFileSync,
@@ -13,7 +15,8 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { Power } from '../../src/power/power.ts'
-import { keyOf, UndoStore } from '../../src/power/undo-store.ts'
+import { keyOf } from '../../src/power/undo-files.ts'
+import { UndoStore } from '../../src/power/undo-store.ts'
 
 const program = `
 import fs from 'node:fs'
@@ -72,10 +75,11 @@ t.test('what was made durable stays, what was only written goes', { skip }, asyn
   const { processes, files } = await power.lose(host)
   t.equal(processes, 1)
   t.equal(await ended, 'SIGKILL')
-  t.equal(files, 4)
+  t.equal(files, 5)
   t.equal(read('over'), 'SECONDand whole', 'what was written over what was durable')
   t.equal(read('write-only'), 'first and whole', 'what was appended and cut off')
-  t.equal(read('renamed'), 'kept', 'a file that has another name by now')
+  t.equal(read('new'), 'kept', 'a file whose new name was not durable has its old one')
+  t.notOk(existsSync(join(host, 'renamed')))
   t.equal(read('never'), '')
   t.equal(read('by-thread'), 'thread, synced by main', 'written by one thread, made durable by another')
   t.equal((await power.lose(host)).files, 0, 'once more: it is all durable now')
@@ -98,4 +102,63 @@ t.test('a disk may have got to the first writes by itself', { skip }, (t) => {
   )
   t.equal(readFileSync(path, 'utf8'), 'onetwo')
   t.end()
+})
+
+const renaming = `
+import fs, { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { rename, rm, unlink } from 'node:fs/promises'
+const sync = (path) => {
+  const fd = openSync(path, 'r')
+  fsyncSync(fd)
+  closeSync(fd)
+}
+for (const name of ['a', 'b', 'c', 'sub/d']) {
+  writeFileSync(name + '.tmp', 'new ' + name)
+  sync(name + '.tmp')
+}
+renameSync('a.tmp', 'a')
+await unlink('gone')
+sync('.')
+await rename('b.tmp', 'b')
+await rename('b', 'b2')
+await rm('deleted', { force: true })
+rmSync('never there', { force: true })
+await rename('c.tmp', 'c')
+await rename('sub/d.tmp', 'sub/d')
+sync('sub')
+await rename('folder', 'other folder')
+console.log('written')
+setInterval(() => undefined, 1000)
+`
+
+t.test('names that were not made durable are as they were', { skip }, async (t) => {
+  const power = new Power()
+  t.teardown(() => power.close())
+  const old = {
+    a: 'old a',
+    b: 'old b',
+    gone: 'gone',
+    deleted: 'deleted',
+    folder: { e: 'e' },
+    sub: { d: 'old d' },
+  }
+  const dir = realpathSync(t.testdir({ program: { 'main.mjs': renaming }, host: old }))
+  const host = join(dir, 'host')
+  const child = spawn(process.execPath, [join(dir, 'program', 'main.mjs')], {
+    cwd: host,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await new Promise((resolve) => child.stdout.once('data', resolve))
+  t.same(readdirSync(host).sort(), ['a', 'b2', 'c', 'other folder', 'sub'])
+  await power.lose(host)
+  const files = readdirSync(host).filter((name) => name !== 'folder' && name !== 'sub')
+  t.same(Object.fromEntries(files.map((name) => [name, readFileSync(join(host, name), 'utf8')])), {
+    a: 'new a',
+    b: 'old b',
+    'b.tmp': 'new b',
+    'c.tmp': 'new c',
+    deleted: 'deleted',
+  })
+  t.same(readdirSync(join(host, 'folder')), ['e'])
+  t.equal(readFileSync(join(host, 'sub', 'd'), 'utf8'), 'new sub/d', 'the folder of this name was synced')
 })

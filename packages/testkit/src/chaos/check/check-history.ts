@@ -4,6 +4,7 @@ import type { Verdict } from './anomaly.ts'
 import { checkBank, type BankRules } from './bank.ts'
 import { checkListAppend } from './list-append.ts'
 import { checkRegister } from './register.ts'
+import { checkSchema } from './schema.ts'
 import { checkSet } from './set.ts'
 
 /** The verdicts about the workloads that the history has. */
@@ -22,5 +23,7 @@ function check(name: WorkloadName, ops: readonly Op[], bank: BankRules): Verdict
       return checkBank(ops, bank)
     case 'set':
       return checkSet(ops)
+    case 'schema':
+      return checkSchema(ops)
   }
 }

@@ -12,6 +12,8 @@ const ROWS_OF_MANY = 4
 const MOST_ROWS_OF_COPY = 40
 /** Reads show the end of the set only; all of it is read at last. */
 const WINDOW = 300
+/** What else is in a row: some twenty rows fill a page, so that most pages of the table are soon written by nobody any more. */
+const PAD = 'repeat(md5(id::text), 12)'
 const BALLAST = [
   `INSERT INTO chaos_ballast SELECT i, repeat('ballast', 60) FROM generate_series(1, 1500) i`,
   'DELETE FROM chaos_ballast',
@@ -21,7 +23,7 @@ export class SetWorkload implements Workload {
   readonly name = 'set'
   readonly clients: number
   readonly tables = [
-    'CREATE TABLE chaos_set (id bigint) DISTRIBUTED BY (id)',
+    `CREATE TABLE chaos_set (id bigint, pad text GENERATED ALWAYS AS (${PAD}) STORED) DISTRIBUTED BY (id)`,
     'CREATE TABLE chaos_ballast (id bigint, pad text) DISTRIBUTED BY (id)',
   ]
   readonly #contents: number
@@ -83,7 +85,7 @@ export class SetWorkload implements Workload {
   #addByCopy(count: number, inTransaction: boolean): Step {
     const ids = this.#someIds(count)
     return this.#add(ids, async (session) => {
-      const load = (): Promise<string[]> => session.copy('COPY chaos_set FROM STDIN', ids)
+      const load = (): Promise<string[]> => session.copy('COPY chaos_set (id) FROM STDIN', ids)
       await (inTransaction ? session.transaction(load) : load())
       return ids
     })
@@ -117,12 +119,19 @@ async function addAndTakeBack(session: Session, ids: readonly number[]): Promise
   await session.query('ROLLBACK TO SAVEPOINT before_strays')
 }
 
+/** A row that is not as it was written has a number that nobody has added. */
+const numberOf = (id: string | undefined, isWhole: boolean): number => (isWhole ? Number(id) : -Number(id))
+
 async function selectIds(session: Session, above: number): Promise<number[]> {
-  const { rows } = await session.query('SELECT id FROM chaos_set WHERE id > $1', [above])
-  return rows.map((row) => Number(row['id']))
+  const { rows } = await session.query(`SELECT id, pad = ${PAD} AS whole FROM chaos_set WHERE id > $1`, [
+    above,
+  ])
+  return rows.map(({ id, whole }) => numberOf(id, String(whole) === 'true'))
 }
 
 async function copyIds(session: Session, above: number): Promise<number[]> {
-  const rows = await session.copy(`COPY (SELECT id FROM chaos_set WHERE id > ${above}) TO STDOUT`)
-  return rows.map(Number)
+  const rows = await session.copy(
+    `COPY (SELECT id, pad = ${PAD} FROM chaos_set WHERE id > ${above}) TO STDOUT`,
+  )
+  return rows.map((row) => row.split('\t')).map(([id, whole]) => numberOf(id, whole === 't'))
 }

@@ -1,8 +1,10 @@
 /** Commands of an administrator, given at any time: in the middle of failures, too. They may be refused; they may not do harm. */
 import type { Cluster } from 'mirabelle'
 import type { ActionResult } from '@mirabelle/messages'
+import { pause, waitFor } from '../../cluster/wait-for.ts'
 import type { ClusterView } from './cluster-view.ts'
-import type { Fault, Struck } from './fault.ts'
+import type { Fault, FaultContext, Struck } from './fault.ts'
+import { isRunning, nameOf, signal } from './signals.ts'
 
 const COMMAND_MS = 60_000
 
@@ -12,6 +14,12 @@ export const administratorFaults = {
     weight: 3,
     strike: ({ view }) =>
       command(view, 'recover', [], async (cluster) => tell(await cluster.recover({ timeoutMs: COMMAND_MS }))),
+  },
+  'recover-by-copy': {
+    description:
+      'SIGKILL to a mirror; a while after, `mirabelle recover --differential` or `--full`: its base is copied from its primary',
+    weight: 5,
+    strike: (context) => recoverByCopy(context),
   },
   rebalance: {
     description: '`mirabelle rebalance`: switchovers, when roles are not the preferred ones',
@@ -58,6 +66,31 @@ export const administratorFaults = {
     },
   },
 } satisfies Record<string, Fault>
+
+/** How long its primary goes on without it, ms: what is copied then is not what WAL brings. */
+const AWAY_MS = [1_000, 6_000] as const
+const MARKED_MS = 20_000
+
+async function recoverByCopy({ view, random }: FaultContext): Promise<Struck | undefined> {
+  const mode = random.chance(0.7) ? 'differential' : 'full'
+  const awayMs = random.between(...AWAY_MS)
+  const mirrors = (await view.look())
+    .filter(isRunning)
+    .filter(({ content, role }) => content >= 0 && role === 'm')
+  const one = mirrors.length === 0 ? undefined : random.pick(mirrors)
+  if (one === undefined || !signal(one.pid, 'SIGKILL')) return undefined
+  const { dbid, content } = one
+  const struck = await command(view, `recover --mode ${mode} --dbid ${dbid}`, [content], async (cluster) => {
+    await waitFor(
+      `dbid ${dbid} to be marked down`,
+      async () => (await cluster.state()).instances.some((row) => row.dbid === dbid && row.status === 'd'),
+      MARKED_MS,
+    )
+    await pause(awayMs)
+    return tell(await cluster.recover({ mode, dbids: [dbid], timeoutMs: COMMAND_MS }))
+  })
+  return { ...struck, what: `SIGKILL to ${nameOf(one)}; ${struck.what}`, isSurvived: true }
+}
 
 async function command(
   view: ClusterView,

@@ -1,5 +1,6 @@
 /** Faults of agents, of whole hosts, and of everything at once. */
 import { killBelow } from '../../cluster/processes-below.ts'
+import type { Seen } from './cluster-view.ts'
 import type { Fault } from './fault.ts'
 import { isRunning, nameOf, signal } from './signals.ts'
 
@@ -11,7 +12,9 @@ export const agentFaults = {
       const agents = await view.agents()
       if (agents.length === 0) return undefined
       const { host, pid } = random.pick(agents)
-      return signal(pid, 'SIGKILL') ? { what: `SIGKILL to the agent of ${host}`, contents: [] } : undefined
+      return signal(pid, 'SIGKILL')
+        ? { what: `SIGKILL to the agent of ${host}`, contents: [], isSurvived: true }
+        : undefined
     },
   },
   'kill-host': {
@@ -32,6 +35,7 @@ export const agentFaults = {
       return {
         what: `SIGKILL to everything on ${host}: ${lost.map(nameOf).join(', ')}`,
         contents: [...new Set(contents)].sort((a, b) => a - b),
+        isSurvived: !hasCoordinator && !hasBoth(lost),
       }
     },
   },
@@ -45,3 +49,7 @@ export const agentFaults = {
     },
   },
 } satisfies Record<string, Fault>
+
+function hasBoth(lost: readonly Seen[]): boolean {
+  return new Set(lost.map(({ content }) => content)).size < lost.length
+}

@@ -5,12 +5,14 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openCluster, type Cluster } from 'mirabelle'
-import type { Endpoint } from '@mirabelle/messages'
+import type { Assignment, Endpoint, ReplyOf } from '@mirabelle/messages'
 import type { Told } from '../../power/told-durable.ts'
 import { FaultPoints } from '../../cluster/fault-points.ts'
 import type { TestCluster } from '../../cluster/test-cluster.ts'
 import type { Power } from '../../power/power.ts'
+import type { DamagedBytes } from '../../damage/damage-bytes.ts'
 import type { HostNetwork } from '../../netns/host-network.ts'
+import type { HostServices } from '../../netns/host-services.ts'
 
 /** For one answer of an instance about itself. */
 const TOLD_MS = 500
@@ -51,11 +53,22 @@ interface Known {
   readonly status: 'u' | 'd'
 }
 
+/** What faults are done with, beside signals and commands. */
+export interface ViewMeans {
+  readonly network: HostNetwork | undefined
+  /** Linux only. */
+  readonly power: Power | undefined
+  /** What starts the agents of hosts that are network namespaces. */
+  readonly services: HostServices | undefined
+  readonly damage: DamagedBytes
+}
+
 export class ClusterView {
   /** Between the hosts, where those are network namespaces. */
   readonly network: HostNetwork | undefined
-  /** Where hosts are folders of this machine. */
   readonly power: Power | undefined
+  readonly services: HostServices | undefined
+  readonly damage: DamagedBytes
   /** Of its processes, which were started with them. */
   readonly points: FaultPoints
   readonly #cluster: TestCluster
@@ -64,19 +77,22 @@ export class ClusterView {
   #seen: readonly Seen[] = []
   #addresses: readonly { readonly host: string; readonly port: number }[]
 
-  constructor(
-    cluster: TestCluster,
-    { network, power }: { readonly network: HostNetwork | undefined; readonly power: Power | undefined },
-  ) {
+  constructor(cluster: TestCluster, { network, power, services, damage }: ViewMeans) {
     this.#cluster = cluster
     this.network = network
     this.power = power
+    this.services = services
+    this.damage = damage
     this.points = new FaultPoints(cluster)
     this.#addresses = cluster.addresses
   }
 
   get dir(): string {
     return this.#cluster.dir
+  }
+  /** Names of all hosts. */
+  get hosts(): string[] {
+    return this.#cluster.facts.hosts.map(({ name }) => name)
   }
   /** The folder of a host. */
   dirOf(host: string): string {
@@ -131,6 +147,11 @@ export class ClusterView {
     return this.#seen
   }
 
+  /** Whether this process of the cluster is there. */
+  lives(pid: number): boolean {
+    return this.#cluster.processes().includes(pid)
+  }
+
   /** Pids of the agents that answer. */
   async agents(): Promise<{ readonly host: string; readonly pid: number }[]> {
     const answers = await Promise.all(
@@ -147,17 +168,31 @@ export class ClusterView {
     return answers.flat()
   }
 
-  /** How far an instance says that its WAL is durable; undefined when it does not answer. */
-  async toldDurable({ dbid, endpoint }: Seen): Promise<Told | undefined> {
+  /** What an instance says of itself; undefined when it does not answer. */
+  async statusOf({ dbid, endpoint }: Seen): Promise<ReplyOf<'instance.status'> | undefined> {
     try {
       const status = await this.#cluster.ask(endpoint, { type: 'instance.status' }, TOLD_MS)
-      const { roleState, timeline, flushLsn } = status
-      if (status.dbid !== dbid || (roleState !== 'primary' && roleState !== 'mirror')) return undefined
-      const { datadir } = this.#cluster.instance(dbid)
-      return { dbid, role: roleState === 'primary' ? 'p' : 'm', datadir, timeline, flushLsn }
+      // Another instance may have taken over its port.
+      return status.dbid === dbid ? status : undefined
     } catch {
       return undefined // stopped, or it has just died
     }
+  }
+
+  /** How far an instance says that its WAL is durable; undefined when it does not answer. */
+  async toldDurable(one: Seen): Promise<Told | undefined> {
+    const status = await this.statusOf(one)
+    if (status?.roleState !== 'primary' && status?.roleState !== 'mirror') return undefined
+    const { dbid, roleState, timeline, flushLsn } = status
+    await this.#cluster.lookAgain()
+    const { datadir } = this.#cluster.instance(dbid)
+    return { dbid, role: roleState === 'primary' ? 'p' : 'm', datadir, timeline, flushLsn }
+  }
+
+  /** How an instance was last started. */
+  async lastAssignment(dbid: number): Promise<Assignment> {
+    await this.#cluster.lookAgain()
+    return this.#cluster.lastAssignment(dbid)
   }
 
   async #askCoordinator(cluster: Cluster): Promise<void> {

@@ -6,7 +6,7 @@ import type { FaultPoint } from '@mirabelle/messages'
 import { pause } from '../../cluster/wait-for.ts'
 import type { SimRandom } from '../../sim/sim-random.ts'
 import type { ClusterView, Seen } from './cluster-view.ts'
-import { activate } from './coordinator-faults.ts'
+import { activation } from './coordinator-faults.ts'
 import type { Fault, FaultContext, Struck } from './fault.ts'
 import { isRunning, killPrimaries, nameOf, signal } from './signals.ts'
 
@@ -18,6 +18,7 @@ const RESOLVED = 'resolution.end'
 /** Where a transaction can be stopped, and what it leaves behind on the contents. `one`: only on its way to one of them. */
 const moments: readonly { readonly point: FaultPoint; readonly one: boolean }[] = [
   // Prepared on the others, not there: it must be rolled back.
+  { point: 'two-phase.prepare', one: true },
   { point: 'two-phase.prepare', one: true },
   { point: 'two-phase.prepare', one: true },
   { point: 'two-phase.all-prepared', one: false },
@@ -49,12 +50,12 @@ export const commitFaults = {
       const contents = view.allContents
       const hasStandby = view.seen.some((one) => one.content === -1 && one.role === 'm' && isRunning(one))
       if (!hasStandby || random.chance(0.5)) return { what, contents }
-      return { what: `${what}; activation of the standby`, contents, running: activate(view) }
+      return { what: `${what}; activation of the standby`, contents, ...activation(view) }
     },
   },
   'kill-primary-in-commit': {
     description: 'SIGKILL to one or two primaries that have prepared a transaction, or have still to do it',
-    weight: 6,
+    weight: 9,
     strike: (context) => killParticipants(context),
   },
 } satisfies Record<string, Fault>
@@ -67,8 +68,8 @@ async function killParticipants({ view, random }: FaultContext): Promise<Struck 
   const caught = await catchOne(view, random)
   if (caught === undefined) return undefined
   const others = view.dataContents.filter((content) => content !== caught.content)
-  const first = others.length > 0 && random.chance(0.6) ? random.pick(others) : caught.content
-  const second = first !== caught.content && random.chance(0.6) ? caught.content : undefined
+  const first = others.length > 0 && random.chance(0.75) ? random.pick(others) : caught.content
+  const second = first !== caught.content && random.chance(0.75) ? caught.content : undefined
   const waits = random.chance(0.7)
   const gap = random.between(0, 2_000)
   const { dbid } = caught.coordinator

@@ -1,7 +1,16 @@
 /** Faults of the coordinator and its standby. Clients of all contents notice those of the coordinator. */
+import { waitFor } from '../../cluster/wait-for.ts'
 import type { ClusterView, Seen } from './cluster-view.ts'
 import type { Fault, Struck } from './fault.ts'
 import { isRunning, nameOf, signal } from './signals.ts'
+
+/** How long one that has been replaced may take to notice it, when it can reach the others again. */
+const NOTICED_MS = 30_000
+
+/** A coordinator that has been replaced goes on. */
+export class TwoCoordinators extends Error {
+  override readonly name = 'TwoCoordinators'
+}
 
 export const coordinatorFaults = {
   'kill-coordinator': {
@@ -47,27 +56,62 @@ async function strike(
     what: `${name} to the ${role === 'p' ? 'coordinator' : 'standby coordinator'}, ${nameOf(one)}`,
     // Without its standby the coordinator goes on: clients should not notice.
     contents: role === 'p' ? view.allContents : [-1],
+    isSurvived: role === 'm',
     ...(name === 'SIGSTOP' ? { release: () => void signal(one.pid, 'SIGCONT') } : {}),
   }
 }
 
 /** The standby may refuse, and rightly: when it lacks changes. Then the old coordinator is started again, as an administrator would. */
 async function replace(view: ClusterView, name: 'SIGKILL' | 'SIGSTOP'): Promise<Struck | undefined> {
-  const struck = (await view.look()).some((one) => one.content === -1 && one.role === 'm' && one.pid !== null)
+  const seen = await view.look()
+  const struck = seen.some((one) => one.content === -1 && one.role === 'm' && one.pid !== null)
     ? await strike(view, 'p', name)
     : undefined
   if (struck === undefined) return undefined
-  return { ...struck, what: `${struck.what}; activation of the standby`, running: activate(view) }
+  return {
+    ...struck,
+    what: `${struck.what}; activation of the standby`,
+    isSurvived: false,
+    ...activation(view),
+  }
+}
+
+/** The standby takes over, and whoever was the coordinator when this was called has to notice it. */
+export function activation(view: ClusterView): Required<Pick<Struck, 'running' | 'verify'>> {
+  const old = view.seen.find(({ content, role }) => content === -1 && role === 'p')
+  let isReplaced = false
+  const running = activate(view).then((how) => {
+    isReplaced = how.isActivated
+    return how.text
+  })
+  const verify = async (): Promise<void> => {
+    if (old === undefined || !isReplaced) return
+    const hasNoticed = async (): Promise<boolean> => {
+      if (old.pid === null || !view.lives(old.pid)) return true
+      const state = (await view.statusOf(old))?.roleState
+      return state !== undefined && state !== 'primary'
+    }
+    await waitFor(`${nameOf(old)} to notice`, hasNoticed, NOTICED_MS).catch((error: unknown) => {
+      const text = `${nameOf(old)} acts as coordinator ${NOTICED_MS} ms after it could know that it was replaced`
+      throw new TwoCoordinators(text, { cause: error })
+    })
+  }
+  return { running, verify }
 }
 
 /** Lets the standby take over; resolves with how that ended. */
-export async function activate(view: ClusterView): Promise<string> {
+async function activate(
+  view: ClusterView,
+): Promise<{ readonly isActivated: boolean; readonly text: string }> {
   try {
     const cluster = await view.administrator()
     const { dbid, epoch, elapsedMs } = await cluster.activateStandby()
     await view.look()
-    return `dbid ${dbid} is the coordinator, epoch ${epoch}, after ${elapsedMs} ms`
+    return {
+      isActivated: true,
+      text: `dbid ${dbid} is the coordinator, epoch ${epoch}, after ${elapsedMs} ms`,
+    }
   } catch (error) {
-    return `not activated: ${(error as Error).message}`
+    return { isActivated: false, text: `not activated: ${(error as Error).message}` }
   }
 }

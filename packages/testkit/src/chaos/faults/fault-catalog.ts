@@ -4,10 +4,12 @@ import { administratorFaults } from './administrator-faults.ts'
 import { agentFaults } from './agent-faults.ts'
 import { commitFaults } from './commit-faults.ts'
 import { coordinatorFaults } from './coordinator-faults.ts'
+import { damageFaults } from './damage-faults.ts'
 import type { Fault } from './fault.ts'
 import { networkFaults } from './network-faults.ts'
 import { pointFaults } from './point-faults.ts'
 import { powerFaults } from './power-faults.ts'
+import { secondProcessFaults } from './second-process.ts'
 import { segmentFaults } from './segment-faults.ts'
 
 const all = {
@@ -17,6 +19,8 @@ const all = {
   ...pointFaults,
   ...powerFaults,
   ...agentFaults,
+  ...damageFaults,
+  ...secondProcessFaults,
   ...networkFaults,
   ...administratorFaults,
 }

@@ -15,7 +15,11 @@ export interface Struck {
   readonly contents: readonly number[]
   /** Ends what nobody else would end: a stopped process goes on. */
   readonly release?: () => void | Promise<void>
-  /** Work that goes on; resolves with how it ended. It does not reject. */
+  /** Of a cluster that was well there is a second instance for all that it hits: clients get on without an administrator, and before the end of the round. */
+  readonly isSurvived?: boolean
+  /** Asked when all of the round has ended: rejects with what is an anomaly. */
+  readonly verify?: () => Promise<void>
+  /** Work that goes on; resolves with how it ended. It rejects only with what is an anomaly. */
   readonly running?: Promise<string>
 }
 

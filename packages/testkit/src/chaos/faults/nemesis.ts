@@ -32,7 +32,14 @@ export interface NemesisOptions {
 
 /** A round is begun without healing the one before: the next faults hit a cluster that is down in part. */
 const UNHEALED = 0.2
+/** What one instance is lost by is not ended, and no command is given, before clients have got on. */
+const UNATTENDED = 0.6
 const COMMAND_LIMIT_MS = 150_000
+
+/** One instance was lost, and the other one of its content did not take over. */
+export class NoFailover extends Error {
+  override readonly name = 'NoFailover'
+}
 
 export async function runNemesis(options: NemesisOptions): Promise<void> {
   const { random, pace, now, untilMs, mostRounds, progress, stopped } = options
@@ -42,8 +49,10 @@ export async function runNemesis(options: NemesisOptions): Promise<void> {
     await pause(random.between(...pace.restMs))
     const struck = await round(options)
     await pause(random.between(...pace.holdMs))
+    if (isWell && random.chance(UNATTENDED)) await getOnUnattended(options, struck)
     for (const { release } of struck) await release?.()
     await finish(struck)
+    for (const { verify } of struck) await verify?.()
     isWell = !random.chance(UNHEALED)
     if (isWell) await healAndTell(options)
     if (isWell) await progress()
@@ -68,6 +77,18 @@ async function round(options: NemesisOptions): Promise<Struck[]> {
     struck.running?.then((result) => enter(options, 'info', `${name}-ended`, result)).catch(() => undefined)
   }
   return all
+}
+
+/** Of what alone has hit a cluster that was well its clients recover without anybody's help. */
+async function getOnUnattended(options: NemesisOptions, struck: readonly Struck[]): Promise<void> {
+  const [only, ...others] = struck
+  if (only?.isSurvived !== true || others.length > 0) return
+  try {
+    await options.progress()
+  } catch (error) {
+    throw new NoFailover(`nobody took over: ${only.what}: ${(error as Error).message}`, { cause: error })
+  }
+  enter(options, 'info', 'unattended', 'clients have got on')
 }
 
 /** Waits for the commands that were given. Each has limits of its own; this one is for those that keep none. */

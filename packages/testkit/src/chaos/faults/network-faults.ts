@@ -3,7 +3,7 @@ import { pause } from '../../cluster/wait-for.ts'
 import type { HostNetwork } from '../../netns/host-network.ts'
 import type { SimRandom } from '../../sim/sim-random.ts'
 import type { ClusterView, Seen } from './cluster-view.ts'
-import { activate } from './coordinator-faults.ts'
+import { activation } from './coordinator-faults.ts'
 import type { Fault, FaultContext, Struck } from './fault.ts'
 import { isRunning } from './signals.ts'
 
@@ -83,7 +83,7 @@ export const networkFaults = {
         `${host}, where the coordinator is, is cut off from the other hosts; activation of the standby`,
         hostsOf(view),
       )
-      return { ...struck, running: activate(view) }
+      return { ...struck, ...activation(view) }
     }),
   },
 } satisfies Record<string, Fault>

@@ -72,7 +72,11 @@ async function killUnsent({ view, random }: FaultContext): Promise<Struck | unde
     return undefined
   await pause(random.between(...UNSENT_MS))
   signal(one.pid, 'SIGKILL')
-  return { what: `SIGKILL to ${nameOf(one)}, which had stopped to send WAL`, contents: [content] }
+  return {
+    what: `SIGKILL to ${nameOf(one)}, which had stopped to send WAL`,
+    contents: [content],
+    isSurvived: true,
+  }
 }
 
 async function crashAtPoint({ view, random }: FaultContext): Promise<Struck | undefined> {

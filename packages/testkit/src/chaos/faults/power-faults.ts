@@ -1,5 +1,7 @@
 /** Loss of power: only what was made durable is left. */
 import { formatLsn } from '@mirabelle/messages'
+import { killBelow } from '../../cluster/processes-below.ts'
+import type { Loss, Power } from '../../power/power.ts'
 import type { Told } from '../../power/told-durable.ts'
 import { pause } from '../../cluster/wait-for.ts'
 import type { SimRandom } from '../../sim/sim-random.ts'
@@ -7,8 +9,13 @@ import type { ClusterView, Seen } from './cluster-view.ts'
 import type { Fault } from './fault.ts'
 import { isRunning } from './signals.ts'
 
-/** How long disks hang before the power goes, ms: what is told meanwhile is told without them. */
-const HANG_MS = [50, 600] as const
+/** How long disks hang before the power goes, ms: what is told meanwhile is told without them, and a checkpoint may come by. */
+const HANG_MS = [50, 2_500] as const
+/** How often the power goes once more, right after a start. */
+const AGAIN = 0.4
+/** How long the cluster runs then, ms: what its start has written has to be durable. */
+const UP_MS = [0, 3_000] as const
+const START_MS = 60_000
 
 /** An instance had said that WAL is durable, and a loss of power has taken it away. */
 export class NotDurable extends Error {
@@ -39,24 +46,61 @@ export const powerFaults = {
       await Promise.all(hanging.map((one) => hang(view, one)))
       if (hanging.length > 0) await pause(random.between(...HANG_MS))
       const told = await Promise.all(lost.filter(isRunning).map((one) => view.toldDurable(one)))
-      const { processes, files, liars } = await power.lose(
-        all ? view.dir : view.dirOf(host),
-        keptBy(random),
-        told.filter((one) => one !== undefined),
-      )
+      const { processes, files, liars } = await lose(view, power, all ? undefined : host, random, told)
       const hasCoordinator = lost.some((one) => one.content === -1 && one.role === 'p')
       const contents = (hasCoordinator ? seen : lost).map(({ content }) => content)
       const where = all ? 'all hosts' : host
       const hung =
         hanging.length === 0 ? '' : `; fsyncs of dbid ${hanging.map(({ dbid }) => dbid).join()} hung`
       if (liars.length > 0) throw new NotDurable(liars)
+      const again = random.chance(AGAIN) ? { running: loseAgain(view, power, random) } : {}
       return {
+        ...again,
         what: `power lost on ${where}: ${processes} processes, ${files} files were not durable${hung}`,
         contents: [...new Set(contents)].sort((a, b) => a - b),
       }
     },
   },
 } satisfies Record<string, Fault>
+
+/** It comes up, and loses its power on all hosts before long. */
+async function loseAgain(view: ClusterView, power: Power, random: SimRandom): Promise<string> {
+  const cluster = await view.administrator()
+  const started = await cluster.start({ timeoutMs: START_MS, syncTimeoutMs: 0 }).then(
+    () => 'it is started',
+    (error: unknown) => `it is not started: ${(error as Error).message}`,
+  )
+  await pause(random.between(...UP_MS))
+  return `${started}; ${await endEverything(view, random)}`
+}
+
+/** Power is lost on all hosts; where that is not possible everything gets SIGKILL. Resolves with what was done. */
+export async function endEverything(view: ClusterView, random: SimRandom): Promise<string> {
+  const { power } = view
+  if (power === undefined) return `SIGKILL to all ${killBelow(view.dir).length} processes`
+  const told = await Promise.all((await view.look()).filter(isRunning).map((one) => view.toldDurable(one)))
+  const { files, liars } = await lose(view, power, undefined, random, told)
+  if (liars.length > 0) throw new NotDurable(liars)
+  return `power lost on all hosts: ${files} files were not durable`
+}
+
+/** On all hosts, or on one. Service managers start with their hosts, and the agents with them. */
+async function lose(
+  view: ClusterView,
+  power: Power,
+  host: string | undefined,
+  random: SimRandom,
+  told: readonly (Told | undefined)[],
+): Promise<Loss> {
+  const { services } = view
+  const hosts = host === undefined ? view.hosts : [host]
+  if (services !== undefined) await Promise.all(hosts.map((name) => services.powerOff(name)))
+  const dir = host === undefined ? view.dir : view.dirOf(host)
+  const known = told.filter((one) => one !== undefined)
+  const loss = await power.lose(dir, keptBy(random), known)
+  for (const name of hosts) services?.start(name)
+  return loss
+}
 
 /** All that is not durable is lost, or of some files nothing and of others the last writes: a disk writes in any order what it was not told to sync. */
 function keptBy(random: SimRandom): (writes: number) => number {

@@ -49,7 +49,7 @@ async function oneOf(
 async function kill(context: FaultContext, which: (one: Seen) => boolean): Promise<Struck | undefined> {
   const one = await oneOf(context.view, context, which)
   if (one === undefined || !signal(one.pid, 'SIGKILL')) return undefined
-  return { what: `SIGKILL to ${nameOf(one)}`, contents: [one.content] }
+  return { what: `SIGKILL to ${nameOf(one)}`, contents: [one.content], isSurvived: true }
 }
 
 async function stop(context: FaultContext, which: (one: Seen) => boolean): Promise<Struck | undefined> {
@@ -58,6 +58,7 @@ async function stop(context: FaultContext, which: (one: Seen) => boolean): Promi
   return {
     what: `SIGSTOP to ${nameOf(one)}`,
     contents: [one.content],
+    isSurvived: true,
     release: () => void signal(one.pid, 'SIGCONT'),
   }
 }

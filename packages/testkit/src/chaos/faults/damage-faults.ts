@@ -1,0 +1,28 @@
+/** Bytes that are damaged on their way between processes. */
+import type { Fault } from './fault.ts'
+import { isRunning, nameOf } from './signals.ts'
+
+/** Of the pieces that arrive. */
+const SHARE = 0.1
+
+export const damageFaults = {
+  'damage-bytes': {
+    description:
+      'until the end of the round now and then a bit of what an instance receives from the others is turned',
+    weight: 4,
+    strike: async ({ view, random }) => {
+      const running = (await view.look()).filter(isRunning)
+      if (running.length === 0) return undefined
+      const one = random.pick(running)
+      const { damage } = view
+      const { sqlPort } = await view.lastAssignment(one.dbid)
+      damage.begin(one.pid, { share: SHARE, exceptPort: sqlPort })
+      const isCoordinator = one.content === -1 && one.role === 'p'
+      return {
+        what: `bits of what ${nameOf(one)} receives are turned`,
+        contents: isCoordinator ? view.allContents : [one.content],
+        release: () => damage.end(one.pid),
+      }
+    },
+  },
+} satisfies Record<string, Fault>
