@@ -84,6 +84,14 @@ export interface EnginePort {
   /** The engine died by itself (PANIC, FATAL, worker crash). Nothing works after it; the instance must end or start anew. */
   onDeath: (error: Error) => void
 
+  /**
+   * Takes the lock of the data directory before anything in it is touched, and keeps it over stops until `unclaim`. Rejects with EngineLocked. Without it each start takes the lock, and
+   * each stop gives it back. Absent where no other process can come.
+   */
+  claim?(): Promise<void>
+  /** Gives the lock back when the engine is stopped, or with its stop. */
+  unclaim?(): Promise<void>
+
   /** Takes the lock of the data directory and starts PostgreSQL as primary (crash recovery included). */
   startPrimary(): Promise<EngineStarted>
   /**

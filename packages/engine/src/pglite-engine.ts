@@ -45,6 +45,8 @@ export class PgliteEngine implements EnginePort {
   readonly #canceller: Canceller
   #phase: Phase = 'stopped'
   #lock: FolderLock | undefined
+  /** The lock is kept while the engine is stopped. */
+  #claimed = false
   #pumpQueued = false
   #death: EngineDied | undefined
   /** Mirror: what `walArrived` last said. */
@@ -177,7 +179,7 @@ export class PgliteEngine implements EnginePort {
     this.#death = undefined
     try {
       await checkDataDirectory(this.#paths, this.#segmentBytes)
-      this.#lock = await lockFolder(this.#paths.root)
+      this.#lock ??= await lockFolder(this.#paths.root)
       await check()
       // It may have been stopped while it waited for the disk.
       if (this.#phase !== 'starting')
@@ -191,7 +193,18 @@ export class PgliteEngine implements EnginePort {
     }
   }
 
+  async claim(): Promise<void> {
+    this.#lock ??= await lockFolder(this.#paths.root)
+    this.#claimed = true
+  }
+
+  async unclaim(): Promise<void> {
+    this.#claimed = false
+    if (this.#phase === 'stopped') await this.#releaseLock()
+  }
+
   async #releaseLock(): Promise<void> {
+    if (this.#claimed) return
     const lock = this.#lock
     this.#lock = undefined
     await lock?.release()

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { EngineLocked, lockFolder, lockHolder } from '@mirabelle/engine'
+import { EngineLocked, lockFolder, lockHolder, type EnginePort } from '@mirabelle/engine'
 import { engineOn, newInstance, newPrimary, temporaryFolder } from './support/kit.ts'
 
 const HOLDER =
@@ -86,5 +86,27 @@ t.test('a start that fails gives the lock back', async (t) => {
   const folder = await newInstance(t)
   await writeFile(join(folder, 'pgdata', 'global', 'pg_control'), 'rubbish')
   await t.rejects(engineOn(t, folder).startPrimary(), { code: 'ENGINE_REFUSED' })
+  await (await lockFolder(folder)).release()
+})
+
+t.test('a claimed folder stays locked while the engine is stopped, until it is given back', async (t) => {
+  const folder = await newInstance(t)
+  const engineOf = () => engineOn(t, folder) as Required<EnginePort>
+  const engine = engineOf()
+  await engine.claim()
+  await engine.claim() // once more changes nothing
+  await t.rejects(engineOf().claim(), { code: 'ENGINE_LOCKED', pid: process.pid })
+  await engine.startPrimary()
+  await engine.stop('immediate')
+  await t.rejects(lockFolder(folder), { code: 'ENGINE_LOCKED' }, 'it is stopped, and may be started again')
+  await engine.startPrimary()
+  await engine.unclaim()
+  await t.rejects(lockFolder(folder), { code: 'ENGINE_LOCKED' }, 'it runs')
+  await engine.stop('immediate')
+  const lock = await lockFolder(folder)
+  await t.rejects(engine.claim(), { code: 'ENGINE_LOCKED' })
+  await lock.release()
+  await engine.claim()
+  await engine.unclaim()
   await (await lockFolder(folder)).release()
 })

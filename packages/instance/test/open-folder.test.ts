@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -8,7 +8,13 @@ import { openFolder } from '../src/life/open-folder.ts'
 import { writeIdentity } from '../src/state/identity.ts'
 
 /** Opens a folder of an instance that has promised epoch 2, for a start by a coordinator of the epoch. */
-async function opening(test: Test, epoch: number, content: number, role: 'p' | 'm') {
+async function opening(
+  test: Test,
+  epoch: number,
+  content: number,
+  role: 'p' | 'm',
+  claim?: (datadir: string) => Promise<void>,
+) {
   const base = await mkdtemp(join(tmpdir(), 'mirabelle-open-'))
   test.teardown(() => rm(base, { recursive: true }))
   const datadir = join(base, 'd')
@@ -29,7 +35,7 @@ async function opening(test: Test, epoch: number, content: number, role: 'p' | '
     settings: {},
   }
   await openFolder(realDisk, 'c', assignment)
-  return openFolder(realDisk, 'c', { ...assignment, epoch })
+  return openFolder(realDisk, 'c', { ...assignment, epoch }, async () => claim?.(datadir))
 }
 
 t.test(
@@ -47,4 +53,22 @@ t.test('a coordinator starts whatever epoch the administrator knows: its catalog
 
 t.test('a higher epoch is promised by the start', async (test) => {
   test.equal((await opening(test, 3, 0, 'm')).epoch, 3)
+})
+
+t.test('of a folder that somebody else works on nothing is changed (I7)', async (test) => {
+  const contentsOf = async (folder: string): Promise<string[]> => {
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+    const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+    return Promise.all(files.sort().map(async (file) => `${file}: ${await readFile(file, 'utf8')}`))
+  }
+  let folder = ''
+  let before: string[] = []
+  const claim = async (datadir: string): Promise<void> => {
+    folder = datadir
+    before = await contentsOf(datadir)
+    throw new Error('somebody has it')
+  }
+  await test.rejects(opening(test, 3, 0, 'm', claim), { message: 'somebody has it' })
+  test.ok(before.length > 0)
+  test.same(await contentsOf(folder), before)
 })

@@ -41,6 +41,7 @@ export class Ending {
     const reason = new MirabelleError('not.ready', `dbid ${core.dbid} of content ${core.content} is stopped`)
     primary?.close(reason)
     await limits.stop('immediate')
+    await core.engine.unclaim?.()
     await core.listener?.close()
     if (core.state !== 'stopping') return
     core.decide({ type: 'stop.done' })
@@ -65,7 +66,12 @@ export class Ending {
     const closing: Promise<void>[] = [core.limits.stop('immediate')]
     if (core.mirror !== undefined) closing.push(core.mirror.close())
     if (core.listener !== undefined) closing.push(core.listener.close())
-    void Promise.allSettled(closing).then(() => this.#tell(error))
+    void Promise.allSettled(closing)
+      .then(() => core.engine.unclaim?.())
+      .catch((failure: unknown) =>
+        core.log.warn({ err: failure }, 'the lock of the folder goes with the process'),
+      )
+      .then(() => this.#tell(error))
   }
 
   /** Somebody else rules: nothing is answered as primary any more, what waits fails. */

@@ -7,16 +7,18 @@ import { readIdentity, verifyIdentity } from '../state/identity.ts'
 import { receivedWalDir } from '../state/layout.ts'
 
 /**
- * Rejects with `datadir.foreign` or `datadir.broken`; with `epoch.stale` when a replaced coordinator asks: its catalog is old, and an instance in
+ * `claim`: makes sure that nobody else works on the folder, before anything in it is read that changes, or changed. Rejects as that does; with `datadir.foreign` or `datadir.broken`; with `epoch.stale` when a replaced coordinator asks: its catalog is old, and an instance in
  * the role that it names could follow the wrong copy of its content (I4).
  */
 export async function openFolder(
   disk: Disk,
   clusterId: string,
   assignment: Assignment,
+  claim: () => Promise<void> = () => Promise.resolve(),
 ): Promise<DurableState> {
   const { datadir, content, dbid } = assignment
   verifyIdentity(datadir, await readIdentity(disk, datadir), { clusterId, content, dbid })
+  await claim()
   const durable = await DurableState.open(disk, datadir)
   if (assignment.epoch < durable.epoch && !judgedLater(assignment)) {
     throw new MirabelleError(

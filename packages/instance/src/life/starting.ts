@@ -1,4 +1,5 @@
 /** The beginning of an instance's life: its folder is opened, its door too, and then its role. */
+import { EngineLocked } from '@mirabelle/engine'
 import { formatLsn, MirabelleError } from '@mirabelle/messages'
 import type { Connection, Hello } from '@mirabelle/runtime'
 import { settleBases } from '../refresh/base-folders.ts'
@@ -11,18 +12,28 @@ import { openFolder } from './open-folder.ts'
 import { openPrimary } from './open-primary.ts'
 import { lacksWal, refuseBase } from './promotion.ts'
 
-/** Opens folder and listener. Rejects with `datadir.foreign`, `datadir.broken`, `epoch.stale`, or as the network does. */
+/** Opens folder and listener. Rejects with `datadir.foreign`, `datadir.locked`, `datadir.broken`, `epoch.stale`, or as the network does. */
 export async function open(
   core: InstanceCore,
   accept: (connection: Connection, hello: Hello) => void,
 ): Promise<void> {
   const { ports, datadir, assignment } = core
-  const durable = await openFolder(ports.disk, core.clusterId, assignment)
+  const durable = await openFolder(ports.disk, core.clusterId, assignment, () => claimFolder(core))
   core.durableIfOpen = durable
   core.actOn(durable.assignment ?? assignment)
   const put = durable.copying === null ? await settleBases(ports.disk, datadir) : undefined
   if (put !== undefined) core.log.warn({ put }, 'a change of bases was interrupted; one is in place again')
   core.listener = await ports.network.listen(assignment.listen, () => core.party(), accept)
+}
+
+/** From here on no other process works on the folder (I7): a mirror has files of its own beside PostgreSQL's. Rejects with `datadir.locked`. */
+async function claimFolder({ engine, dbid }: InstanceCore): Promise<void> {
+  try {
+    await engine.claim?.()
+  } catch (error) {
+    if (!(error instanceof EngineLocked)) throw error
+    throw new MirabelleError('datadir.locked', `dbid ${dbid}: ${error.message}`, { cause: error })
+  }
 }
 
 /** Starts PostgreSQL in the assigned role. Resolves when the instance is primary or mirror, or is being copied. */
