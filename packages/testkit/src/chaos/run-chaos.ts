@@ -35,7 +35,7 @@ import { History } from './history/history.ts'
 import { workloadNames, type Op, type WorkloadName } from './history/op.ts'
 import { renderReport } from './report/report.ts'
 import { summarize, type RunSummary } from './report/summary.ts'
-import { damageInLogs } from './watch/damage-in-logs.ts'
+import { copiesInLogs, damageInLogs } from './watch/damage-in-logs.ts'
 import { WalSampler, type WalSample } from './watch/wal-sampler.ts'
 
 export interface ChaosOptions {
@@ -78,7 +78,7 @@ export class Interrupted extends Error {
  */
 const SMALL_LIMITS = {
   checkpoint_timeout: '3s',
-  mirror_base_refresh_size: '8MB',
+  mirror_base_refresh_size: '4MB',
   max_slot_wal_keep_size: '16MB',
 } as const
 const DEFAULT_PACE = { restMs: [1_000, 5_000], holdMs: [500, 8_000] } as const
@@ -139,6 +139,7 @@ const kinds: Readonly<Record<string, string>> = {
   NotHealed: 'not-healed',
   NotDurable: 'not-durable',
   NoFailover: 'no-failover',
+  CopiedAnew: 'copied-anew',
   TwoProcesses: 'two-processes',
   TwoCoordinators: 'two-coordinators',
 }
@@ -207,16 +208,30 @@ async function recordRun(cluster: TestCluster, means: ViewMeans, options: ChaosO
   return { ops: history.ops, wal: sampler.samples, failures, faultsEndMs }
 }
 
+/** What was in sync when the power went could not go on from what it had made durable. */
+class CopiedAnew extends Error {
+  override readonly name = 'CopiedAnew'
+
+  constructor(copies: readonly string[]) {
+    super(
+      `mirrors that were in sync needed copies of their primaries after a loss of power: ${copies.join('; ')}`,
+    )
+  }
+}
+
 /**
  * Everything is read twice more: when all processes have ended at once and have been started again, from what was durable; and when all primaries have ended, from what were
  * their mirrors, which have all that the primaries have shown.
  */
 async function readFromOthers(nemesis: NemesisOptions, clients: Clients): Promise<void> {
   const { view, random, tell, healMs, stopped } = nemesis
+  const before = new Set(await copiesInLogs(view.dir))
   for (const time of ['once', 'once more, right after its start']) {
     const ended = await endEverything(view, random)
     tell(`${ended}, ${time}; then ${await heal(view, healMs, stopped)}`)
   }
+  const copies = (await copiesInLogs(view.dir)).filter((line) => !before.has(line))
+  if (copies.length > 0) throw new CopiedAnew(copies)
   tell('everything is read once more')
   await clients.finalReads()
   const killed = killPrimaries(await view.look(), view.dataContents)

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { internalErrors } from '../../src/chaos/check/internal-errors.ts'
 import type { Op } from '../../src/chaos/history/op.ts'
-import { damageInLogs, linesOfDamage } from '../../src/chaos/watch/damage-in-logs.ts'
+import { copiesInLogs, damageInLogs, linesOfDamage } from '../../src/chaos/watch/damage-in-logs.ts'
 
 const op = (error?: string): Op => {
   const common = {
@@ -43,4 +43,10 @@ t.test('what logs say of lost data is found in those of instances', async (t) =>
     timesMs: [9_000],
   })
   t.same(linesOfDamage('FATAL:  the database system is starting up\nPANICKED\n'), [])
+})
+
+t.test('copies of mirrors are counted, those of a standby are not', async (t) => {
+  const line = (content: number) => `{"dbid":3,"content":${content},"mode":"full","msg":"the base is copied"}`
+  const dir = t.testdir({ host1: { mirror0: { log: { 'mirabelle.log': `${line(-1)}\n${line(1)}\n{}\n` } } } })
+  t.same(await copiesInLogs(dir), [line(1)])
 })

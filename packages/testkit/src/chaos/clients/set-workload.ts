@@ -9,7 +9,7 @@ import { TakenBack, type Session, type Step } from './session.ts'
 import { contentsOf, type Workload } from './workload.ts'
 
 const ROWS_OF_MANY = 4
-const MOST_ROWS_OF_COPY = 40
+const MOST_ROWS_OF_COPY = 150
 /** Reads show the end of the set only; all of it is read at last. */
 const WINDOW = 300
 /** What else is in a row: some twenty rows fill a page, so that most pages of the table are soon written by nobody any more. */
@@ -37,7 +37,7 @@ export class SetWorkload implements Workload {
   next(random: SimRandom, client: number): Step {
     if (client < this.#contents) return this.#addOne(client)
     if (random.chance(0.4)) return this.#read(Math.max(0, this.#next - WINDOW), random.chance(0.3))
-    if (random.chance(0.25)) return this.#addByCopy(1 + random.below(MOST_ROWS_OF_COPY), random.chance(0.3))
+    if (random.chance(0.35)) return this.#addByCopy(1 + random.below(MOST_ROWS_OF_COPY), random.chance(0.3))
     if (random.chance(0.5)) return this.#addInOne()
     return this.#addInTransaction(random.chance(0.3), random.chance(0.2), random.chance(0.4))
   }

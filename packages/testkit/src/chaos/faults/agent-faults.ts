@@ -1,6 +1,5 @@
 /** Faults of agents, of whole hosts, and of everything at once. */
 import { killBelow } from '../../cluster/processes-below.ts'
-import type { Seen } from './cluster-view.ts'
 import type { Fault } from './fault.ts'
 import { isRunning, nameOf, signal } from './signals.ts'
 
@@ -35,7 +34,7 @@ export const agentFaults = {
       return {
         what: `SIGKILL to everything on ${host}: ${lost.map(nameOf).join(', ')}`,
         contents: [...new Set(contents)].sort((a, b) => a - b),
-        isSurvived: !hasCoordinator && !hasBoth(lost),
+        isSurvived: view.isSpare(host),
       }
     },
   },
@@ -49,7 +48,3 @@ export const agentFaults = {
     },
   },
 } satisfies Record<string, Fault>
-
-function hasBoth(lost: readonly Seen[]): boolean {
-  return new Set(lost.map(({ content }) => content)).size < lost.length
-}

@@ -94,6 +94,14 @@ export class ClusterView {
   get hosts(): string[] {
     return this.#cluster.facts.hosts.map(({ name }) => name)
   }
+  /** True when all that is on the host is elsewhere, too, and the coordinator is not there. */
+  isSpare(host: string): boolean {
+    const there = this.#seen.filter((one) => one.host === host)
+    const contents = new Set(there.map(({ content }) => content))
+    return (
+      contents.size === there.length && !there.some(({ content, role }) => content === -1 && role === 'p')
+    )
+  }
   /** The folder of a host. */
   dirOf(host: string): string {
     const found = this.#cluster.facts.hosts.find(({ name }) => name === host)

@@ -17,6 +17,8 @@ export interface Struck {
   readonly release?: () => void | Promise<void>
   /** Of a cluster that was well there is a second instance for all that it hits: clients get on without an administrator, and before the end of the round. */
   readonly isSurvived?: boolean
+  /** What has to happen besides, within that time: rejects with NoFailover when it does not. */
+  readonly survived?: (limitMs: number) => Promise<void>
   /** Asked when all of the round has ended: rejects with what is an anomaly. */
   readonly verify?: () => Promise<void>
   /** Work that goes on; resolves with how it ended. It rejects only with what is an anomaly. */
@@ -31,4 +33,9 @@ export interface Fault {
   readonly needsNetwork?: boolean
   /** Does it; undefined when there is nothing to do it to now. */
   readonly strike: (context: FaultContext) => Promise<Struck | undefined>
+}
+
+/** One instance was lost, and nobody did what was to be done. */
+export class NoFailover extends Error {
+  override readonly name = 'NoFailover'
 }

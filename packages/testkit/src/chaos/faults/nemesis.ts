@@ -6,7 +6,7 @@ import { pause } from '../../cluster/wait-for.ts'
 import type { SimRandom } from '../../sim/sim-random.ts'
 import type { History } from '../history/history.ts'
 import type { ClusterView } from './cluster-view.ts'
-import type { Struck } from './fault.ts'
+import { NoFailover, type Struck } from './fault.ts'
 import { drawFault, faults, type FaultName } from './fault-catalog.ts'
 import { heal } from './heal.ts'
 
@@ -34,12 +34,9 @@ export interface NemesisOptions {
 const UNHEALED = 0.2
 /** What one instance is lost by is not ended, and no command is given, before clients have got on. */
 const UNATTENDED = 0.6
+/** Several times the time in which FTS decides. */
+const SURVIVED_MS = 60_000
 const COMMAND_LIMIT_MS = 150_000
-
-/** One instance was lost, and the other one of its content did not take over. */
-export class NoFailover extends Error {
-  override readonly name = 'NoFailover'
-}
 
 export async function runNemesis(options: NemesisOptions): Promise<void> {
   const { random, pace, now, untilMs, mostRounds, progress, stopped } = options
@@ -88,6 +85,7 @@ async function getOnUnattended(options: NemesisOptions, struck: readonly Struck[
   } catch (error) {
     throw new NoFailover(`nobody took over: ${only.what}: ${(error as Error).message}`, { cause: error })
   }
+  await only.survived?.(SURVIVED_MS)
   enter(options, 'info', 'unattended', 'clients have got on')
 }
 

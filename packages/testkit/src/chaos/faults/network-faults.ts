@@ -20,7 +20,8 @@ export const networkFaults = {
       const host = random.pick(hostsOf(view))
       const kind = random.chance(0.7) ? 'silent' : 'down'
       await network.cutOff(host, kind)
-      return cut(network, view, `${host} is cut off (${kind})`, [host])
+      const isSurvived = view.isSpare(host)
+      return { ...cut(network, view, `${host} is cut off (${kind})`, [host]), isSurvived }
     }),
   },
   'cut-one-way': {
@@ -64,7 +65,7 @@ export const networkFaults = {
       const host = random.pick(hostsOf(view))
       const number = random.below(2)
       await network.cutOff(host, 'silent', number)
-      return cut(network, view, `network ${number} of ${host} is dead`, [host])
+      return { ...cut(network, view, `network ${number} of ${host} is dead`, [host]), isSurvived: true }
     }),
   },
   'replace-cut-coordinator': {

@@ -1,9 +1,9 @@
 /** Crashes between two steps of an instance: at a fault point that it passes by itself, or because of what is done to another one. */
 import type { FaultAction, FaultPoint } from '@mirabelle/messages'
 import { PROMOTION_POINTS, type FaultOptions } from '../../cluster/fault-points.ts'
-import { pause } from '../../cluster/wait-for.ts'
+import { pause, waitFor } from '../../cluster/wait-for.ts'
 import type { ClusterView, Seen } from './cluster-view.ts'
-import type { Fault, FaultContext, Struck } from './fault.ts'
+import { NoFailover, type Fault, type FaultContext, type Struck } from './fault.ts'
 import { isRunning, nameOf, signal } from './signals.ts'
 
 interface Plan {
@@ -60,6 +60,12 @@ export const pointFaults = {
     weight: 4,
     strike: (context) => killUnsent(context),
   },
+  'hang-probes': {
+    description:
+      'a primary lives, and answers no probe of FTS until the end of the round: it is to be replaced',
+    weight: 2,
+    strike: (context) => hangProbes(context),
+  },
 } satisfies Record<string, Fault>
 
 /** How long a primary goes on without sending WAL, ms. */
@@ -76,6 +82,27 @@ async function killUnsent({ view, random }: FaultContext): Promise<Struck | unde
     what: `SIGKILL to ${nameOf(one)}, which had stopped to send WAL`,
     contents: [content],
     isSurvived: true,
+  }
+}
+
+async function hangProbes({ view, random }: FaultContext): Promise<Struck | undefined> {
+  const content = random.below(view.contents)
+  const one = find((await view.look()).filter(isRunning), 'primary', content)
+  if (one === undefined || !(await happens(view, one, 'probe.answer', 'suspend', { end: -1 })))
+    return undefined
+  const isReplaced = async (): Promise<boolean> =>
+    (await view.look()).some(({ dbid, role }) => dbid === one.dbid && role === 'm')
+  const what = `${nameOf(one)} answers no probe any more`
+  return {
+    what,
+    contents: [content],
+    isSurvived: true,
+    survived: async (limitMs) => {
+      await waitFor(`dbid ${one.dbid} to be replaced`, isReplaced, limitMs).catch((error: unknown) => {
+        throw new NoFailover(`nobody took over: ${what}`, { cause: error })
+      })
+    },
+    release: () => view.points.reset(one.dbid, 'probe.answer').catch(() => undefined), // it was killed, as is right
   }
 }
 
