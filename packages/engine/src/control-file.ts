@@ -62,6 +62,12 @@ export function parseControlFile(path: string, content: Uint8Array): ControlFile
   return control
 }
 
+/** Where the last checkpoint record is that these bytes, the beginning of a control file, name; undefined when they do not reach so far. */
+export function checkpointIn(bytes: Uint8Array): bigint | undefined {
+  if (bytes.byteLength < OFFSET.checkpoint + 8) return undefined
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getBigUint64(OFFSET.checkpoint, true)
+}
+
 /** What a base says of itself: where replay of it begins, and on which timeline its last checkpoint is. */
 export interface BaseStart {
   readonly control: ControlFile

@@ -49,16 +49,16 @@ t.test(
     t.equal(await primary.ended, undefined)
     await coordinator.closed
     const promoted = await ftsM.promote()
-    t.equal(promoted.type, 'fts.probed')
-    await until(
-      () => m.roleState,
-      (state) => state === 'primary',
-      'promotion',
+    t.match(promoted, { type: 'fts.probed', roleState: 'promoting' })
+    const after = await Dispatcher.open(m.port, 3, { incarnation: 'c1', nextSeq: settledBefore + 1 })
+    t.equal(
+      m.roleState,
+      'primary',
+      'a coordinator that came before was let in when the promotion was complete',
     )
     t.equal(m.timeline, 2)
     t.equal((await ftsM.promote()).roleState, 'primary', 'PROMOTE again just answers')
 
-    const after = await Dispatcher.open(m.port, 3, { incarnation: 'c1', nextSeq: settledBefore + 1 })
     const known = await after.connection.request(
       { type: 'dispatch.settled', incarnation: 'c1', seqs: [2, settledBefore, settledBefore + 5] },
       5_000,

@@ -2,14 +2,15 @@
  * PGlite's Node file system with what it lacks: fsync, the order "WAL before data", and a view of every WAL write.
  *
  * Lives as long as one start of the backend. While PostgreSQL starts or recovers (`phase` 'recovery') files are synced in groups, before the
- * control file says something that needs them and before the backend opens (late-syncs.ts).
+ * control file names another checkpoint and before the backend opens (late-syncs.ts).
  * Once it is open ('open') fsyncs of WAL segment files are left to the main thread, which does them in groups; everything
  * else that is fsynced is fsynced here, after the WAL.
  */
-import { closeSync, fsyncSync, openSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readFileSync } from 'node:fs'
 import { sep } from 'node:path'
 import { NodeFS } from '@electric-sql/pglite/nodefs'
 import type { PGlite } from '@electric-sql/pglite'
+import { checkpointIn } from '../control-file.ts'
 import { BLOCK_BYTES, parseSegmentName, type InstancePaths } from '../layout.ts'
 import type { LateSyncs } from './late-syncs.ts'
 import type { FsStream, PostgresModule } from './postgres-module.ts'
@@ -65,6 +66,10 @@ export class DurableFs extends NodeFS {
   readonly #kinds = new WeakMap<object, { path: string; kind: FileKind }>()
   #nodeFs: PostgresModule['NODEFS'] | undefined
   #folderChanged = false
+  /** The checkpoint that the control file names. */
+  #checkpoint: bigint | undefined
+  /** The last write of the control file named another one than the write before. */
+  #checkpointMoved = false
 
   constructor(
     paths: InstancePaths,
@@ -134,7 +139,7 @@ export class DurableFs extends NodeFS {
   ): number {
     const file = this.#kindOf(stream)
     if (this.phase === 'recovery') {
-      if (file.kind === 'control') this.#orFail(() => this.#late.beforeControlFile())
+      if (file.kind === 'control') this.#beforeControlFile(heap, offset, length, position)
       return write(stream, heap, offset, length, position)
     }
     switch (file.kind) {
@@ -172,7 +177,7 @@ export class DurableFs extends NodeFS {
       this.#ensureWal()
     }
     const path = this.#pathOf(stream)
-    if (this.phase === 'recovery' && file.kind !== 'control') {
+    if (this.phase === 'recovery' && !(file.kind === 'control' && this.#checkpointMoved)) {
       this.#orFail(() => this.#late.add(path))
       return 0
     }
@@ -191,6 +196,16 @@ export class DurableFs extends NodeFS {
       this.#observer.syncFailed(new FsyncFailed(path, error))
     }
     return 0
+  }
+
+  /** Only where recovery would begin matters; its other words (in recovery, shutting down, in production) take nothing for granted. */
+  #beforeControlFile(heap: Int8Array, offset: number, length: number, position: number): void {
+    const written = new Uint8Array(heap.buffer, heap.byteOffset + offset, length)
+    const next = position === 0 ? checkpointIn(written) : undefined
+    this.#checkpoint ??= checkpointIn(readFileSync(this.#paths.controlFile))
+    this.#checkpointMoved = next === undefined || next !== this.#checkpoint
+    this.#checkpoint = next
+    if (this.#checkpointMoved) this.#orFail(() => this.#late.beforeCheckpoint())
   }
 
   #ensureWal(upTo?: number): void {

@@ -2,8 +2,9 @@
  * The fsyncs of a start or of a promotion, done together instead of one after the other.
  *
  * PostgreSQL syncs each file by itself, and waits: the whole data directory when it starts after a crash (as a mirror does each time), some fifty files at the
- * end of recovery, while clients wait for a promotion. Nothing needs them one by one. So files are noted, the main thread syncs them in groups, and
- * this thread waits where it matters: before the control file says something that needs them, and before the backend opens.
+ * end of recovery, while clients wait for a promotion. Nothing needs them one by one. So files are noted, the main thread syncs them in groups while
+ * PostgreSQL goes on, and this thread waits where it matters: before the control file names another checkpoint, because recovery would begin there and take
+ * for granted what came before, and before the backend opens.
  *
  * What the control file of a mirror says while it replays needs nothing of the sort: whatever is lost, it replays from its base again.
  *
@@ -11,9 +12,6 @@
  */
 import { Field, type SharedState } from '../shared/shared-state.ts'
 import { FsyncFailed } from './wal-guard.ts'
-
-/** So many files are given to the main thread at once. */
-const GROUP = 64
 
 export class LateSyncs {
   readonly #state: SharedState
@@ -34,11 +32,12 @@ export class LateSyncs {
   add(path: string): void {
     this.#check()
     this.#paths.add(path)
-    if (this.#paths.size >= GROUP) this.#handOver()
+    // One group at a time: what is noted meanwhile is the next one.
+    if (this.#state.get(Field.filesSynced) === this.#asked) this.#handOver()
   }
 
-  /** The control file is about to be written. */
-  beforeControlFile(): void {
+  /** The control file is about to name another checkpoint. */
+  beforeCheckpoint(): void {
     if (this.#role === 'primary' || this.#state.get(Field.promote) === 1) this.finish()
   }
 

@@ -162,63 +162,110 @@ async function starting(
   return { paths, durable, pg: await startBackend(paths, durable, await primary(), () => undefined) }
 }
 
+/** Syncs of files as a disk does them that takes its time: the first group is done when the second one is asked for. */
+function slowDisk(state: SharedState, onSync: () => void = () => undefined) {
+  const groups: (readonly string[])[] = []
+  let underWay = 0
+  return {
+    groups,
+    sync(group: readonly string[]): void {
+      groups.push(group)
+      onSync()
+      underWay++
+      if (underWay === 2) state.addAndWake(Field.filesSynced, underWay)
+      underWay %= 2
+    },
+  }
+}
+
 t.test(
-  'the fsyncs of a start are done together, before the control file is written and before the backend opens',
+  'the fsyncs of a start are done together, before the control file names another checkpoint and before the backend opens',
   { skip: process.platform !== 'linux' && 'reads /proc' },
   async (t) => {
     const state = new SharedState()
-    const groups: (readonly string[])[] = []
+    let isSlow = false
+    const disk = slowDisk(state, () => calls.push({ call: 'fsync', path: 'a group' }))
+    const { groups } = disk
     const { paths, durable, pg } = await starting(t, state, 'primary', (group) => {
-      groups.push(group)
-      calls.push({ call: 'fsync', path: 'a group' })
-      state.addAndWake(Field.filesSynced, 1)
+      if (isSlow) disk.sync(group)
+      else state.addAndWake(Field.filesSynced, 1)
     })
     await pg.exec('CREATE TABLE a(i int)')
-    calls.length = groups.length = 0
-    watching = true
+    calls.length = 0
+    isSlow = watching = true
     await pg.exec('CHECKPOINT')
     watching = false
     const told = calls.map(({ call, path }) => `${call} ${path === 'a group' ? path : basename(path)}`)
     t.same(
       told.filter((one) => one.startsWith('fsync')),
-      ['fsync a group', 'fsync pg_control'],
+      ['fsync a group', 'fsync a group', 'fsync pg_control'],
       'nothing else is synced by itself',
     )
-    t.equal(told.indexOf('fsync a group') + 1, told.indexOf('write pg_control'))
-    const [group] = groups as [readonly string[]]
-    t.ok(group.length > 3, `${group.length} files in one group`)
+    t.equal(told.lastIndexOf('fsync a group') + 1, told.indexOf('write pg_control'))
+    t.equal(groups[0]?.length, 1, 'what is there is synced at once')
+    const [, group] = groups as [unknown, readonly string[]]
+    t.ok(group.length > 3, `and what comes meanwhile together: ${group.length} files`)
     t.ok(
       group.some((path) => path.startsWith(paths.pgWal)),
       'the WAL of the checkpoint, too',
     )
-    groups.length = 0
+    groups.length = calls.length = 0
+    watching = true
     await pg.exec("SELECT pg_create_physical_replication_slot('late', true)")
-    t.same(groups, [], 'what no control file depends on waits')
+    watching = false
+    t.notOk(
+      calls.some(({ path }) => basename(path) === 'pg_control'),
+      'no control file depends on it',
+    )
+    t.equal(groups.length, 1, 'its files are being synced')
     durable.opened()
-    t.equal(groups.length, 1, 'until the backend opens')
+    t.equal(groups.length, 2, 'and the backend opens when they are')
     await pg.close()
   },
 )
 
-t.test('the control file of a mirror waits for nothing until it is promoted', (t) => {
+t.test(
+  'what the control file says of anything but its checkpoint waits for nothing, and is synced with the rest',
+  { skip: process.platform !== 'linux' && 'reads /proc' },
+  async (t) => {
+    const state = new SharedState()
+    const groups: (readonly string[])[] = []
+    calls.length = 0
+    watching = true
+    // It was shut down in order: it says "in production" and keeps its checkpoint.
+    const { paths, durable, pg } = await starting(t, state, 'primary', (group) => {
+      groups.push(group)
+      state.addAndWake(Field.filesSynced, 1)
+    })
+    watching = false
+    const ofControl = calls.filter(({ path }) => path === paths.controlFile).map(({ call }) => call)
+    t.ok(ofControl.includes('write'))
+    t.notOk(ofControl.includes('fsync'), 'not synced by itself')
+    t.ok(
+      groups.some((group) => group.includes(paths.controlFile)),
+      'but by the time that the backend opens',
+    )
+    durable.opened()
+    await pg.close()
+  },
+)
+
+t.test('the checkpoint of a mirror waits for nothing until it is promoted', (t) => {
   const state = new SharedState()
-  const groups: (readonly string[])[] = []
-  const late = new LateSyncs(state, 'mirror', (group) => {
-    groups.push(group)
-    state.addAndWake(Field.filesSynced, 1)
-  })
+  const { groups, sync } = slowDisk(state)
+  const late = new LateSyncs(state, 'mirror', sync)
   for (let file = 0; file < 100; file++) late.add(`file ${file}`)
-  late.beforeControlFile()
+  late.beforeCheckpoint()
   t.same(
     groups.map(({ length }) => length),
-    [64],
-    'a full group is handed over at once',
+    [1],
+    'one group at a time',
   )
   state.set(Field.promote, 1)
-  late.beforeControlFile()
+  late.beforeCheckpoint()
   t.same(
     groups.map(({ length }) => length),
-    [64, 36],
+    [1, 99],
   )
   t.end()
 })

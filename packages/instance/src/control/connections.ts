@@ -2,16 +2,17 @@
  * Connections that arrive at an instance, by purpose: control, wal, dispatch, copy (architecture §5). Owned by the instance actor; what is
  * refused here is refused with a typed error that the other side sees.
  */
-import { COORDINATOR_CONTENT, MirabelleError, type Message } from '@mirabelle/messages'
+import { COORDINATOR_CONTENT, MirabelleError, type Assignment, type Message } from '@mirabelle/messages'
 import type { Connection, Hello, Responder } from '@mirabelle/runtime'
 import type { InstanceHooks } from '../instance-options.ts'
-import { refusal } from '../role/accepts.ts'
+import { mayBePrimarySoon, refusal } from '../role/accepts.ts'
 import { handleControl, type ControlSubject } from './control.ts'
 
 export interface ConnectionSubject extends ControlSubject {
   readonly hooks: InstanceHooks
   readonly clusterId: string
   readonly systemIdentifier: string
+  readonly assignment: Assignment
   fence(reason: MirabelleError): void
 }
 
@@ -29,8 +30,10 @@ export function acceptConnection(subject: ConnectionSubject, connection: Connect
       return
     case 'dispatch': {
       refuseStale(subject, hello)
-      const refused = refusal('dispatch.open', subject.roleState, subject)
-      if (refused !== undefined) throw refused
+      if (!mayBePrimarySoon(subject.roleState, subject.assignment.role)) {
+        const refused = refusal('dispatch.open', subject.roleState, subject)
+        if (refused !== undefined) throw refused
+      }
       if (subject.hooks.onDispatch === undefined) throw noSuchPurpose(subject, hello)
       subject.hooks.onDispatch(connection, hello)
       return

@@ -14,19 +14,15 @@ export async function promote(core: InstanceCore): Promise<void> {
   const { clock } = core.ports
   const begunAt = clock.monotonic()
   if (faults !== undefined) await faults.at('promotion.begin')
-  // Off before anything else: commits of the new primary must not wait for a mirror that it does not have.
-  await core.durable.setSyncRep(false)
-  if (faults !== undefined) await faults.at('promotion.sync-rep-off')
-  const { started, received, end } = await core.limits.started(mirror.takeOver(), 'promotion')
+  // Commits of the new primary must not wait for a mirror that it does not have: off before the folder is a primary's.
+  const [, { started, received, end }] = await Promise.all([
+    syncRepOff(core),
+    core.limits.started(mirror.takeOver(), 'promotion'),
+  ])
   if (core.state !== 'promoting') return
   await requireAll(core, started, end)
   if (faults !== undefined) await faults.at('promotion.recovered')
-  await core.durable.setRole('p')
-  if (faults !== undefined) await faults.at('promotion.role')
-  // A promoted standby has no standby: the old coordinator cannot become one without a recovery.
-  const peer = core.content === COORDINATOR_CONTENT ? null : core.assignment.peer
-  await core.assign((held) => ({ ...held, role: 'p', peer }))
-  if (faults !== undefined) await faults.at('promotion.assigned')
+  await Promise.all([rolePrimary(core), assignedPrimary(core)])
   core.mirror = undefined
   await openPrimary(core, started, settledBefore(received))
   if (faults !== undefined) await faults.at('promotion.open')
@@ -39,6 +35,23 @@ export async function promote(core: InstanceCore): Promise<void> {
     },
     'promoted',
   )
+}
+
+async function syncRepOff({ durable }: InstanceCore): Promise<void> {
+  await durable.setSyncRep(false)
+  if (faults !== undefined) await faults.at('promotion.sync-rep-off')
+}
+
+async function rolePrimary({ durable }: InstanceCore): Promise<void> {
+  await durable.setRole('p')
+  if (faults !== undefined) await faults.at('promotion.role')
+}
+
+/** A promoted standby has no standby: the old coordinator cannot become one without a recovery. */
+async function assignedPrimary(core: InstanceCore): Promise<void> {
+  const peer = core.content === COORDINATOR_CONTENT ? null : core.assignment.peer
+  await core.assign((held) => ({ ...held, role: 'p', peer }))
+  if (faults !== undefined) await faults.at('promotion.assigned')
 }
 
 /** To be primary it would lack WAL that it has acknowledged (I2). */

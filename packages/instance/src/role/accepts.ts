@@ -2,7 +2,7 @@
  * What may be asked of an instance in each state of its role. What FTS, the coordinator, agents and mirrors can ask is a row here, so
  * that no request is ever answered by accident: it is accepted, or refused with a typed error that says what is so instead.
  */
-import { MirabelleError, type ErrorCode } from '@mirabelle/messages'
+import { MirabelleError, type ErrorCode, type Role } from '@mirabelle/messages'
 import type { RoleState } from './instance-role.machine.ts'
 
 /** The requests that depend on the role. */
@@ -79,6 +79,11 @@ export const accepts: { readonly [R in RoleRequest]: Row } = {
   'instance.stop': ALWAYS,
   'instance.assign': WHILE_ALIVE,
   'instance.configure': WHILE_ALIVE,
+}
+
+/** It has no role yet, and its next one may be primary: who wants one waits for that instead of being refused. */
+export function mayBePrimarySoon(state: RoleState, assigned: Role): boolean {
+  return state === 'promoting' || (state === 'starting' && assigned === 'p')
 }
 
 /** Who refuses, for the sentence. */

@@ -153,7 +153,7 @@ export const instanceRoleMachine = setup({
     },
     promoting: {
       description:
-        'Recovery is being ended at the last valid record received. Synchronous replication is off, durably, so that commits of the new primary do not hang. No statement runs yet.',
+        'Recovery is being ended at the last valid record received. Synchronous replication is switched off, durably, so that commits of the new primary do not hang. No statement runs yet.',
       on: {
         promote: { description: 'PROMOTE again: under way' },
         'engine.primary': {

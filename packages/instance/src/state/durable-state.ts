@@ -3,7 +3,8 @@
  * mark of a stale standby, the role it acts in, its last assignment.
  *
  * Opened by the instance actor at its start. Promise: a setter resolves after the new value is durable, and only then does the
- * getter show it; whoever acts on a value or tells it to a peer awaits the setter first. Writes run one after the other.
+ * getter show it; whoever acts on a value or tells it to a peer awaits the setter first. Writes of one file run one after the other; who needs
+ * two of them in an order awaits the first.
  */
 import { isAssignment, MirabelleError, type Assignment, type Epoch, type Role } from '@mirabelle/messages'
 import { faults, type Disk } from '@mirabelle/runtime'
@@ -44,7 +45,7 @@ export class DurableState {
   readonly #datadir: string
   readonly #values: Values = { epoch: 0, syncRep: null, standbyStale: false, role: null, copying: null }
   #assignment: Assignment | undefined
-  #writes: Promise<void> = Promise.resolve()
+  readonly #writes = new Map<keyof Values | 'assignment', Promise<void>>()
 
   private constructor(disk: Disk, datadir: string) {
     this.#disk = disk
@@ -94,25 +95,25 @@ export class DurableState {
 
   /** Promises to obey no lower epoch. A lower number than the promised one changes nothing. */
   raiseEpoch(epoch: Epoch): Promise<void> {
-    return this.#write(async () => {
+    return this.#write('epoch', async () => {
       if (epoch > this.#values.epoch) await this.#store('epoch', epoch)
     })
   }
   setSyncRep(on: boolean): Promise<void> {
-    return this.#write(() => this.#store('syncRep', on))
+    return this.#write('syncRep', () => this.#store('syncRep', on))
   }
   setStandbyStale(stale: boolean): Promise<void> {
-    return this.#write(() => this.#store('standbyStale', stale))
+    return this.#write('standbyStale', () => this.#store('standbyStale', stale))
   }
   setRole(role: Role): Promise<void> {
-    return this.#write(() => this.#store('role', role))
+    return this.#write('role', () => this.#store('role', role))
   }
   setCopying(mode: 'differential' | 'full' | null): Promise<void> {
-    return this.#write(() => this.#store('copying', mode))
+    return this.#write('copying', () => this.#store('copying', mode))
   }
   /** Writes down what `next` makes of the last assignment, one change after the other. */
   setAssignment(next: (held: Assignment | undefined) => Assignment): Promise<void> {
-    return this.#write(async () => {
+    return this.#write('assignment', async () => {
       const assignment = next(this.#assignment)
       const text = `${JSON.stringify(assignment, null, 2)}\n`
       if (faults !== undefined) await faults.at('state.assignment.before')
@@ -134,10 +135,13 @@ export class DurableState {
     this.#values[key] = value
   }
 
-  #write(task: () => Promise<void>): Promise<void> {
-    const done = this.#writes.then(task)
+  #write(file: keyof Values | 'assignment', task: () => Promise<void>): Promise<void> {
+    const done = (this.#writes.get(file) ?? Promise.resolve()).then(task)
     // A failed write is told to the one who asked; it does not stop later writes.
-    this.#writes = done.catch(() => undefined)
+    this.#writes.set(
+      file,
+      done.catch(() => undefined),
+    )
     return done
   }
 }

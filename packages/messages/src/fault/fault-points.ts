@@ -100,11 +100,11 @@ export const faultPointCatalog = {
     points: {
       ...pointsIn('instance/src/life/promotion.ts', {
         'promotion.begin': 'the role machine has become `promoting`',
-        'promotion.sync-rep-off': 'commits will not wait for a mirror; replay still goes on',
+        'promotion.sync-rep-off': 'commits will not wait for a mirror; recovery is being ended',
         'promotion.recovered':
           "PostgreSQL has ended recovery on a new timeline; the folder is still a mirror's",
         'promotion.role': "the folder is a primary's",
-        'promotion.assigned': 'so is the assignment; nothing is answered as primary yet',
+        'promotion.assigned': "the assignment is a primary's; nothing is answered as primary yet",
         'promotion.open': 'it is primary',
       }),
       ...pointsIn('instance/src/control/control.ts', {

@@ -2,7 +2,7 @@
  * Lets a coordinator that opens the lane wait while the segment is on its way to be primary: it is answered in the moment in which the promotion
  * is complete, instead of asking again and again. Made with the segment; every wait ends, with the role or after `LONGEST_WAIT_MS`.
  */
-import type { InstanceActor } from '@mirabelle/instance'
+import { mayBePrimarySoon, type InstanceActor } from '@mirabelle/instance'
 import type { Clock } from '@mirabelle/runtime'
 
 /** Less than a coordinator waits for its answer, ms. */
@@ -23,9 +23,7 @@ export class PrimarySoon {
 
   /** Resolves when the instance neither starts nor is promoted any more, or when that takes too long. What it is then is for the caller to see. */
   settled(instance: InstanceActor): Promise<void> {
-    const isUnderWay = (): boolean =>
-      instance.roleState === 'promoting' ||
-      (instance.roleState === 'starting' && instance.assignment.role === 'p')
+    const isUnderWay = (): boolean => mayBePrimarySoon(instance.roleState, instance.assignment.role)
     if (!isUnderWay()) return Promise.resolve()
     return new Promise((resolve) => {
       const end = (): void => {
