@@ -1,7 +1,7 @@
 /** Faults of the coordinator and its standby. Clients of all contents notice those of the coordinator. */
-import { waitFor } from '../../cluster/wait-for.ts'
+import { pause, waitFor } from '../../cluster/wait-for.ts'
 import type { ClusterView, Seen } from './cluster-view.ts'
-import type { Fault, Struck } from './fault.ts'
+import type { Fault, FaultContext, Struck } from './fault.ts'
 import { isRunning, nameOf, signal } from './signals.ts'
 
 /** How long one that has been replaced may take to notice it, when it can reach the others again. */
@@ -32,6 +32,12 @@ export const coordinatorFaults = {
     description: 'SIGSTOP to the coordinator, activation of its standby, SIGCONT to the old one at the end',
     weight: 2,
     strike: ({ view }) => replace(view, 'SIGSTOP'),
+  },
+  'replace-by-late-standby': {
+    description:
+      'SIGSTOP to the standby; a while after, SIGKILL to the coordinator, SIGCONT and activation: refused when it lacks changes',
+    weight: 4,
+    strike: (context) => replaceByLate(context),
   },
   'kill-standby': {
     description: 'SIGKILL to the standby coordinator',
@@ -73,6 +79,30 @@ async function replace(view: ClusterView, name: 'SIGKILL' | 'SIGSTOP'): Promise<
     what: `${struck.what}; activation of the standby`,
     isSurvived: false,
     ...activation(view),
+  }
+}
+
+/** How long the coordinator goes on beside a standby that is stopped, ms: until after it has given it up. */
+const LATE_MS = [500, 12_000] as const
+
+async function replaceByLate({ view, random }: FaultContext): Promise<Struck | undefined> {
+  const running = (await view.look()).filter(isRunning).filter(({ content }) => content === -1)
+  const old = running.find(({ role }) => role === 'p')
+  const standby = running.find(({ role }) => role === 'm')
+  if (old === undefined || standby === undefined || !signal(standby.pid, 'SIGSTOP')) return undefined
+  const lateMs = random.between(...LATE_MS)
+  const goOn = (): void => void signal(standby.pid, 'SIGCONT')
+  const run = async (): Promise<string> => {
+    await pause(lateMs)
+    signal(old.pid, 'SIGKILL')
+    goOn()
+    return (await activate(view)).text
+  }
+  return {
+    what: `SIGSTOP to ${nameOf(standby)}; after ${Math.round(lateMs)} ms SIGKILL to ${nameOf(old)}, and activation`,
+    contents: view.allContents,
+    release: goOn,
+    running: run(),
   }
 }
 
