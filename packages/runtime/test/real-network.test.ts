@@ -9,9 +9,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { MirabelleError } from '@mirabelle/messages'
+import { MirabelleError } from '@mirabelle/messages'
 import { deriveKeys } from '../src/net/handshake-keys.ts'
-import { OpenerHandshake } from '../src/net/handshake.ts'
+import { OpenerHandshake, PROTOCOL_VERSION } from '../src/net/handshake.ts'
 import { realNetwork } from '../src/net/real-network.ts'
 import { HANDSHAKE_TIMEOUT_MS, MAX_UNPROVEN, PARTS } from '../src/net/unproven-connections.ts'
 import { realClock } from '../src/real/real-clock.ts'
@@ -204,6 +204,38 @@ t.test('before the proof a frame is 4 KiB at most', async (t) => {
   }
   t.equal(server.lines.filter(({ fields }) => fields['code'] === 'frame.bad').length, 3)
   await stillServes(t, server)
+})
+
+t.test('before the proof all frames together are 4 KiB at most', async (t) => {
+  const server = await serve(t)
+  const socket = await dialRaw(t, server.port)
+  const pad = Buffer.alloc(3000)
+  const nonce = Buffer.alloc(32)
+  socket.write(frameOf(pack({ v: PROTOCOL_VERSION, hello, silence: 0, nonce, pad })))
+  await once(socket, 'data')
+  socket.write(frameOf(pack({ proof: pad })))
+  await closed(socket)
+  t.match(await server.logged(/refused/), {
+    fields: { code: 'frame.bad' },
+    sentence: /more than 4096 bytes before/,
+  })
+})
+
+t.test('whoever is turned away when it is accepted hears that first, and nothing else', async (t) => {
+  const network = realNetwork({ clusterKey: randomBytes(32), log: recordingLogger().log })
+  const listener = await network.listen(
+    { addresses: ['127.0.0.1'], port: 0 },
+    () => self,
+    (connection) => {
+      connection.send({ type: 'ok' })
+      connection.close(new MirabelleError('not.primary', 'somebody else is'))
+    },
+  )
+  t.teardown(() => listener.close())
+  await t.rejects(network.connect({ addresses: ['127.0.0.1'], port: listener.port }, hello, options), {
+    code: 'not.primary',
+    message: /somebody else is/,
+  })
 })
 
 t.test("a client of PostgreSQL's is told that it has come to the wrong port", async (t) => {
