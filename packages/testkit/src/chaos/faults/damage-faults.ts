@@ -9,7 +9,7 @@ export const damageFaults = {
   'damage-bytes': {
     description:
       'until the end of the round now and then a bit of what an instance receives from the others is turned',
-    weight: 4,
+    weight: 5,
     strike: async ({ view, random }) => {
       const running = (await view.look()).filter(isRunning)
       if (running.length === 0) return undefined

@@ -34,7 +34,7 @@ export const powerFaults = {
   'lose-power': {
     description:
       'SIGKILL to everything on a host, or on all, and what was not made durable is gone from its files; now and then fsyncs of WAL hang just before',
-    weight: 6,
+    weight: 8,
     strike: async ({ view, random }) => {
       const { power } = view
       if (power === undefined) return undefined

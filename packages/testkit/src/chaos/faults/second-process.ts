@@ -23,7 +23,7 @@ export const secondProcessFaults = {
   'start-twice': {
     description:
       'an instance that runs is started once more beside itself, on other ports: the second one must end',
-    weight: 3,
+    weight: 4,
     strike: async ({ view, random }) => {
       const running = (await view.look()).filter(isRunning)
       if (running.length === 0) return undefined
