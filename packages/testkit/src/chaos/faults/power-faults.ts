@@ -94,12 +94,12 @@ async function lose(
 ): Promise<Loss> {
   const { services } = view
   const hosts = host === undefined ? view.hosts : [host]
-  if (services !== undefined) await Promise.all(hosts.map((name) => services.powerOff(name)))
+  const off = services === undefined ? [] : await Promise.all(hosts.map((name) => services.powerOff(name)))
   const dir = host === undefined ? view.dir : view.dirOf(host)
   const known = told.filter((one) => one !== undefined)
   const loss = await power.lose(dir, keptBy(random), known)
   for (const name of hosts) services?.start(name)
-  return loss
+  return { ...loss, processes: loss.processes + off.flat().length }
 }
 
 /** All that is not durable is lost, or of some files nothing and of others the last writes: a disk writes in any order what it was not told to sync. */
