@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { Message } from '@mirabelle/messages'
+import { crc32c } from '../src/wire/crc32c.ts'
 import { decodeBody, encodeFrame, pack, SEPARATE_BYTES, unpack } from '../src/wire/body.ts'
 import { FrameDecoder, MAX_FRAME_BYTES, sealedLength } from '../src/wire/frame-decoder.ts'
 import { frameOf, HEARTBEAT_FRAME, isHeartbeat, sealedFrameOf, unsealed } from '../src/wire/frame.ts'
@@ -122,13 +123,26 @@ t.test('damage anywhere in a frame is found, also where the body stays well-form
     const content = frame.subarray(4)
     t.equal(frame.readUInt32BE(0), sealedLength(content.length), 'the length counts checksum and body')
     t.equal(isHeartbeat(unsealed(content)), frame === HEARTBEAT_FRAME)
-    for (let at = 0; at < content.length; at += Math.ceil(content.length / 200)) {
+    const places = Array.from({ length: 200 }, (_, i) => Math.floor((i * content.length) / 200))
+    for (const at of [...places, content.length - 1]) {
       const damaged = Buffer.from(content)
       damaged[at] = (damaged[at] as number) ^ 0x10
       t.throws(() => unsealed(damaged), { code: 'frame.bad', message: /damaged on the way/ }, `byte ${at}`)
     }
   }
   t.throws(() => unsealed(Buffer.alloc(4)), { code: 'frame.bad', message: /no room/ })
+})
+
+t.test('CRC-32C is that of RFC 3720, for short runs and for long ones', async (t) => {
+  const crcOf = (bytes: Uint8Array) => crc32c(bytes, 0, bytes.length, 0)
+  t.equal(crcOf(Buffer.from('123456789')), 0xe3069283)
+  t.equal(crcOf(Buffer.alloc(32)), 0x8a9136aa)
+  t.equal(crcOf(Buffer.alloc(32, 0xff)), 0x62a8ab43)
+  t.equal(crcOf(Buffer.from(Array.from({ length: 32 }, (_, i) => i))), 0x46dd794e)
+  const long = Buffer.from(Array.from({ length: 301 }, (_, i) => (i * 37) % 251))
+  let crc = 0
+  for (let at = 0; at < long.length; at += 7) crc = crc32c(long, at, Math.min(at + 7, long.length), crc)
+  t.equal(crcOf(long), crc, 'in one go as in pieces')
 })
 
 t.test('a single bit that is turned in a length is found before anything is waited for', async (t) => {
