@@ -14,7 +14,10 @@ export interface InspectedInstance {
   readonly pid: number | null
 }
 
-/** Reads the newest run of WAL; with `countFrom` all of it from there on. Rejects with what the disk says. */
+/**
+ * Reads the newest run of WAL; with `countFrom` all of it from there on. What a primary wrote lies in PostgreSQL's own folder: where that is gone nobody knows how far its WAL went, though
+ * what it had received before, as mirror, is still there. Rejects with what the disk says.
+ */
 export async function inspectFolder(
   ports: Ports,
   { assignment, pid }: InspectedInstance,
@@ -24,6 +27,8 @@ export async function inspectFolder(
   const { dbid, content, datadir, listen } = assignment
   const pgdata = pgdataDir(datadir)
   const folders = [pgWalDir(datadir), receivedWalDir(datadir)]
+  const { dataRole } = await readPromises(disk, datadir)
+  const hasAll = dataRole !== 'p' || (await oldestSegment(disk, pgWalDir(datadir))) < Number.POSITIVE_INFINITY
   return {
     dbid,
     content,
@@ -32,11 +37,11 @@ export async function inspectFolder(
     pid,
     hasBase: await disk.exists(`${pgdata}/global/pg_control`),
     copying: await readCopying(disk, datadir),
-    dataRole: (await readPromises(disk, datadir)).dataRole,
-    wal: await walOf(ports, folders),
+    dataRole,
+    wal: hasAll ? await walOf(ports, folders) : null,
     baseBytes: await bytesBelow(disk, pgdata, belongsInBackup),
     divergedBytes: await bytesBelow(disk, divergedDir(datadir)),
-    commits: countFrom === null ? null : await countCommits(disk, folders, countFrom),
+    commits: countFrom === null || !hasAll ? null : await countCommits(disk, folders, countFrom),
   }
 }
 
@@ -60,16 +65,22 @@ async function oldestSegment(disk: Disk, folder: string): Promise<Lsn> {
   return Math.min(...names.flatMap((segment) => (segment === undefined ? [] : [segment.start])))
 }
 
-/** Transactions that take effect by a record at or after `from`. A folder of both, `pg_wal` and received WAL, holds some of them twice. */
+/**
+ * Transactions that take effect by a record at or after `from`. A folder of both, `pg_wal` and received WAL, holds some of them twice. One that is prepared at the end (there is one at a time, I6)
+ * may have been committed everywhere else, and its client told so: it counts.
+ */
 async function countCommits(disk: Disk, folders: readonly string[], from: Lsn): Promise<number> {
   const seen = new Set<Lsn>()
+  let last = { lsn: -1, isPrepared: false }
   for (const dir of folders) {
     if (!(await disk.exists(dir))) continue
-    for await (const record of dumpWal({ disk, dir, rmgr: 'Transaction' })) {
-      if (record.lsn >= from && /^COMMIT/.test(record.operation)) seen.add(record.lsn)
+    for await (const { lsn, operation } of dumpWal({ disk, dir, rmgr: 'Transaction' })) {
+      if (lsn < from) continue
+      if (/^COMMIT/.test(operation)) seen.add(lsn)
+      if (lsn > last.lsn && /PREPARE/.test(operation)) last = { lsn, isPrepared: operation === 'PREPARE' }
     }
   }
-  return seen.size
+  return seen.size + (last.isPrepared ? 1 : 0)
 }
 
 /** Bytes of all files below a folder that count, by their paths in it; 0 when it is not there. */

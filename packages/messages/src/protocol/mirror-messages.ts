@@ -138,7 +138,7 @@ export interface FolderFacts {
   readonly copying: 'differential' | 'full' | null
   /** Its data is that of a primary or of a mirror; null before the first start. */
   readonly dataRole: 'p' | 'm' | null
-  /** End of its checked WAL; null when it has none. */
+  /** End of its checked WAL; null when it has none, or when it was primary and what it wrote then is not there. */
   readonly wal: {
     readonly timeline: Timeline
     readonly history: readonly { readonly timeline: Timeline; readonly end: Lsn }[]
@@ -151,6 +151,6 @@ export interface FolderFacts {
   readonly baseBytes: number
   /** Size of WAL that was put aside. */
   readonly divergedBytes: number
-  /** Transactions that its WAL commits from `countFrom` on; null when that was not asked. */
+  /** Transactions that its WAL commits from `countFrom` on; null when that was not asked, or cannot be known. */
   readonly commits: number | null
 }
