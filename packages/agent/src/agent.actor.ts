@@ -4,8 +4,6 @@
  *
  * Promise: an `agent.exited` is sent only when the process is gone for certain. Instances outlive the agent; a restarted agent finds them.
  */
-import { cloneTemplate, createTemplate } from '@mirabelle/engine'
-import { bootstrapSql } from '@mirabelle/coordinator/ha'
 import { divergedDir } from '@mirabelle/instance'
 import {
   COORDINATOR_CONTENT,
@@ -29,7 +27,7 @@ import {
   type Responder,
 } from '@mirabelle/runtime'
 import { readKnownInstances, type AgentConfig, type KnownInstance } from './agent-config.ts'
-import { createInstanceFolder } from './create-instance-folder.ts'
+import { createInstanceFolder, fillFrom } from './create-instance-folder.ts'
 import { inspectFolder } from './inspect-folder.ts'
 import { InstancesFile } from './instances-file.ts'
 import { canListen, emptyFolder, freeFolder, freePorts } from './offer-place.ts'
@@ -314,19 +312,19 @@ export class Agent {
   async #create({ assignment, clusterId, from }: MessageOf<'agent.create'>): Promise<Message> {
     const { ports, config } = this.#options
     const { dbid, content, datadir } = assignment
-    const fill = async (): Promise<void> => {
-      if (from === 'empty') return ports.disk.makeDir(datadir)
-      const template = await createTemplate({ cacheDir: config.templateDir, bootstrapSql })
-      return cloneTemplate(template, datadir)
-    }
     const identity = { clusterId, content, dbid, createdAt: ports.clock.now() }
-    this.#keepers.get(dbid)?.requireStopped()
+    const fill = () => fillFrom(from, ports.disk, datadir, config.templateDir)
+    const known = this.#keepers.get(dbid)
+    const keeper = known ?? this.#makeKeeper(assignment)
+    this.#keepers.set(dbid, keeper)
     try {
-      await createInstanceFolder(ports.disk, datadir, { identity, fill, isCopied: from === 'empty' })
+      await keeper.create(assignment, () =>
+        createInstanceFolder(ports.disk, datadir, { identity, fill, isCopied: from === 'empty' }),
+      )
     } catch (error) {
+      if (known === undefined && !keeper.running) this.#keepers.delete(dbid)
       throw diskFullOr(error, datadir)
     }
-    this.#keepers.set(dbid, this.#makeKeeper(assignment))
     await this.#file.remember()
     return { type: 'ok' }
   }
@@ -349,12 +347,13 @@ export class Agent {
   async #remove(dbid: Dbid): Promise<Message> {
     const keeper = this.#keepers.get(dbid)
     if (keeper === undefined) return { type: 'ok' }
-    keeper.requireStopped()
-    keeper.unprepare()
-    if (faults !== undefined) await faults.at('agent.remove.begin')
-    await this.#options.ports.disk.remove(keeper.assignment.datadir)
-    if (faults !== undefined) await faults.at('agent.remove.done')
-    this.#keepers.delete(dbid)
+    await keeper.whileStopped(async () => {
+      keeper.unprepare()
+      if (faults !== undefined) await faults.at('agent.remove.begin')
+      await this.#options.ports.disk.remove(keeper.assignment.datadir)
+      if (faults !== undefined) await faults.at('agent.remove.done')
+      this.#keepers.delete(dbid)
+    })
     await this.#file.remember()
     return { type: 'ok' }
   }

@@ -2,8 +2,10 @@
  * Makes the folder of an instance. The identity is written last: a folder without one is the rest of a creation that did not end, and is
  * made anew; one that has it, and never ran, is done already. So a creation can be asked for again after it was interrupted anywhere.
  */
+import { bootstrapSql } from '@mirabelle/coordinator/ha'
+import { cloneTemplate, createTemplate } from '@mirabelle/engine'
 import { readIdentity, writeIdentity } from '@mirabelle/instance'
-import { MirabelleError, type Content, type Dbid } from '@mirabelle/messages'
+import { MirabelleError, type Content, type Dbid, type MessageOf } from '@mirabelle/messages'
 import { faults, type Disk } from '@mirabelle/runtime'
 
 export interface NewInstance {
@@ -52,4 +54,15 @@ export async function createInstanceFolder(disk: Disk, datadir: string, wanted: 
   if (faults !== undefined) await faults.at('agent.create.filled')
   await writeIdentity(disk, datadir, identity)
   if (faults !== undefined) await faults.at('agent.create.done')
+}
+
+/** Fills the folder of an instance: an empty one is filled by its first start, from the primary. */
+export async function fillFrom(
+  from: MessageOf<'agent.create'>['from'],
+  disk: Disk,
+  datadir: string,
+  templateDir: string,
+): Promise<void> {
+  if (from === 'empty') return disk.makeDir(datadir)
+  await cloneTemplate(await createTemplate({ cacheDir: templateDir, bootstrapSql }), datadir)
 }

@@ -111,10 +111,27 @@ export class InstanceKeeper {
     this.#watch(process)
   }
 
-  /** Throws `busy` while its process is there: its folder is not touched. */
-  requireStopped(): void {
+  #requireStopped(): void {
     if (this.#process === undefined) return
     throw new MirabelleError('busy', `dbid ${this.#assignment.dbid} runs as pid ${this.pid}; stop it first`)
+  }
+
+  /** Does something to its folder. What is being started is waited for, and nothing is started meanwhile. Rejects with `busy` while its process is there. */
+  whileStopped(work: () => Promise<void>): Promise<void> {
+    return this.#serial(() => {
+      this.#requireStopped()
+      return work()
+    })
+  }
+
+  /** Its folder is made, for this assignment. Rejects as `whileStopped` and `make` do. */
+  create(assignment: Assignment, make: () => Promise<void>): Promise<void> {
+    return this.whileStopped(async () => {
+      await make()
+      this.#assignment = assignment
+      this.#lastError = null
+      this.#waiting = false
+    })
   }
 
   /** It is about to be started: its process is made ahead, beside one that runs still. */

@@ -261,3 +261,34 @@ t.test('an adopted process is watched like one of ours', async (t) => {
   await keeper.stop('immediate')
   t.same(certificates, ['77 null SIGKILL'])
 })
+
+t.test('what is done to its folder waits for a start that is under way, and is refused then', async (t) => {
+  const { keeper, assignment, processes } = setUp(t)
+  let spawns: () => void = () => {}
+  processes.gate = new Promise((resolve) => (spawns = resolve))
+  const starting = keeper.start(assignment)
+  let isMade = false
+  const making = keeper.create(assignment, () => {
+    isMade = true
+    return Promise.resolve()
+  })
+  spawns()
+  await t.rejects(making, { code: 'busy' })
+  t.notOk(isMade)
+  t.equal(keeper.pid, await starting)
+})
+
+t.test('nothing is started while something is done to its folder', async (t) => {
+  const { keeper, assignment, processes } = setUp(t)
+  let made: () => void = () => {}
+  const making = keeper.create({ ...assignment, role: 'm' }, () => new Promise((resolve) => (made = resolve)))
+  const starting = keeper.start(assignment)
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(processes.made.length, 0)
+  t.equal(keeper.assignment.role, 'p')
+  made()
+  await making
+  t.equal(keeper.assignment.role, 'm')
+  await starting
+  t.equal(processes.made.length, 1)
+})
