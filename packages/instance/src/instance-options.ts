@@ -21,6 +21,7 @@ import type {
 } from '@mirabelle/wal'
 import type { CopyFromPeer } from './copy/copy-from-peer.ts'
 import type { WalEnd } from './mirror/wal-end.ts'
+import type { BuildBase } from './refresh/build-base.ts'
 import type { RoleState } from './role/instance-role.machine.ts'
 import type { TextRows } from './sql/simple-query.ts'
 
@@ -68,12 +69,16 @@ export interface InstanceHooks {
   readonly quietLane?: QuietLane
   /** Copies the base. Default: the block-wise copy, where the engine is PostgreSQL. Without it a mirror that cannot follow becomes `unfit`. */
   readonly copyFromPeer?: CopyFromPeer
+  /** Makes a new base beside the one of a mirror. Default: the block-wise comparison, where the engine is PostgreSQL. Without it no base is refreshed. */
+  readonly buildBase?: BuildBase
   /** More for `instance.statusIs.detail`. */
   readonly detail?: () => string
 }
 
 /** The parts of the wal package that an instance drives; replaced in unit tests. */
 export interface WalParts {
+  /** Size of the segments, bytes. Default: PostgreSQL's. */
+  readonly segmentSize?: number
   createHub(options: WalSenderHubOptions): WalSenderHub
   createReceiver(options: WalReceiverOptions): WalReceiver
   createReader(ports: Ports, folders: readonly string[]): WalReader

@@ -30,6 +30,7 @@ export interface SegmentOptions {
   readonly onRole?: (change: RoleChange) => void
   readonly copyFromPeer?: CopyFromPeer
   readonly onCopy?: InstanceHooks['onCopy']
+  readonly buildBase?: InstanceHooks['buildBase']
   readonly wal?: InstanceOptions['wal']
   readonly processInfo?: InstanceOptions['processInfo']
   /** Checkpoints, slot, vacuum; off where the engine is no PostgreSQL. Default on. */
@@ -81,6 +82,7 @@ export function createSegment(options: SegmentOptions): Segment {
     detail: () => (lane.depth === 0 ? '' : `${lane.depth} statements in the lane`),
     ...(options.copyFromPeer === undefined ? {} : { copyFromPeer: options.copyFromPeer }),
     ...(options.onCopy === undefined ? {} : { onCopy: options.onCopy }),
+    ...(options.buildBase === undefined ? {} : { buildBase: options.buildBase }),
   }
   const instance = new InstanceActor({
     ports,

@@ -1,10 +1,12 @@
 /** The life of a mirror: it receives WAL and replays it, and its base is kept young. */
 import { MirabelleError, type Peer } from '@mirabelle/messages'
 import { faults } from '@mirabelle/runtime'
+import { DEFAULT_SEGMENT_SIZE } from '@mirabelle/wal'
 import { MirrorSide } from '../mirror/mirror-side.actor.ts'
 import { syncTail } from '../mirror/sync-tail.ts'
 import type { WalEnd } from '../mirror/wal-end.ts'
 import { BaseRefresh, type RefreshedMirror } from '../refresh/base-refresh.actor.ts'
+import { buildBase, type BuildBase } from '../refresh/build-base.ts'
 import { receivedWalDir } from '../state/layout.ts'
 import type { InstanceCore } from './instance-core.ts'
 
@@ -46,6 +48,7 @@ function isPromoting(core: InstanceCore): boolean {
 
 function mirrorSide(core: InstanceCore, end: WalEnd, peer: Peer | undefined): MirrorSide {
   const { clusterId, content, dbid, systemIdentifier, turns } = core
+  const build = core.hooks.buildBase ?? (core.options.maintenance === false ? undefined : buildBase)
   return new MirrorSide({
     ports: core.ports,
     log: core.log,
@@ -57,9 +60,9 @@ function mirrorSide(core: InstanceCore, end: WalEnd, peer: Peer | undefined): Mi
     end,
     peer,
     settings: () => core.settings,
-    ...(core.options.maintenance === false
+    ...(build === undefined
       ? {}
-      : { refresh: (mirror: RefreshedMirror) => baseRefresh(core, mirror) }),
+      : { refresh: (mirror: RefreshedMirror) => baseRefresh(core, build, mirror) }),
     onTimeline: (timeline) => {
       if (core.state === 'mirror') core.decide({ type: 'engine.mirror', timeline })
     },
@@ -68,11 +71,13 @@ function mirrorSide(core: InstanceCore, end: WalEnd, peer: Peer | undefined): Mi
   })
 }
 
-function baseRefresh(core: InstanceCore, mirror: RefreshedMirror): BaseRefresh {
+function baseRefresh(core: InstanceCore, build: BuildBase, mirror: RefreshedMirror): BaseRefresh {
   const options = {
     ports: core.ports,
     log: core.log,
     datadir: core.datadir,
+    segmentSize: core.wal.segmentSize ?? DEFAULT_SEGMENT_SIZE,
+    buildBase: build,
     settings: () => core.settings,
     peer: () => core.assignment.peer,
     hello: () => core.hello('copy'),

@@ -17,8 +17,8 @@ import {
 import { withTimeout, type Hello, type Logger, type Ports, type Timer, faults } from '@mirabelle/runtime'
 import { receivedWalDir } from '../state/layout.ts'
 import { putNextInPlace, putOldBack, removeOtherBases } from './base-folders.ts'
-import { buildBase, type BuiltBase } from './build-base.ts'
-import { removeWalBefore, requireWal } from './kept-wal.ts'
+import type { BuildBase, BuiltBase } from './build-base.ts'
+import { removeWalBefore, requireWal, type ReceivedFolder } from './kept-wal.ts'
 
 /** WAL of the backup must have come within this time, ms. */
 const WAL_WAIT_MS = 60_000
@@ -51,6 +51,9 @@ export interface BaseRefreshOptions {
   readonly ports: Ports
   readonly log: Logger
   readonly datadir: string
+  /** Of WAL, bytes. */
+  readonly segmentSize: number
+  readonly buildBase: BuildBase
   readonly settings: () => Settings
   /** The primary; null when there is none to copy from. */
   readonly peer: () => Peer | null
@@ -126,7 +129,7 @@ export class BaseRefresh {
       this.#doing = 'base refresh: deleting the old base and its WAL'
       await removeOtherBases(ports.disk, datadir)
       if (faults !== undefined) await faults.at('refresh.old-removed')
-      const segments = await removeWalBefore(ports.disk, receivedWalDir(datadir), built.startLsn)
+      const segments = await removeWalBefore(ports.disk, this.#received, built.startLsn)
       this.#refreshedAt = ports.clock.now()
       this.#failures = 0
       const tookMs = ports.clock.monotonic() - startedAt
@@ -154,7 +157,7 @@ export class BaseRefresh {
   }
 
   #build(): Promise<BuiltBase> {
-    const { ports, log, datadir, peer, hello } = this.#options
+    const { ports, log, datadir, peer, hello, buildBase } = this.#options
     const upstream = peer()
     if (upstream === null) return Promise.reject(notNow())
     const mine = hello()
@@ -173,7 +176,7 @@ export class BaseRefresh {
 
   /** Resolves when the received files hold all WAL that the base needs. */
   async #walOf(built: BuiltBase): Promise<void> {
-    const { ports, datadir } = this.#options
+    const { ports } = this.#options
     this.#doing = 'base refresh: WAL of the backup'
     const arrived = async (): Promise<void> => {
       while (!this.#hasWal(built)) {
@@ -189,7 +192,12 @@ export class BaseRefresh {
       return new MirabelleError('timeout', text)
     })
     const range = { timeline: built.timeline, from: built.startLsn, to: this.#mirror.flushLsn }
-    await requireWal(ports.disk, receivedWalDir(datadir), range)
+    await requireWal(ports.disk, this.#received, range)
+  }
+
+  get #received(): ReceivedFolder {
+    const { datadir, segmentSize } = this.#options
+    return { folder: receivedWalDir(datadir), segmentSize }
   }
 
   #hasWal({ timeline, endLsn }: BuiltBase): boolean {

@@ -29,6 +29,9 @@ export interface BuiltBase {
   readonly bytesFetched: number
 }
 
+/** Makes a base in `D/base-next`. Rejects as `buildBase` does. */
+export type BuildBase = (request: CopyRequest) => Promise<BuiltBase>
+
 /** Rejects as the copy does, or when the signal aborts; what is left then is for `removeOtherBases`. */
 export async function buildBase(request: CopyRequest): Promise<BuiltBase> {
   const { ports, datadir, progress, signal } = request
