@@ -1,8 +1,10 @@
 /** What each kind of fault does when it begins, and how it ends. */
+import { failWhileRefreshing, loseBase } from './base-faults.ts'
 import {
   leaveStandbyBehind,
   loseLane,
   loseParticipant,
+  orderTooLate,
   replaceCoordinator,
   unrecorded,
 } from './coordinator-faults.ts'
@@ -15,9 +17,11 @@ import {
   failWhileCatchingUp,
   failWhileCopying,
   failWhilePromoting,
+  failWhileStarting,
   hungRecovery,
   shortRecovery,
 } from './mirror-faults.ts'
+import { loseAnswers, restartBackend } from './statement-faults.ts'
 import type { SimHost } from './sim-host.ts'
 import type { SimRandom } from './sim-random.ts'
 
@@ -63,7 +67,9 @@ class Beginning {
       case 'pauseHost':
         return random.pick(this.#tools.hosts()).processes.forEach((process) => this.#tools.pause(process))
       case 'restartBackend':
-        return this.#tools.one(({ instance }) => instance.roleState === 'primary')?.engine.restartBackend()
+        return restartBackend(this.#tools)
+      case 'loseAnswers':
+        return loseAnswers(this.#tools)
       case 'loseParticipant':
         return loseParticipant(this.#tools)
       case 'loseLane':
@@ -72,12 +78,20 @@ class Beginning {
         return unrecorded(this.#tools)
       case 'replaceCoordinator':
         return replaceCoordinator(this.#tools)
+      case 'orderTooLate':
+        return orderTooLate(this.#tools)
       case 'failWhileCatchingUp':
         return failWhileCatchingUp(this.#tools)
       case 'failWhileCopying':
         return failWhileCopying(this.#tools)
+      case 'failWhileRefreshing':
+        return failWhileRefreshing(this.#tools)
+      case 'loseBase':
+        return loseBase(this.#tools)
       case 'failWhilePromoting':
         return failWhilePromoting(this.#tools)
+      case 'failWhileStarting':
+        return failWhileStarting(this.#tools)
       case 'hungRecovery':
         return hungRecovery(this.#tools)
       case 'shortRecovery':
@@ -148,6 +162,7 @@ class Beginning {
     const { host } = mirror.process
     const { disk } = host
     disk.liesBelow = `${mirror.assignment.datadir}/wal`
+    host.hasLied = true
     this.#tools.say(`the disk of ${host.name} lies about the WAL of dbid ${mirror.assignment.dbid}`)
     this.#tools.later(() => {
       if (host.disk !== disk) return

@@ -2,6 +2,7 @@
 import { NO_SETTINGS, SqlError, type LaneItem } from '@mirabelle/coordinator/ha'
 import { queryBytes, readAnswer } from './pg-bytes.ts'
 import type { SimCoordinator } from './sim-coordinator.ts'
+import type { SimRandom } from './sim-random.ts'
 
 /** How something that may hold the coordinator's lane ends as undone when a role change needs that lane and it waits, or is between two statements. */
 export class Way {
@@ -16,19 +17,37 @@ export class Way {
     })
   }
 
+  /** The client ends what is under way. */
+  cancel(): void {
+    this.#cancel?.()
+  }
+
   set(cancel: (() => void) | undefined): void {
     this.#cancel = cancel
   }
 }
 
-/** Runs something of a client that makes way. */
-export async function makingWay<T>(coordinator: SimCoordinator, run: (way: Way) => Promise<T>): Promise<T> {
+/** Runs something of a client that makes way, and that it cancels after so long. */
+export async function makingWay<T>(
+  coordinator: SimCoordinator,
+  run: (way: Way) => Promise<T>,
+  cancelsMs?: number,
+): Promise<T> {
   const way = new Way(coordinator)
+  if (cancelsMs !== undefined) coordinator.process.schedule(cancelsMs, () => way.cancel())
   try {
     return await run(way)
   } finally {
     way.leave()
   }
+}
+
+/** How often a client cancels a statement. */
+const CANCELS = 0.05
+
+/** When a client cancels what it is about to begin, ms after that; undefined: mostly it does not. */
+export function drawCancel(random: SimRandom): number | undefined {
+  return random.chance(CANCELS) ? random.between(0, random.pick([3, 500])) : undefined
 }
 
 export const madeWay = (): SqlError => new SqlError('40001', 'it made way for a change of roles')

@@ -1,16 +1,29 @@
 /** Faults of the coordinator and its standby, alone and in the middle of what only they know. */
 import { acts, type FaultTools } from './fault-tools.ts'
 import type { Struck } from './fault-triggers.ts'
+import { loseMirror, mirrorOf } from './mirror-faults.ts'
 import type { SimHost } from './sim-host.ts'
 
+/** What a coordinator says that holds for as long as it rules. */
+const ORDERS = [
+  'segment.promote',
+  'segment.promote',
+  'segment.syncRepOff',
+  'instance.assign',
+  'instance.assign',
+  'instance.configure',
+  'standby.mark',
+  'dispatch.open',
+  'fts.probe',
+] as const
+type Order = (typeof ORDERS)[number]
 /** The statement ends there: it is not COMMIT PREPARED. */
 const ONLY_COMMIT = 'COMMIT\0'
 
-/** It hangs or is cut off, somebody activates the standby, and then it comes back; or an order of it arrives when another one rules. */
+/** It hangs or is cut off, somebody activates the standby, and then it comes back. */
 export function replaceCoordinator(tools: FaultTools): void {
   const { cluster, operator } = tools.context
   const random = tools.random
-  if (random.chance(0.3)) return orderTooLate(tools)
   const old = cluster.coordinator()?.process
   if (old === undefined) return
   const cutOff = random.chance(0.5)
@@ -29,8 +42,8 @@ export function replaceCoordinator(tools: FaultTools): void {
   })
 }
 
-/** What a change of roles brings with it is on its way to an instance, and arrives when the standby has taken over. */
-function orderTooLate(tools: FaultTools): void {
+/** An order is on its way to an instance, and arrives when the standby has taken over. */
+export function orderTooLate(tools: FaultTools): void {
   const { cluster, operator, triggers, focus, hurry } = tools.context
   const { random } = tools
   const activatesMs = random.between(20, 600)
@@ -46,9 +59,27 @@ function orderTooLate(tools: FaultTools): void {
       hurry()
     })
   }
-  const orders = ['segment.promote', 'segment.promote', 'segment.syncRepOff', 'instance.assign']
-  triggers.atMessage(random, tools.isFocused() ? focus : undefined, strike, orders)
-  tools.one(acts(random.chance(0.6) ? 'primary' : 'mirror'))?.process.kill()
+  const order = random.pick(ORDERS)
+  triggers.atMessage(random, tools.isFocused() ? focus : undefined, strike, [order])
+  provoke(order, tools)
+}
+
+/** Something happens that makes a coordinator say this. */
+function provoke(order: Order, tools: FaultTools): void {
+  const { cluster, operator } = tools.context
+  const { random } = tools
+  const own = cluster.coordinator()?.process.host
+  if (order === 'segment.promote' || order === 'segment.syncRepOff')
+    tools.one(acts(random.chance(0.6) ? 'primary' : 'mirror'))?.process.kill()
+  else if (order === 'instance.assign') {
+    const mirror = tools.one(acts('mirror'))
+    if (mirror !== undefined) loseMirror(tools, mirror, 'auto')
+  } else if (order === 'instance.configure') operator.configure(random)
+  else if (order === 'standby.mark' && own !== undefined) resetStandby(tools, own)
+  else if (order === 'dispatch.open' && own !== undefined) {
+    const primary = tools.one(acts('primary'))
+    if (primary !== undefined) cluster.fabric.reset(own, primary.process.host)
+  }
 }
 
 /** The coordinator goes on without its standby, then goes itself, and the standby is asked to take over. */
@@ -135,10 +166,7 @@ export function loseLane(tools: FaultTools): void {
   const coordinator = cluster.coordinator()?.process
   const primary = tools.one(acts('primary'))
   if (coordinator === undefined || primary === undefined) return
-  const mirror = [...cluster.running.values()].find(
-    ({ assignment, instance }) =>
-      assignment.content === primary.assignment.content && instance.roleState === 'mirror',
-  )
+  const mirror = mirrorOf(tools, primary.assignment.content)
   if (mirror !== undefined) {
     const { host } = mirror.process
     host.disk.hangsUntilMs = cluster.world.nowMs + random.between(20, 1_500)

@@ -2,8 +2,8 @@
  * Watches what instances and agents say against what lies on their disks (I3, I4): a promise that is told before it is durable, or that is not kept, shows in
  * the moment in which it is told, not only when a crash happens to follow. Made with the promise watch of a simulation; a broken promise ends the run.
  */
-import { stateDir } from '@mirabelle/instance'
-import { PROVE_EPOCH_SETTING, type Assignment, type Dbid, type Message } from '@mirabelle/messages'
+import { stateDir, type RoleChange } from '@mirabelle/instance'
+import type { Message } from '@mirabelle/messages'
 import type { InstancePlace, RunningInstance, SimCluster } from './sim-cluster.ts'
 import type { SimCoordinator } from './sim-coordinator.ts'
 import type { SimConnection } from './sim-connection.ts'
@@ -13,8 +13,8 @@ import { SimFailure } from './sim-world.ts'
 /** A mismatch that two answers of the same process show, so far apart, is none of the moment. */
 const LASTING_MS = 200
 
-/** Requests that only the coordinator of the newest epoch may make. */
-const OF_A_COORDINATOR: ReadonlySet<string> = new Set([
+/** Requests that carry an epoch: only the coordinator of the newest one may make them, only a mirror that obeys no newer one may ask for WAL. */
+const WITH_EPOCH: ReadonlySet<string> = new Set([
   'fts.probe',
   'segment.promote',
   'segment.syncRepOff',
@@ -23,6 +23,7 @@ const OF_A_COORDINATOR: ReadonlySet<string> = new Set([
   'dispatch.open',
   'instance.assign',
   'instance.configure',
+  'wal.start',
 ])
 
 type OnReply = (reply: Message) => void
@@ -33,17 +34,12 @@ export class DurableWatch {
   readonly #read = new Map<string, { readonly bytes: Uint8Array; readonly value: unknown }>()
   /** Since when a primary says that it does not wait for its mirror while its disk says that it does. */
   readonly #forgets = new Map<SimProcess, number>()
-  /** Instances that an agent is starting because somebody has asked it to: how many of these requests it has not answered. */
-  readonly #asked = new WeakMap<SimProcess, Map<Dbid, number>>()
 
   constructor(cluster: SimCluster) {
     this.#cluster = cluster
-    cluster.fabric.asked = (at, message) =>
-      message.type === 'agent.start'
-        ? this.#startAsked(at.process, message.assignment)
-        : this.#requested(at, message)
+    cluster.fabric.asked = (at, message) => this.#requested(at, message)
     cluster.onTakenOver = (coordinator) => this.#takenOver(coordinator)
-    cluster.onSpawned = (agent, assignment) => this.#spawned(agent, assignment)
+    cluster.onRole = (running, change) => this.#changed(running, change)
   }
 
   /** How many instances of the segments remember durably that the standby is behind. */
@@ -95,32 +91,24 @@ export class DurableWatch {
 
   /** A request arrives: what its answer must be, when that is known. */
   #requested(at: SimConnection, message: Message): OnReply | undefined {
-    if (!OF_A_COORDINATOR.has(message.type)) return undefined
+    if (!WITH_EPOCH.has(message.type)) return undefined
     const { epoch } = message.type === 'instance.assign' ? message.assignment : (message as { epoch: number })
     const running = this.#cluster.instanceIn(at.process)
     if (running === undefined || epoch === 0) return undefined
     const { dbid } = running.assignment
     const promised = this.#epochOf(running)
-    if (epoch < promised)
+    if (epoch < promised && message.type !== 'wal.start')
       return (reply) => {
         if (reply.type !== 'error')
           this.#fail(
             `dbid ${dbid} grants ${message.type} of epoch ${epoch} after it has promised ${promised}`,
           )
       }
-    if (epoch === promised) return undefined
+    if (epoch <= promised) return undefined
     return (reply) => {
       if (reply.type !== 'error' && this.#epochOf(running) < epoch)
         this.#fail(`dbid ${dbid} answers ${message.type} of epoch ${epoch} before that is durable`)
     }
-  }
-
-  #startAsked(agent: SimProcess, { dbid }: Assignment): OnReply {
-    const asked = this.#asked.get(agent) ?? new Map<Dbid, number>()
-    this.#asked.set(agent, asked)
-    const add = (count: number): void => void asked.set(dbid, (asked.get(dbid) ?? 0) + count)
-    add(1)
-    return () => add(-1)
   }
 
   /** A standby rules only when so many segments obey no older epoch that the old coordinator can record nothing any more. */
@@ -136,15 +124,12 @@ export class DurableWatch {
     )
   }
 
-  /** After a reboot an agent starts nothing by itself but a coordinator, which has to prove that it still is one. */
-  #spawned(agent: SimProcess, { dbid, content, settings }: Assignment): void {
-    if ((this.#asked.get(agent)?.get(dbid) ?? 0) > 0) return
-    if (content === -1 && settings[PROVE_EPOCH_SETTING] === 'on') return
-    this.#fail(
-      content === -1
-        ? `${agent.name} starts dbid ${dbid} as coordinator by itself, and it need not prove that no other one rules`
-        : `${agent.name} starts dbid ${dbid} of content ${content} by itself`,
-    )
+  /** I3: commits of a new primary must not wait for a mirror that it does not have, nor after a restart. */
+  #changed({ process, assignment, instance }: RunningInstance, { from, to }: RoleChange): void {
+    if (from !== 'promoting' || to !== 'primary') return
+    const waits = instance.gate?.syncRep === true
+    if (!waits && this.#durable(process.host.name, assignment.datadir, 'sync-rep.json') !== true) return
+    this.#fail(`dbid ${assignment.dbid} is promoted and waits for a mirror`, 'I3')
   }
 
   #epochOf({ process, assignment }: RunningInstance): number {
@@ -163,7 +148,7 @@ export class DurableWatch {
     return value
   }
 
-  #fail(what: string): void {
-    this.#cluster.world.fail(new SimFailure('I4', what))
+  #fail(what: string, promise = 'I4'): void {
+    this.#cluster.world.fail(new SimFailure(promise, what))
   }
 }

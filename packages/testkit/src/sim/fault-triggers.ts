@@ -111,8 +111,13 @@ export class FaultTriggers {
   }
 
   /** `strike` runs before or after a drawn operation on the disk of the host. Returns it in words. */
-  atDiskOperation(random: SimRandom, host: SimHost, strike: (process: SimProcess) => void): string {
-    const operation = random.pick(OPERATIONS)
+  atDiskOperation(
+    random: SimRandom,
+    host: SimHost,
+    strike: (process: SimProcess) => void,
+    operations: readonly DiskOperation[] = OPERATIONS,
+  ): string {
+    const operation = random.pick(operations)
     const after = random.chance(0.5)
     this.#disks.push({ host, operation, after, left: random.below(4), strike })
     host.onDiskOperation = (process, done, isAfter) => this.#operated(host, process, done, isAfter)

@@ -56,6 +56,7 @@ export class Faults {
     for (const host of hosts.values()) {
       host.powerOn()
       host.files.makeTrue()
+      host.bringBack()
       host.disk = healthyDisk()
       host.setClockRate(1)
       for (const other of hosts.values()) {

@@ -1,8 +1,8 @@
 /** What must be true of a simulated cluster once its faults are over: it is whole, clients can read everything, and every mirror has what its primary has. */
-import { pgWalDir, receivedWalDir } from '@mirabelle/instance'
 import { contentOf, dispatcherOf, idsIn, item } from './client-tools.ts'
 import type { HistoryChecker } from './history-checker.ts'
 import { KvStore } from './kv-store.ts'
+import { walFoldersOf } from './sim-base.ts'
 import type { SimCluster } from './sim-cluster.ts'
 import { recoverWal } from './sim-wal.ts'
 import { SimFailure } from './sim-world.ts'
@@ -75,7 +75,7 @@ export function compareCopies(cluster: SimCluster): void {
     if (position === undefined) continue
     const there = recoverWal(
       cluster.host(mirror.hostname).files,
-      [receivedWalDir(mirror.datadir), pgWalDir(mirror.datadir)],
+      walFoldersOf(mirror.datadir),
       position.timeline,
       position.lsn,
       true,

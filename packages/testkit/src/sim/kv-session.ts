@@ -15,6 +15,18 @@ export interface KvRun {
   readonly txStatus: 'I' | 'T' | 'E'
 }
 
+/** Whom a session tells of what no coordinator may ask for. */
+export interface KvWitness {
+  /** A statement that is not the resolver's runs while something is prepared (I6): PostgreSQL would hang for ever. */
+  besidePrepared(sql: string): void
+  /** What is to be committed or rolled back is not prepared (I6). */
+  notPrepared(sql: string): void
+  /** That a transaction was committed is to be forgotten. */
+  forgets(gid: string): void
+  /** False while the disk is full: then a statement that writes fails, as one that cannot extend its table. */
+  hasRoom(): boolean
+}
+
 /** An SQL error of one statement. */
 class KvError extends Error {
   readonly sqlstate: string
@@ -29,27 +41,20 @@ const OWN = /^(append|once|put|add|cas|list|get) /
 
 export class KvSession {
   readonly #store: KvStore
-  /** Called when a statement that is not the resolver's runs while something is prepared (I6): PostgreSQL would hang for ever. */
-  readonly #onBesidePrepared: (sql: string) => void
-  /** False while the disk is full: then a statement that writes fails, as one that cannot extend its table. */
-  readonly #hasRoom: () => boolean
+  readonly #witness: KvWitness
   #txStatus: 'I' | 'T' | 'E' = 'I'
   #x: number
   #wrote = false
+  /** The open transaction says of itself that it is committed under this name: so it has to be prepared first. */
+  #names: string | undefined
   /** The open transaction has been opened by BEGIN (not by one Query of several statements). */
   #block = false
   #records: KvRecord[] = []
 
-  constructor(
-    store: KvStore,
-    firstXid: number,
-    onBesidePrepared: (sql: string) => void,
-    hasRoom: () => boolean = () => true,
-  ) {
+  constructor(store: KvStore, firstXid: number, witness: KvWitness) {
     this.#store = store
     this.#x = firstXid
-    this.#onBesidePrepared = onBesidePrepared
-    this.#hasRoom = hasRoom
+    this.#witness = witness
   }
 
   get txStatus(): 'I' | 'T' | 'E' {
@@ -117,7 +122,7 @@ export class KvSession {
       this.#txStatus = 'T'
       answer.complete('BEGIN')
     } else if (/^(COMMIT|ROLLBACK) PREPARED '[^']+'$/.test(upper))
-      this.#endPrepared(upper.startsWith('COMMIT'), quoted(sql), answer)
+      this.#endPrepared(upper.startsWith('COMMIT'), sql, answer)
     else if (/^(SET|RESET|DISCARD|DEALLOCATE)\b/.test(upper)) answer.complete('SET')
     else if (/^SELECT GID FROM PG_PREPARED_XACT\(\) WHERE GID LIKE '[^']+' ORDER BY PREPARED$/.test(upper)) {
       const pattern = like(quoted(sql))
@@ -125,10 +130,11 @@ export class KvSession {
     } else if (upper === 'SELECT GID FROM PG_CATALOG.DTX_COMMITTED')
       answer.rows([...this.#store.dtxCommitted])
     else if (/^INSERT INTO PG_CATALOG\.DTX_COMMITTED VALUES \('[^']+'\)$/.test(upper)) {
-      this.#change({ op: 'dtx', gid: quoted(sql) })
+      this.#names = quoted(sql)
+      this.#change({ op: 'dtx', gid: this.#names })
       answer.complete('INSERT 0 1')
     } else if (/^DELETE FROM PG_CATALOG\.DTX_COMMITTED WHERE GID IN \('[^()]+'\)$/.test(upper)) {
-      for (const [, gid] of sql.matchAll(/'([^']*)'/g)) this.#change({ op: 'undtx', gid: gid ?? '' })
+      for (const [, gid] of sql.matchAll(/'([^']*)'/g)) this.#forget(gid ?? '')
       answer.complete('DELETE 1')
     } else this.#own(sql, answer)
   }
@@ -136,7 +142,7 @@ export class KvSession {
   #own(sql: string, answer: AnswerBuilder): void {
     const [verb, key, rest] = words(sql)
     // The coordinator reads and writes its catalog before it resolves anything: no transaction of a client locks those tables.
-    if (this.#store.prepared.size > 0 && key !== CATALOG_KEY) this.#onBesidePrepared(sql)
+    if (this.#store.prepared.size > 0 && key !== CATALOG_KEY) this.#witness.besidePrepared(sql)
     if (verb === 'once' && this.#store.lists.get(key)?.includes(rest) === true)
       throw new KvError(
         '23505',
@@ -174,16 +180,20 @@ export class KvSession {
     if (this.#store.prepared.has(gid)) throw new KvError('42710', `transaction identifier "${gid}" is in use`)
     this.#write({ t: 'prepare', x: this.#x, gid })
     this.#wrote = false
+    this.#names = undefined
     this.#x++
     this.#end()
     answer.complete('PREPARE TRANSACTION')
   }
 
-  #endPrepared(commit: boolean, gid: string, answer: AnswerBuilder): void {
+  #endPrepared(commit: boolean, sql: string, answer: AnswerBuilder): void {
+    const gid = quoted(sql)
     const tag = `${commit ? 'COMMIT' : 'ROLLBACK'} PREPARED`
     if (this.#block) throw new KvError('25001', `${tag} cannot run inside a transaction block`)
-    if (!this.#store.prepared.has(gid))
+    if (!this.#store.prepared.has(gid)) {
+      this.#witness.notPrepared(sql)
       throw new KvError('42704', `prepared transaction with identifier "${gid}" does not exist`)
+    }
     this.#needRoom()
     this.#write({ t: commit ? 'commitPrepared' : 'rollbackPrepared', gid })
     answer.complete(tag)
@@ -195,8 +205,13 @@ export class KvSession {
     this.#write({ t: 'change', x: this.#x, change })
   }
 
+  #forget(gid: string): void {
+    this.#witness.forgets(gid)
+    this.#change({ op: 'undtx', gid })
+  }
+
   #needRoom(): void {
-    if (!this.#hasRoom()) throw new KvError('53100', 'could not extend file: No space left on device')
+    if (!this.#witness.hasRoom()) throw new KvError('53100', 'could not extend file: No space left on device')
   }
 
   #write(record: KvRecord): void {
@@ -205,6 +220,8 @@ export class KvSession {
   }
 
   #commit(): void {
+    if (this.#names !== undefined) this.#witness.notPrepared(`COMMIT of ${this.#names}`)
+    this.#names = undefined
     if (this.#wrote) this.#write({ t: 'commit', x: this.#x })
     this.#wrote = false
     this.#x++
@@ -212,6 +229,7 @@ export class KvSession {
 
   #rollback(): void {
     this.#store.endRecovery()
+    this.#names = undefined
     this.#wrote = false
     this.#x++
   }

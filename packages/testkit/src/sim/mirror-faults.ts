@@ -109,25 +109,55 @@ export function hungRecovery(tools: FaultTools): void {
   primary.process.kill()
 }
 
-/** Kills a mirror; once it is marked down the administrator recovers it, and `then` begins. */
-function loseMirror(
+/**
+ * A primary goes, or is stopped, and somebody starts what does not run. That takes long, because the disk of its host is slow or its end is noticed late: its mirror takes over
+ * meanwhile, and it is fenced.
+ */
+export function failWhileStarting(tools: FaultTools): void {
+  const { cluster, operator } = tools.context
+  const { random } = tools
+  const primary = tools.one(acts('primary'))
+  if (primary === undefined) return
+  const { disk, name } = primary.process.host
+  if (random.chance(0.5)) {
+    disk.slowness = random.pick([30, 200, 1_000])
+    tools.say(`the disk of ${name} is ${disk.slowness} times slower`)
+    tools.later(() => (disk.slowness = 1))
+    primary.process.kill()
+    return tools.after(random.between(0, 6), () => operator.start())
+  }
+  cluster.certificateDelayMs = random.pick([300, 1_000, 3_000])
+  tools.say(`death certificates come ${cluster.certificateDelayMs} ms late`)
+  tools.later(() => (cluster.certificateDelayMs = 0))
+  operator.stopOne(primary.assignment, 'immediate')
+  tools.after(random.between(0, random.pick([5, 300])), () => operator.start())
+}
+
+/** Kills a mirror; once it is marked down the administrator recovers it, unless `mode` is undefined, and `then` begins. */
+export function loseMirror(
   tools: FaultTools,
   { process, assignment: { dbid } }: RunningInstance,
-  mode: MessageOf<'mirrors.plan'>['mode'],
-  then: () => void,
+  mode: MessageOf<'mirrors.plan'>['mode'] | undefined,
+  then: () => void = () => undefined,
 ): void {
   const { cluster, operator } = tools.context
   const untilDown = (): void => {
     if (cluster.coordinator()?.service?.topology.row(dbid)?.status !== 'd') return tools.after(50, untilDown)
-    operator.recover(mode)
+    if (mode !== undefined) operator.recover(mode)
     then()
   }
   process.kill()
   untilDown()
 }
 
-function primaryOf({ context }: FaultTools, content: number): RunningInstance | undefined {
+/** Who acts as primary of a content, if anybody does. */
+export const primaryOf = (tools: FaultTools, content: number) => actingAs('primary', tools, content)
+
+/** The mirror of a content, if it runs. */
+export const mirrorOf = (tools: FaultTools, content: number) => actingAs('mirror', tools, content)
+
+function actingAs(role: string, { context }: FaultTools, content: number): RunningInstance | undefined {
   for (const running of context.cluster.running.values())
-    if (running.assignment.content === content && acts('primary')(running)) return running
+    if (running.assignment.content === content && acts(role)(running)) return running
   return undefined
 }

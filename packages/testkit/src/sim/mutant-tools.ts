@@ -1,4 +1,5 @@
 /** What planted bugs are made of: things that are put between an actor and a port. */
+import type { Processes, ProcessExit, WatchedProcess } from '@mirabelle/agent'
 import type { WalParts } from '@mirabelle/instance'
 import type { Message } from '@mirabelle/messages'
 import type { Connection, Disk, FileHandle, Hello, Ports } from '@mirabelle/runtime'
@@ -200,6 +201,38 @@ export function withFailuresLetPass(engine: SimEngine): SimEngine {
   const submit = engine.submit.bind(engine)
   engine.submit = (request) => submit({ ...request, mustSucceed: false })
   return engine
+}
+
+/** An engine that runs what belongs into a transaction although none is open. */
+export function withTransactionsNotAskedFor(engine: SimEngine): SimEngine {
+  const submit = engine.submit.bind(engine)
+  engine.submit = (request) => submit({ ...request, inTransaction: false })
+  return engine
+}
+
+/** Processes that count as ended when SIGKILL has been sent. */
+export function withKillsBelieved(processes: Processes): Processes {
+  const watched = (process: WatchedProcess): WatchedProcess => {
+    let believe: (exit: ProcessExit) => void = () => undefined
+    const exited = new Promise<ProcessExit>((resolve) => (believe = resolve))
+    void process.exited.then(believe)
+    return {
+      pid: process.pid,
+      exited,
+      kill: (signal) => {
+        process.kill(signal)
+        believe({ code: null, signal })
+      },
+    }
+  }
+  return {
+    spawn: async (script, args, log) => watched(await processes.spawn(script, args, log)),
+    holderOf: (datadir) => processes.holderOf(datadir),
+    adopt: (pid) => {
+      const process = processes.adopt(pid)
+      return process === undefined ? undefined : watched(process)
+    },
+  }
 }
 
 /** Says of these statements that their WAL ends there. */

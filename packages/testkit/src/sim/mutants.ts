@@ -16,11 +16,13 @@ import {
 import type { Mutant } from './mutant.ts'
 import { recoveryMutants } from './recovery-mutants.ts'
 import { roleMutants } from './role-mutants.ts'
+import { settledMutants } from './settled-mutants.ts'
 import type { RunningInstance } from './sim-cluster.ts'
 
 export const mutants: readonly Mutant[] = [
   ...roleMutants,
   ...recoveryMutants,
+  ...settledMutants,
   {
     name: 'ack-before-fsync',
     firstSeed: 1,
@@ -58,7 +60,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-off-before-catalog',
-    firstSeed: 10,
+    firstSeed: 11,
     bug: 'a primary stops waiting for its mirror when the stream ends, before that is in the catalog',
     found: ['I3', 'lost'],
     plant: () => {
@@ -84,7 +86,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'catalog-not-awaited',
-    firstSeed: 1,
+    firstSeed: 3,
     bug: 'a change of the catalog counts as made before it is durable',
     found: ['I3', 'uncaught'],
     plant: () => ({
@@ -99,7 +101,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-out-of-sync',
-    firstSeed: 1,
+    firstSeed: 3,
     bug: 'the catalog keeps calling a pair in sync when its mirror has gone, so that the mirror is promoted later',
     found: ['I2', 'I3', 'uncaught', 'lost'],
     plant: () => ({
@@ -121,7 +123,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'in-sync-too-early',
-    firstSeed: 6,
+    firstSeed: 7,
     bug: 'a mirror that catches up is called in sync before it has everything that was told',
     found: ['I1', 'lost'],
     plant: () => ({
@@ -138,7 +140,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-told-late',
-    firstSeed: 3,
+    firstSeed: 25,
     bug: 'which statements took effect is told to the mirror one piece of WAL too late, so that a failover runs some again',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -154,7 +156,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-forgets-last-flush',
-    firstSeed: 2,
+    firstSeed: 3,
     bug: 'a promotion ends recovery one flush before the end of the received WAL',
     // The instance refuses to serve after such a promotion, so the content stays down.
     found: ['lost', 'liveness'],
@@ -172,7 +174,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'prepared-forgotten',
-    firstSeed: 1,
+    firstSeed: 4,
     bug: 'a lane opens without looking for prepared transactions',
     found: ['I6'],
     plant: () => ({
@@ -196,7 +198,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-ignored',
-    firstSeed: 17,
+    firstSeed: 36,
     bug: 'a coordinator that was replaced goes on with the epoch of its successor',
     found: ['I4', 'lost', 'I3', 'I9', 'appeared', 'liveness'],
     plant: () => {
@@ -236,7 +238,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'failed-fsync-forgiven',
-    firstSeed: 10,
+    firstSeed: 85,
     bug: 'an fsync of a mirror that has failed counts as done',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withFailedSyncsForgiven(ports.disk) }) }),
@@ -270,7 +272,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'copy-not-marked',
-    firstSeed: 12,
+    firstSeed: 36,
     bug: 'that a copy of the base has begun is not written down',
     found: ['torn', 'I5'],
     plant: () => ({
@@ -282,7 +284,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'commit-row-forgotten',
-    firstSeed: 50,
+    firstSeed: 74,
     bug: 'a prepared transaction does not carry the row by which others learn that it was committed',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -294,7 +296,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-ignored',
-    firstSeed: 53,
+    firstSeed: 88,
     bug: 'the coordinator runs statements again after a failover without asking whether they have taken effect',
     found: ['doubled'],
     plant: () => ({
@@ -307,7 +309,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-not-sent',
-    firstSeed: 1,
+    firstSeed: 3,
     bug: 'FTS takes PROMOTE for sent when it is not',
     found: ['liveness'],
     plant: () => ({
@@ -321,7 +323,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'stale-standby-activated',
-    firstSeed: 49,
+    firstSeed: 166,
     bug: 'a standby does not mind that segments know it to be behind',
     found: ['lost', 'I3', 'I4', 'uncaught', 'appeared'],
     plant: () => ({

@@ -16,6 +16,8 @@ import type { SimCoordinator } from './sim-coordinator.ts'
 import { AGENT_PORT, initialCatalog } from './sim-layout.ts'
 import type { SimRandom } from './sim-random.ts'
 
+type StopMode = MessageOf<'agent.stop'>['mode']
+
 /** So long a standby that does not run is left to `start`, ms. */
 const RESYNC_AFTER_MS = 3_000
 
@@ -183,9 +185,28 @@ export class SimOperator {
     else if (drawn < 0.65) this.#changeStandby(coordinator, random.chance(0.3) ? hostname : null)
     else if (drawn < 0.75)
       ask({ type: 'host.stop', hostname, mode: random.pick(['smart', 'fast', 'immediate']), look: false })
-    else if (drawn < 0.85) this.#stopOne(random)
+    else if (drawn < 0.85) this.#stopSome(random)
     else if (drawn < 0.9) ask({ type: 'cluster.stop', mode: random.pick(['fast', 'immediate']) })
-    else ask({ type: 'cluster.config', change: { gp_fts_probe_retries: random.pick(['2', '5', null]) } })
+    else this.configure(random)
+  }
+
+  /** Starts what should run. */
+  start(): void {
+    this.#ask({ type: 'cluster.start' })
+  }
+
+  /** Changes settings. */
+  configure(
+    random: SimRandom,
+    change: MessageOf<'cluster.config'>['change'] = { gp_fts_probe_retries: random.pick(['2', '5', null]) },
+  ): void {
+    this.#ask({ type: 'cluster.config', change })
+  }
+
+  #ask(message: Message): void {
+    const coordinator = this.#cluster.coordinator()
+    if (coordinator !== undefined)
+      this.#cluster.tell(coordinator.process.host, coordinator.instance.port, message)
   }
 
   /** Removes the standby; makes one when there is none. */
@@ -198,16 +219,21 @@ export class SimOperator {
   }
 
   /** Ends an instance, or all of a host, through the agent. */
-  #stopOne(random: SimRandom): void {
+  #stopSome(random: SimRandom): void {
     const row = random.pick(this.#rows)
-    const agent = this.#cluster.agentOf(row.hostname)
-    if (agent === undefined) return
     const mode = random.pick(['smart', 'fast', 'immediate'] as const)
-    this.#cluster.tell(
-      agent.host,
-      AGENT_PORT,
-      random.chance(0.7) ? { type: 'agent.stop', dbid: row.dbid, mode } : { type: 'agent.shutdown', mode },
-    )
+    if (random.chance(0.7)) return this.stopOne(row, mode)
+    this.#askAgent(row.hostname, { type: 'agent.shutdown', mode })
+  }
+
+  /** Ends an instance through the agent. */
+  stopOne({ dbid, hostname }: Pick<SegmentRow, 'dbid' | 'hostname'>, mode: StopMode): void {
+    this.#askAgent(hostname, { type: 'agent.stop', dbid, mode })
+  }
+
+  #askAgent(hostname: string, message: Message): void {
+    const agent = this.#cluster.agentOf(hostname)
+    if (agent !== undefined) this.#cluster.tell(agent.host, AGENT_PORT, message)
   }
 
   /** The standby coordinator is asked to take over. */

@@ -3,7 +3,6 @@
  * think. Made once a simulation; a broken promise ends the run with a SimFailure.
  */
 import type { ClusterSnapshot } from '@mirabelle/coordinator/ha'
-import { pgWalDir, receivedWalDir } from '@mirabelle/instance'
 import {
   formatLsn,
   type Dbid,
@@ -14,6 +13,7 @@ import {
 } from '@mirabelle/messages'
 import { DurableWatch } from './durable-watch.ts'
 import { wrongInPairs } from './pair-rules.ts'
+import { walFoldersOf } from './sim-base.ts'
 import { hasWholeBase } from './sim-copy.ts'
 import { CATALOG_KEY } from './sim-catalog-store.ts'
 import type { InstancePlace, RunningInstance, SimCluster } from './sim-cluster.ts'
@@ -190,7 +190,7 @@ export class PromiseWatch {
     const row = this.#row(dbid)
     const own = walBytes(
       running.process.host.files,
-      folders(running.assignment.datadir),
+      walFoldersOf(running.assignment.datadir),
       timeline,
       from,
       lsn,
@@ -198,7 +198,7 @@ export class PromiseWatch {
     )
     const there = walBytes(
       this.#cluster.host(row.hostname).files,
-      folders(row.datadir),
+      walFoldersOf(row.datadir),
       timeline,
       from,
       lsn,
@@ -220,10 +220,10 @@ export class PromiseWatch {
     timeline: number,
     lsn: Lsn,
   ): boolean {
-    const own = recoverWal(process.host.files, folders(assignment.datadir), timeline, lsn)
+    const own = recoverWal(process.host.files, walFoldersOf(assignment.datadir), timeline, lsn)
     const there = recoverWal(
       this.#cluster.host(row.hostname).files,
-      folders(row.datadir),
+      walFoldersOf(row.datadir),
       timeline,
       lsn,
       true,
@@ -350,7 +350,7 @@ export class PromiseWatch {
     for (const row of this.#cluster.places.values()) {
       if (row.content !== -1) continue
       const { files } = this.#cluster.host(row.hostname)
-      const both = folders(row.datadir)
+      const both = walFoldersOf(row.datadir)
       const wal = recoverWal(files, both, newestTimeline(files, both), undefined, true)
       const open = new Map<number, string>()
       const texts: string[] = []
@@ -393,8 +393,4 @@ export class PromiseWatch {
     if (peer === null) throw new SimFailure('I3', `dbid ${assignment.dbid} speaks of a mirror, and has none`)
     return peer.dbid
   }
-}
-
-function folders(datadir: string): readonly string[] {
-  return [receivedWalDir(datadir), pgWalDir(datadir)]
 }

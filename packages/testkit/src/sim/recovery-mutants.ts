@@ -1,7 +1,9 @@
 /** Planted bugs about what comes after a failure: what an earlier process left on the disk, copies, promotions, the end of what was prepared. */
 import {
   rewriteSql,
+  withIncoming,
   withFailuresLetPass,
+  withKillsBelieved,
   withoutFiles,
   withoutSyncingNames,
   withoutSyncingTails,
@@ -9,25 +11,26 @@ import {
   withUnreadable,
 } from './mutant-tools.ts'
 import type { Mutant } from './mutant.ts'
+import { SIM_SEGMENT_BYTES } from './sim-wal.ts'
 
 export const recoveryMutants: readonly Mutant[] = [
   {
     name: 'tail-not-synced',
-    firstSeed: 68,
+    firstSeed: 97,
     bug: 'a mirror begins to stream behind WAL that an earlier process has written and not made durable',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withoutSyncingTails(ports.disk) }) }),
   },
   {
     name: 'commit-prepared-may-fail',
-    firstSeed: 73,
+    firstSeed: 110,
     bug: 'PostgreSQL goes on after a COMMIT PREPARED that has failed',
     found: ['I6', 'lost', 'I9'],
     plant: () => ({ engine: (engine) => withFailuresLetPass(engine) }),
   },
   {
     name: 'rolled-back-committed',
-    firstSeed: 1,
+    firstSeed: 4,
     bug: 'what has been prepared and has to be rolled back is committed',
     found: ['I9', 'lost', 'appeared', 'doubled'],
     plant: () => ({
@@ -86,7 +89,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'big-answers-ignored',
-    firstSeed: 53,
+    firstSeed: 291,
     bug: 'statements that took effect, but whose answer was too big to be kept, run again',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -100,7 +103,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'copy-mark-ignored',
-    firstSeed: 12,
+    firstSeed: 34,
     bug: 'an instance starts on a base that was copied in part, although that is written down',
     found: ['torn', 'I5'],
     plant: () => ({
@@ -108,6 +111,51 @@ export const recoveryMutants: readonly Mutant[] = [
         ...ports,
         disk: withUnreadable(ports.disk, (path) => path.endsWith('/copying.json')),
       }),
+    }),
+  },
+  {
+    name: 'kill-believed',
+    firstSeed: 3,
+    bug: 'an agent takes a process for ended when it has sent SIGKILL',
+    found: ['I4'],
+    plant: () => ({ processes: withKillsBelieved }),
+  },
+  {
+    name: 'revived-unasked',
+    firstSeed: 46,
+    bug: 'a copy that lacks something takes over although nobody has accepted the loss',
+    found: ['lost'],
+    plant: () => ({
+      ports: (ports) =>
+        withIncoming(ports, (message) =>
+          (message as { type?: unknown }).type === 'cluster.revive'
+            ? { ...message, acceptDataLoss: [0, 1, 2] }
+            : message,
+        ),
+    }),
+  },
+  {
+    name: 'base-begins-late',
+    firstSeed: 1,
+    bug: 'a mirror deletes WAL that its new base needs',
+    found: ['I5', 'I1'],
+    plant: () => ({
+      buildBase: (build) => async (request) => {
+        const built = await build(request)
+        return { ...built, startLsn: built.startLsn + SIM_SEGMENT_BYTES }
+      },
+    }),
+  },
+  {
+    name: 'base-ends-early',
+    firstSeed: 9,
+    bug: 'a mirror goes over to a new base before all WAL of the backup has arrived',
+    found: ['I5'],
+    plant: () => ({
+      buildBase: (build) => async (request) => {
+        const built = await build(request)
+        return { ...built, endLsn: 0 }
+      },
     }),
   },
 ]

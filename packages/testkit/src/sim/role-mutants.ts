@@ -12,7 +12,7 @@ import type { Mutant } from './mutant.ts'
 export const roleMutants: readonly Mutant[] = [
   {
     name: 'mirror-away-ignored',
-    firstSeed: 24,
+    firstSeed: 37,
     bug: 'a primary that waits for its mirror goes on answering reads when the mirror is away',
     found: ['I4'],
     plant: () => ({
@@ -27,7 +27,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'lower-epoch-accepted',
-    firstSeed: 17,
+    firstSeed: 18,
     bug: 'an instance obeys a coordinator of a lower epoch than it has promised',
     found: ['I4'],
     plant: () => {
@@ -46,7 +46,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-not-awaited',
-    firstSeed: 17,
+    firstSeed: 25,
     bug: 'an epoch is told to be promised before that is durable',
     found: ['I4'],
     plant: () => ({
@@ -58,7 +58,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'mark-not-counted',
-    firstSeed: 73,
+    firstSeed: 498,
     bug: 'a coordinator goes on without its standby although too few segments could be told',
     found: ['I3', 'lost'],
     plant: () => ({
@@ -72,7 +72,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'record-failure-forgiven',
-    firstSeed: 5,
+    firstSeed: 26,
     bug: 'a change of the catalog that failed counts as recorded',
     found: ['I3', 'I2', 'uncaught'],
     plant: () => ({
@@ -84,7 +84,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-off-forgotten',
-    firstSeed: 8,
+    firstSeed: 10,
     bug: 'that commits do not wait for the mirror any more is not written down',
     found: ['I3'],
     plant: () => ({
@@ -99,7 +99,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-not-claimed',
-    firstSeed: 2,
+    firstSeed: 8,
     bug: 'a standby takes over with an epoch that nobody was asked to promise',
     found: ['I4', 'lost'],
     plant: () => ({
@@ -125,10 +125,22 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'prepare-not-durable',
-    firstSeed: 12,
+    firstSeed: 88,
     bug: 'COMMIT PREPARED is sent before what was prepared is durable anywhere',
     // The answer need not wait for the mirror then, so it is told although that is away.
     found: ['I4', 'I9', 'lost', 'I6', 'liveness'],
     plant: () => ({ engine: (engine) => withLsn(engine, /^PREPARE TRANSACTION/, 0) }),
+  },
+  {
+    name: 'newer-mirror-served',
+    firstSeed: 41,
+    bug: 'a primary streams to a mirror that obeys a newer coordinator than it does',
+    found: ['I4'],
+    plant: () => ({
+      ports: (ports) =>
+        withIncoming(ports, (message) =>
+          (message as { type?: unknown }).type === 'wal.start' ? { ...message, epoch: 1 } : message,
+        ),
+    }),
   },
 ]

@@ -4,7 +4,17 @@
  */
 import { SqlError } from '@mirabelle/coordinator/ha'
 import { isMirabelleError } from '@mirabelle/messages'
-import { contentOf, dispatcherOf, errorOf, idsIn, item, madeWay, makingWay, Way } from './client-tools.ts'
+import {
+  contentOf,
+  dispatcherOf,
+  drawCancel,
+  errorOf,
+  idsIn,
+  item,
+  madeWay,
+  makingWay,
+  Way,
+} from './client-tools.ts'
 import type { SimEvent } from './event-heap.ts'
 import type { HistoryChecker, ReadStart } from './history-checker.ts'
 import type { SimCluster } from './sim-cluster.ts'
@@ -12,14 +22,12 @@ import type { SimCoordinator } from './sim-coordinator.ts'
 import type { SimRandom } from './sim-random.ts'
 import { ValueWork } from './value-work.ts'
 import type { ValueHistory } from './value-history.ts'
-import type { SimWorld } from './sim-world.ts'
+import { SimFailure, type SimWorld } from './sim-world.ts'
 
 /** A client gives up on an answer after so long and goes on; the answer still counts when it comes. */
 const PATIENCE_MS = 40_000
 /** How often it moves money or uses a register instead of a list. */
 const VALUES = 0.2
-/** How often it cancels a statement. */
-const CANCELS = 0.05
 /** Lists of one content. */
 const LISTS = 2
 /** So many appends may be asked for again. */
@@ -58,6 +66,8 @@ export class SimClient {
   #stopped = false
   /** Appends to lists that take an id once, the newest last. */
   #once: readonly Once[] = []
+  /** Each answer has to come within this time, ms. */
+  #withinMs = Number.POSITIVE_INFINITY
   /** What it waits for, for the story of a run that does not end. */
   busyWith: string | undefined
 
@@ -83,6 +93,11 @@ export class SimClient {
     if (!this.idle || this.#next === undefined) return
     this.#next.cancelled = true
     this.#later()
+  }
+
+  /** What is asked from now on has to be answered within this time, ms. */
+  expect(withinMs: number): void {
+    this.#withinMs = withinMs
   }
 
   get idle(): boolean {
@@ -118,7 +133,11 @@ export class SimClient {
       this.busyWith = undefined
       this.#later()
     }
-    const patience = world.schedule(PATIENCE_MS, undefined, done)
+    const patience = world.schedule(Math.min(PATIENCE_MS, this.#withinMs), undefined, () => {
+      if (this.#withinMs === Number.POSITIVE_INFINITY) return done()
+      const what = `${this.busyWith ?? 'it'} is not answered within ${this.#withinMs} ms`
+      world.fail(new SimFailure('liveness', `${this.#options.name}: ${what}, and all is well`))
+    })
     const work = random.chance(VALUES)
       ? this.#values.begin(coordinator, done)
       : kind < 0.42
@@ -138,7 +157,7 @@ export class SimClient {
   #append(coordinator: SimCoordinator, done: () => void): string {
     const { random } = this.#options
     const [list] = this.#lists(1) as [string]
-    const cancelsMs = random.chance(CANCELS) ? random.between(0, random.pick([3, 500])) : undefined
+    const cancelsMs = drawCancel(random)
     return this.#write(coordinator, [list], done, async (id) => {
       const content = contentOf(list)
       const run = dispatcherOf(coordinator).runOne(content, item(`append ${list} ${id}`, true))
@@ -191,14 +210,15 @@ export class SimClient {
   /** One autocommit statement that writes on several contents. */
   #appendTogether(coordinator: SimCoordinator, done: () => void): string {
     const lists = this.#lists(2)
+    const cancelsMs = drawCancel(this.#options.random)
     return this.#write(coordinator, lists, done, async (id) => {
-      const results = await makingWay(coordinator, (way) =>
+      const writing = (way: Way) =>
         dispatcherOf(coordinator).writeMany(
           lists.map(contentOf),
           (content) => item(`append ${lists.find((one) => contentOf(one) === content)} ${id}`, true),
           way,
-        ),
-      )
+        )
+      const results = await makingWay(coordinator, writing, cancelsMs)
       return results.map(({ output }) => errorOf(output)).find((error) => error !== undefined)
     })
   }

@@ -3,12 +3,21 @@
  *
  * Made for one seed by a simulation; ends with its world. `boot` starts the agents and the coordinator, which starts the rest.
  */
-import { Agent, configFile, type AgentConfig } from '@mirabelle/agent'
+import { Agent, configFile, type AgentConfig, type Processes } from '@mirabelle/agent'
 import type { CatalogStore, ClusterSnapshot, Topology } from '@mirabelle/coordinator/ha'
-import { realWalParts, type CopyFromPeer, type InstanceActor, type WalParts } from '@mirabelle/instance'
+import type { EngineCompletion } from '@mirabelle/engine'
+import {
+  realWalParts,
+  type BuildBase,
+  type CopyFromPeer,
+  type InstanceActor,
+  type RoleChange,
+  type WalParts,
+} from '@mirabelle/instance'
 import {
   TOPOLOGY_SETTING,
   type Assignment,
+  type Content,
   type Dbid,
   type Message,
   type SegmentRow,
@@ -17,6 +26,7 @@ import type { Ports } from '@mirabelle/runtime'
 import { createSegment, type Segment } from '@mirabelle/segment'
 import { createWalFiles, createWalReceiver, createWalSenderHub } from '@mirabelle/wal'
 import type { Ask } from './command-line.ts'
+import { simBuildBase } from './sim-base.ts'
 import { simCopyFromPeer } from './sim-copy.ts'
 import { SimCoordinator } from './sim-coordinator.ts'
 import { SimEngine } from './sim-engine.ts'
@@ -47,6 +57,9 @@ export interface SimOverrides {
   readonly wal?: (wal: WalParts, assignment: Assignment) => WalParts
   readonly engine?: (engine: SimEngine, assignment: Assignment) => SimEngine
   readonly store?: (store: CatalogStore) => CatalogStore
+  /** Of the agents. */
+  readonly processes?: (processes: Processes) => Processes
+  readonly buildBase?: (build: BuildBase) => BuildBase
   readonly onRunning?: (running: RunningInstance) => void
 }
 
@@ -62,6 +75,15 @@ export class SimCluster {
   onSpawned: ((agent: SimProcess, assignment: Assignment) => void) | undefined
   /** Sees each standby that becomes the coordinator. */
   onTakenOver: ((coordinator: SimCoordinator) => void) | undefined
+  /** Sees each segment whose role has changed. */
+  onRole: ((running: RunningInstance, change: RoleChange) => void) | undefined
+  /** Hears of transactions whose end is to be forgotten by an instance: they were committed. */
+  onForgets: ((gid: string, dbid: Dbid) => void) | undefined
+  /** Sees what the PostgreSQL of a segment says of requests that are complete. */
+  onCompleted:
+    ((process: SimProcess, content: Content, completed: readonly EngineCompletion[]) => void) | undefined
+  /** A statement has failed because a disk was full. */
+  lackedRoom = false
   /** Death certificates are late by so much. */
   certificateDelayMs = 0
   readonly #agents = new Map<string, SimProcess>()
@@ -144,14 +166,15 @@ export class SimCluster {
     const process = host.spawn(`agent-${name}`)
     this.#agents.set(name, process)
     const ports = host.portsOf(process)
+    const processes = simProcesses(
+      process,
+      (child, assignment) => this.#hostInstance(child, assignment),
+      () => this.certificateDelayMs,
+      (assignment) => this.onSpawned?.(process, assignment),
+    )
     const agent = new Agent({
       ports,
-      processes: simProcesses(
-        process,
-        (child, assignment) => this.#hostInstance(child, assignment),
-        () => this.certificateDelayMs,
-        (assignment) => this.onSpawned?.(process, assignment),
-      ),
+      processes: this.#overrides.processes?.(processes) ?? processes,
       config: agentConfig(name),
       dir: AGENT_DIR,
       instanceScript: 'instance-main.js',
@@ -246,9 +269,15 @@ export class SimCluster {
     const { host, world } = process
     const ports = this.#overrides.ports?.(host.portsOf(process), assignment) ?? host.portsOf(process)
     const made = new SimEngine(process, assignment.datadir)
+    made.witness = {
+      completed: (completed) => this.onCompleted?.(process, assignment.content, completed),
+      forgets: (gid) => this.onForgets?.(gid, assignment.dbid),
+      lackedRoom: () => (this.lackedRoom = true),
+    }
     const engine = this.#overrides.engine?.(made, assignment) ?? made
-    const parts = this.world.seed % SHORT_RINGS === 0 ? shortRings : simWalParts
+    const parts = hasShortRings(this.world.seed) ? shortRings : simWalParts
     const wal = this.#overrides.wal?.(parts, assignment) ?? parts
+    const build = simBuildBase(process, this.running)
     const common = {
       ports,
       clusterId: CLUSTER_ID,
@@ -256,6 +285,7 @@ export class SimCluster {
       engine,
       wal,
       copyFromPeer: simCopyFromPeer(process, this.running) as CopyFromPeer,
+      buildBase: this.#overrides.buildBase?.(build) ?? build,
       processInfo: () => ({ pid: process.pid, rssBytes: 0, version: 'sim' }),
       onEnd: (error: Error | undefined) => process.exit({ code: error === undefined ? 0 : 1, signal: null }),
     }
@@ -278,7 +308,8 @@ export class SimCluster {
         coordinator,
       }
     } else {
-      const segment = createSegment({ ...common, maintenance: false })
+      const onRole = (change: RoleChange): void => this.onRole?.(running, change)
+      const segment = createSegment({ ...common, maintenance: false, onRole })
       startable = segment
       running = { process, assignment, engine, instance: segment.instance, segment, coordinator: undefined }
     }
@@ -298,6 +329,11 @@ const AGENT_DIR = '/agent'
 /** In one cluster of so many primaries forget soon which statements took effect. */
 const SHORT_RINGS = 4
 
+/** The primaries of this cluster forget soon which statements took effect. */
+export function hasShortRings(seed: number): boolean {
+  return seed % SHORT_RINGS === 0
+}
+
 function agentConfig(name: string): AgentConfig {
   return {
     formatVersion: 1,
@@ -313,6 +349,7 @@ function agentConfig(name: string): AgentConfig {
 
 /** The wal package itself, with the small segments of the simulation. */
 const simWalParts: WalParts = {
+  segmentSize: SIM_SEGMENT_BYTES,
   createHub: (options) => createWalSenderHub({ ...options, segmentSize: SIM_SEGMENT_BYTES }),
   createReceiver: (options) => createWalReceiver({ ...options, segmentSize: SIM_SEGMENT_BYTES }),
   createReader: (ports, folders) =>

@@ -34,6 +34,7 @@ export interface SimCoordinatorOptions {
   readonly engine: SimEngine
   readonly wal: WalParts
   readonly copyFromPeer: NonNullable<InstanceOptions['hooks']['copyFromPeer']>
+  readonly buildBase: NonNullable<InstanceHooks['buildBase']>
   readonly onEnd: InstanceHooks['onEnd']
   /** It was the standby and is primary now. */
   readonly onTakenOver: (coordinator: SimCoordinator) => void
@@ -88,7 +89,7 @@ export class SimCoordinator {
   }
 
   #hooks(): InstanceHooks {
-    const { ports, assignment, onEnd, onTakenOver, copyFromPeer } = this.#options
+    const { ports, assignment, onEnd, onTakenOver, copyFromPeer, buildBase } = this.#options
     return {
       onEnd: (error) => {
         this.open = false
@@ -112,6 +113,7 @@ export class SimCoordinator {
           : this.#service.markStandby(stale),
       quietLane: quietLocalLane(ports.clock, () => this.#service?.dispatcher),
       copyFromPeer,
+      buildBase,
     }
   }
 

@@ -5,12 +5,11 @@
  */
 import { pgdataDir, pgWalDir, receivedWalDir, type CopyFromPeer } from '@mirabelle/instance'
 import { MirabelleError, type Dbid } from '@mirabelle/messages'
-import { historyFileName } from '@mirabelle/wal'
+import { controlFile, sourceOf, walFoldersOf, writeCopy, writeLabel } from './sim-base.ts'
 import type { InstancePlace, RunningInstance, SimCluster } from './sim-cluster.ts'
 import type { SimProcess } from './sim-process.ts'
-import { recoverWal, SIM_SEGMENT_BYTES, walBytes, writeWal, FIRST_LSN } from './sim-wal.ts'
+import { recoverWal } from './sim-wal.ts'
 
-const controlFile = (datadir: string): string => `${pgdataDir(datadir)}/global/pg_control`
 const COPY_MS = [200, 1_500] as const
 
 /** Its presence says that the base is a part of two: no PostgreSQL could be started on it. */
@@ -19,7 +18,10 @@ export const tornBaseFile = (datadir: string): string => `${pgdataDir(datadir)}/
 /** PostgreSQL could be started on what lies there. */
 export function hasWholeBase(cluster: SimCluster, { hostname, datadir }: InstancePlace): boolean {
   const { files } = cluster.host(hostname)
-  return files.file(controlFile(datadir)) !== undefined && files.file(tornBaseFile(datadir)) === undefined
+  return (
+    files.file(controlFile(pgdataDir(datadir))) !== undefined &&
+    files.file(tornBaseFile(datadir)) === undefined
+  )
 }
 
 export function simCopyFromPeer(
@@ -32,57 +34,19 @@ export function simCopyFromPeer(
     host.files.place(tornBaseFile(datadir), new Uint8Array(1))
     await new Promise<void>((resolve) => void process.schedule(world.random.between(...COPY_MS), resolve))
     if (signal.aborted) throw new MirabelleError('cancelled', 'the copy was stopped')
-    const source = running.get(upstream.dbid)
-    const position = source?.instance.roleState === 'primary' ? source.engine.position : undefined
-    if (
-      source === undefined ||
-      position === undefined ||
-      source.process.paused ||
-      !process.host.fabric.reaches(source.process.host, host) ||
-      !process.host.fabric.reaches(host, source.process.host)
-    )
-      throw new MirabelleError('connection.lost', `dbid ${upstream.dbid} cannot be copied from now`)
-    const folders = [pgWalDir(source.assignment.datadir), receivedWalDir(source.assignment.datadir)]
-    const { timeline, lsn } = position
-    const from = source.process.host.files
-    const bytes = walBytes(from, folders, timeline, FIRST_LSN, lsn, false)
-    const { history } = recoverWal(from, folders, timeline, lsn)
-    if (bytes === undefined) throw new MirabelleError('wal.removed', `dbid ${upstream.dbid} lacks WAL`)
-    for (const folder of [receivedWalDir(datadir), pgWalDir(datadir)]) {
-      host.files.remove(folder)
+    const { source, timeline, lsn } = sourceOf(process, running, upstream.dbid)
+    const pgdata = pgdataDir(datadir)
+    for (const folder of [receivedWalDir(datadir), pgdata]) {
+      for (const { name } of host.files.isFolder(folder) ? host.files.list(folder) : [])
+        if (`${folder}/${name}` !== tornBaseFile(datadir)) host.files.remove(`${folder}/${name}`)
       host.files.makeFolder(folder)
     }
-    const folder = pgWalDir(datadir)
-    const spans = [...history, { timeline, end: lsn }]
-    let begin = FIRST_LSN
-    for (const span of spans) {
-      const start = begin - (begin % SIM_SEGMENT_BYTES)
-      if (span.end > start)
-        writeWal(
-          host.files,
-          folder,
-          span.timeline,
-          start,
-          bytes.slice(start - FIRST_LSN, span.end - FIRST_LSN),
-        )
-      begin = span.end
-    }
-    for (const entry of [
-      ...history.slice(1).map((one) => one.timeline),
-      ...(history.length > 0 ? [timeline] : []),
-    ]) {
-      const file =
-        from.file(`${folders[0]}/${historyFileName(entry)}`) ??
-        from.file(`${folders[1]}/${historyFileName(entry)}`)
-      if (file !== undefined) host.files.place(`${folder}/${historyFileName(entry)}`, file.content.slice())
-    }
-    for (const { name } of host.files.list(folder)) {
-      const file = host.files.file(`${folder}/${name}`)
-      file?.snapshot()()
-      if (file !== undefined) file.isNamed = true
-    }
-    const control = from.file(controlFile(source.assignment.datadir))
-    if (control !== undefined) host.files.place(controlFile(datadir), control.content.slice())
+    writeCopy(source, timeline, lsn, host.files, pgWalDir(datadir))
+    const from = source.process.host.files
+    const { history } = recoverWal(from, walFoldersOf(source.assignment.datadir), timeline, lsn)
+    const control = from.file(controlFile(pgdataDir(source.assignment.datadir)))
+    writeLabel(host.files, pgdata, { timeline, startLsn: lsn, endLsn: lsn })
+    if (control !== undefined) host.files.place(controlFile(pgdata), control.content.slice())
     host.files.remove(tornBaseFile(datadir))
     return { timeline, history, startLsn: lsn }
   }

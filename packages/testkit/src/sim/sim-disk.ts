@@ -112,6 +112,7 @@ export class SimDisk implements Disk {
     await this.#now()
     await this.does('remove', false)
     this.#process.host.files.remove(path)
+    this.#process.host.onRemoved?.(this.#process, path)
     await this.does('remove', true)
   }
 

@@ -19,10 +19,12 @@ import {
 } from '@mirabelle/engine'
 import type { Lsn, Timeline } from '@mirabelle/messages'
 import { encodeWalRecords, segmentStart, type WalPosition } from '@mirabelle/wal'
+import { kvWitness, type EngineWitness } from './engine-witness.ts'
 import { encodeKv, KvStore, type KvRecord } from './kv-store.ts'
 import { KvSession, type KvRun } from './kv-session.ts'
 import { isFailure } from './pg-bytes.ts'
 import { tornBaseFile } from './sim-copy.ts'
+import { hasDatabase, identifierOf, labelOf, walFoldersOf, wrongWithBase } from './sim-base.ts'
 import { SimDisk } from './sim-disk.ts'
 import { SimWalSync } from './sim-wal-sync.ts'
 import type { SimProcess } from './sim-process.ts'
@@ -30,11 +32,9 @@ import { SimFailure } from './sim-world.ts'
 import {
   clearAfter,
   newestTimeline,
-  readIdentifier,
   recoverWal,
   recoverWithoutLast,
   SIM_SEGMENT_BYTES,
-  strayWal,
   unreadWal,
   walBytes,
   writeHistory,
@@ -63,6 +63,7 @@ interface Pending {
 export class SimEngine implements EnginePort {
   onWal: (chunk: WalChunk) => void = () => undefined
   onDeath: (error: Error) => void = () => undefined
+  witness: EngineWitness | undefined
   /** What the database holds; a mirror's is filled when it is promoted. */
   store = new KvStore()
   readonly #process: SimProcess
@@ -108,7 +109,7 @@ export class SimEngine implements EnginePort {
     const run = this.#begin()
     await this.#disk.recovers(this.#dataDir)
     await this.#wait(START_MS, run)
-    const folders = [this.#pgWal, this.#received]
+    const folders = walFoldersOf(this.#dataDir)
     const unread = unreadWal(this.#files, this.#pgWal, this.#received)
     if (unread !== undefined) this.#fails('I5', `starts as primary and does not read ${unread}`)
     const recovered = recoverWal(this.#files, folders, newestTimeline(this.#files, folders))
@@ -131,11 +132,13 @@ export class SimEngine implements EnginePort {
     const run = this.#begin()
     this.#arrived = { timeline: options.timeline, end: options.receivedEnd }
     await this.#wait(START_MS, run)
-    const stray = strayWal(this.#files, this.#pgWal, this.#received, options.timeline)
-    if (stray !== undefined) this.#fails('I5', `replays on a base that has ${stray}`)
+    const { timeline, receivedEnd: lsn } = options
+    const wrong = wrongWithBase(this.#process.host, this.#dataDir, timeline, lsn)
+    if (wrong !== undefined) this.#fails('I5', wrong)
     this.#phase = 'mirror'
-    this.#replayed = options.receivedEnd
-    return { generation: this.#generation, timeline: options.timeline, lsn: options.receivedEnd }
+    this.#replayed = lsn
+    const baseLsn = labelOf(this.#files, this.#dataDir).startLsn
+    return { generation: this.#generation, timeline, lsn, baseLsn }
   }
 
   walArrived(timeline: Timeline, end: Lsn): void {
@@ -155,7 +158,7 @@ export class SimEngine implements EnginePort {
     if (this.#phase !== 'mirror') throw new EngineStopped(`cannot promote: the engine is ${this.#phase}`)
     const run = this.#run
     await this.#wait(PROMOTE_MS, run)
-    const folders = [this.#received, this.#pgWal]
+    const folders = walFoldersOf(this.#dataDir)
     const { timeline, end } = this.#arrived
     const isShort = this.#process.host.disk.endsEarlyBelow === this.#received
     const recovered = (isShort ? recoverWithoutLast : recoverWal)(this.#files, folders, timeline, end)
@@ -233,7 +236,7 @@ export class SimEngine implements EnginePort {
     const holder = locks.get(this.#dataDir)
     if (holder !== undefined && holder.alive && holder !== this.#process)
       throw new EngineLocked(this.#dataDir, holder.pid)
-    if (!this.#files.isFolder(this.#pgWal)) throw new EngineRefused(`${this.#dataDir} holds no database`)
+    if (!hasDatabase(this.#files, this.#dataDir)) throw new EngineRefused(`${this.#dataDir}: no database`)
     if (this.#files.file(tornBaseFile(this.#dataDir)) !== undefined)
       this.#fails('torn', 'starts on a base that was copied in part')
     locks.set(this.#dataDir, this.#process)
@@ -257,13 +260,12 @@ export class SimEngine implements EnginePort {
     this.store.endRecovery()
     this.#phase = 'primary'
     this.#beginSession(recovered.end)
-    const control = this.#files.file(`${this.#dataDir}/pgdata/global/pg_control`)
     this.#position = {
       timeline,
       lsn: recovered.end,
       prev: recovered.lastRecord,
       segmentSize: SIM_SEGMENT_BYTES,
-      systemIdentifier: readIdentifier(control?.content),
+      systemIdentifier: identifierOf(this.#files, this.#dataDir),
     }
     // PostgreSQL writes several records, some longer than a commit, before anybody else can.
     this.#append([{ t: 'checkpoint' }, { t: 'checkpoint' }, { t: 'checkpoint' }])
@@ -277,11 +279,9 @@ export class SimEngine implements EnginePort {
   }
 
   #beginSession(end: Lsn): void {
-    const { name, world, host } = this.#process
-    const onBesidePrepared = (sql: string): void =>
-      world.fail(new SimFailure('I6', `${name} runs "${sql}" beside a prepared transaction`))
     this.#generation++
-    this.#session = new KvSession(this.store, end * XIDS_PER_BYTE, onBesidePrepared, () => !host.disk.full)
+    const witness = kvWitness(this.#process, () => this.witness)
+    this.#session = new KvSession(this.store, end * XIDS_PER_BYTE, witness)
   }
 
   #started(): EngineStarted {
@@ -357,6 +357,7 @@ export class SimEngine implements EnginePort {
     const { timeline } = this
     const { start, end, bytes } = written
     if (end === start) return finish()
+    if (completed.length > 0) this.witness?.completed(completed)
     // Nothing may be complete in WAL that is told without the request.
     const whole = (completed[0]?.lsn ?? end) - start
     const cut = world.random.chance(0.1) ? start + 8 * world.random.below(whole / 8) : start
@@ -373,8 +374,7 @@ export class SimEngine implements EnginePort {
   }
 
   async #answer({ request, resolve, reject }: Pending, ran: KvRun, lsn: Lsn): Promise<void> {
-    const { txStatus } = ran
-    const result = { tag: request.tag, lsn, txStatus, generation: this.#generation }
+    const result = { tag: request.tag, lsn, txStatus: ran.txStatus, generation: this.#generation }
     if (request.onOutput === undefined) return resolve({ ...result, output: ran.output })
     try {
       await request.onOutput(ran.output)

@@ -1,12 +1,15 @@
 /** A simulated machine: a disk, addresses, processes. Lives as long as its world; can lose its power and come back. */
 import { healthyDisk, SimDisk, type DiskFaults, type DiskOperation } from './sim-disk.ts'
 import { SimClock } from './sim-clock.ts'
-import { SimFiles } from './sim-files.ts'
+import { parentOf, SimFiles } from './sim-files.ts'
 import { SimNetwork, type SimFabric } from './sim-network.ts'
 import { SimProcess } from './sim-process.ts'
 import type { SimRandom } from './sim-random.ts'
 import type { SimWorld } from './sim-world.ts'
 import type { Ports } from '@mirabelle/runtime'
+
+/** Where files are that are away. */
+const AWAY = '/away'
 
 export class SimHost {
   readonly world: SimWorld
@@ -18,12 +21,17 @@ export class SimHost {
   disk: DiskFaults = healthyDisk()
   /** Sees what processes do on the disk, before and after; undefined while nobody looks. */
   onDiskOperation: ((process: SimProcess, operation: DiskOperation, after: boolean) => void) | undefined
+  /** Sees what processes have removed. */
+  onRemoved: ((process: SimProcess, path: string) => void) | undefined
   /** Its clock runs so many times as fast as time. */
   #clockRate = 1
   #rateSince = { worldMs: 0, ownMs: 0 }
+  /** Its disk has told that something is durable which was not. */
+  hasLied = false
   /** It has power. */
   up = true
   readonly processes = new Set<SimProcess>()
+  readonly #away: { readonly path: string; readonly at: string }[] = []
   readonly #random: SimRandom
   /** Folders of instances and who holds them (I7). */
   readonly locks = new Map<string, SimProcess>()
@@ -68,6 +76,27 @@ export class SimHost {
       disk: new SimDisk(process),
       random: this.#random.fork(),
       log: this.world.trace.logger(process.name),
+    }
+  }
+
+  /** A file or folder is not there any more, until it is brought back. */
+  takeAway(path: string): void {
+    const at = `${AWAY}/${this.#away.length}`
+    this.files.makeFolder(AWAY)
+    this.files.rename(path, at)
+    this.#away.push({ path, at })
+    this.world.trace.add(this.name, `${path} is away`)
+  }
+
+  /** What was taken away is there again, unless something else has taken its place. */
+  bringBack(): void {
+    for (const { path, at } of this.#away.splice(0)) {
+      const { files } = this
+      const isTaken =
+        files.isFolder(path) || files.file(path) !== undefined || !files.isFolder(parentOf(path))
+      if (isTaken) files.remove(at)
+      else files.rename(at, path)
+      this.world.trace.add(this.name, `${path} is ${isTaken ? 'another one now' : 'there again'}`)
     }
   }
 

@@ -81,10 +81,9 @@ export function readHistory(files: SimFiles, folders: readonly string[], timelin
 export function strayWal(
   files: SimFiles,
   pgWal: string,
-  received: string,
+  folders: readonly string[],
   timeline: Timeline,
 ): string | undefined {
-  const folders = [pgWal, received]
   const history = readHistory(files, folders, timeline)
   for (let own = newestTimeline(files, [pgWal]); own > 0; own--) {
     const fork = (own < timeline ? history : readHistory(files, folders, own)).find(
@@ -358,7 +357,7 @@ export function writeHistory(
 }
 
 /** PostgreSQL's system identifier: the first eight bytes of pg_control. */
-export function readIdentifier(content: Uint8Array | undefined): bigint {
-  if (content === undefined || content.length < 8) return 1n
+export function readIdentifier(content: Uint8Array): bigint {
+  if (content.length < 8) return 1n
   return new DataView(content.buffer, content.byteOffset).getBigUint64(0, true)
 }

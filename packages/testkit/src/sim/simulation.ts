@@ -2,6 +2,9 @@
  * One run of one seed: a cluster, clients, a burst of faults, an administrator, a cluster that must be whole again, a long quiet stretch in which nothing may
  * go wrong, and at the end a history that must be possible.
  */
+import { AgentWatch } from './agent-watch.ts'
+import { BaseWatch } from './base-watch.ts'
+import { DtxWatch } from './dtx-watch.ts'
 import { planFaults, type FaultKind, type FaultPlan } from './fault-plan.ts'
 import { Faults } from './faults.ts'
 import { ailmentOf, compareCopies, NO_COORDINATOR, readAll, topologyText } from './final-checks.ts'
@@ -10,6 +13,7 @@ import { HostLoss } from './host-loss.ts'
 import { SimOperator } from './operator.ts'
 import { PromiseWatch } from './promise-watch.ts'
 import { SimClient } from './sim-client.ts'
+import { SettledWatch } from './settled-watch.ts'
 import { SimCluster, type SimOverrides } from './sim-cluster.ts'
 import { drawLayout, type SimLayout } from './sim-layout.ts'
 import { SimRandom } from './sim-random.ts'
@@ -32,6 +36,8 @@ const ANSWERS_AGAIN_MS = 20_000
 const HOST_LOSS_SEED = 0x10550
 /** What is under way at the end of a quiet stretch has ended after this time. */
 const IN_FLIGHT_MS = 1_000
+/** What is asked in a quiet stretch is answered within this time. */
+const SOON_MS = 5_000
 /** The shortest quiet stretch. */
 const LEAST_QUIET_MS = 1_000
 /** Mean pause of a client between two statements in a quiet stretch, ms. */
@@ -42,7 +48,8 @@ const MOST_FAULTS = 6
 const HURRY_BEFORE_MS = 10
 const HURRY_AFTER_MS = 5
 const HURRY_PAUSE_MS = 1
-const CLIENTS = 3
+/** More of them do the same work, but more at once when they hurry. */
+const CLIENTS = [3, 3, 3, 7] as const
 const NO_FAULTS: FaultPlan = { focus: undefined, faults: [] }
 
 export interface SimulationOptions {
@@ -57,7 +64,7 @@ export interface SimulationOptions {
   readonly quietMinutes?: number
   /** These faults instead of those that the seed draws. */
   readonly plan?: FaultPlan
-  /** How many clients. Default 3. */
+  /** How many clients. Default 3, in some seeds 7. */
   readonly clients?: number
   /** Only faults of these kinds are drawn. */
   readonly faults?: readonly FaultKind[]
@@ -130,11 +137,14 @@ class Simulation {
   readonly #values: ValueHistory
   readonly #cluster: SimCluster
   readonly #watch: PromiseWatch
+  readonly #dtx: DtxWatch
   readonly #faults: Faults
   readonly #operator: SimOperator
   readonly #options: SimulationOptions
   #clients: SimClient[] = []
   #burstPauseMs = 0
+  /** So many clients do what one of three does. */
+  #share = 1
   #quietPauseMs: number = QUIET_PAUSES_MS[0]
   undecided = false
   quietMs = 0
@@ -151,10 +161,16 @@ class Simulation {
       gp_fts_probe_interval: random.pick(['1000ms', '5000ms']),
       // Statements give up before a failover has come to its end, or wait for it.
       failover_timeout: random.pick(['300ms', '30s', '30s', '30s']),
+      // Mirrors make new bases all the time, now and then, or never.
+      mirror_base_refresh_size: random.pick(['2kB', '12kB', '64kB', '1GB']),
       ...layout.settings,
     }
     this.#cluster = new SimCluster(world, { ...layout, settings }, options.overrides?.())
     this.#watch = new PromiseWatch(this.#cluster)
+    new SettledWatch(this.#cluster).watch()
+    new AgentWatch(this.#cluster).watch()
+    new BaseWatch(this.#cluster).watch()
+    this.#dtx = new DtxWatch(this.#cluster)
     this.#operator = new SimOperator(this.#cluster, random.fork())
     this.#faults = new Faults(this.#cluster, this.#operator, () => this.#hurryAt(0))
   }
@@ -204,6 +220,7 @@ class Simulation {
     await readAll(this.#cluster, this.#history, this.#values)
     await this.#for(200)
     compareCopies(this.#cluster)
+    this.#dtx.leftNothing()
   }
 
   get #contents(): readonly number[] {
@@ -213,7 +230,10 @@ class Simulation {
   #beginClients(): void {
     const { random } = this.#world
     const pauseMs = random.pick([120, 300, 1_000])
-    for (let i = 0; i < (this.#options.clients ?? CLIENTS); i++) {
+    const drawn = random.pick(CLIENTS)
+    const count = this.#options.clients ?? drawn
+    this.#share = drawn / CLIENTS[0]
+    for (let i = 0; i < count; i++) {
       this.#clients.push(
         new SimClient({
           name: `client${i}`,
@@ -223,12 +243,12 @@ class Simulation {
           values: this.#values,
           random: random.fork(),
           contents: this.#contents,
-          pauseMs,
+          pauseMs: pauseMs * this.#share,
           onOwnAnswer: (coordinator, lsn) => this.#watch.onOwnAnswer(coordinator, lsn),
         }),
       )
     }
-    this.#burstPauseMs = pauseMs
+    this.#burstPauseMs = pauseMs * this.#share
   }
 
   /** Around this time much is under way. */
@@ -294,7 +314,7 @@ class Simulation {
 
   /** The burst is over: little is asked of the cluster from now on. */
   #slowDown(): void {
-    for (const client of this.#clients) client.pace(this.#quietPauseMs)
+    for (const client of this.#clients) client.pace(this.#quietPauseMs * this.#share)
   }
 
   /**
@@ -306,6 +326,7 @@ class Simulation {
     const ms = LEAST_QUIET_MS * (longestMs / LEAST_QUIET_MS) ** random.next()
     this.#world.trace.add('world', `quiet for ${(ms / 1_000).toFixed(0)} s`)
     this.#operator.rest()
+    for (const client of this.#clients) client.expect(SOON_MS)
     const before = topologyText(this.#cluster)
     await this.#for(ms)
     this.quietMs = ms

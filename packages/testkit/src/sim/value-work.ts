@@ -3,7 +3,16 @@
  * client; what it sees goes into the history of values.
  */
 import type { RegisterAction } from '../chaos/check/register-calls.ts'
-import { contentOf, dispatcherOf, errorOf, item, madeWay, makingWay, Way } from './client-tools.ts'
+import {
+  contentOf,
+  dispatcherOf,
+  drawCancel,
+  errorOf,
+  item,
+  madeWay,
+  makingWay,
+  Way,
+} from './client-tools.ts'
 import { readAnswer } from './pg-bytes.ts'
 import type { SimCoordinator } from './sim-coordinator.ts'
 import type { SimRandom } from './sim-random.ts'
@@ -46,9 +55,14 @@ export class ValueWork {
     const move = (content: number) =>
       item(`add ${account(content)} ${content === from ? -money : money}`, true)
     const isOneStatement = random.chance(0.6)
+    const cancelsMs = drawCancel(random)
     this.#in(coordinator, done, async () => {
       const moving = isOneStatement
-        ? makingWay(coordinator, (way) => dispatcherOf(coordinator).writeMany([from, to], move, way))
+        ? makingWay(
+            coordinator,
+            (way) => dispatcherOf(coordinator).writeMany([from, to], move, way),
+            cancelsMs,
+          )
         : inTransaction(coordinator, [from, to], move)
       // Whether it took effect the next read of all accounts need not know: it moved or it did not.
       await moving.catch(() => undefined)
