@@ -19,18 +19,20 @@ import {
   type Assignment,
   type Message,
 } from '@mirabelle/messages'
-import { createFrontDoor, PgError, type FrontDoor, type ShutdownMode } from '@mirabelle/pgwire'
-import { boundedLogger, delay, faults, type Ports, type Responder } from '@mirabelle/runtime'
+import type { FrontDoor, ShutdownMode } from '@mirabelle/pgwire'
+import { delay, faults, type Ports, type Responder } from '@mirabelle/runtime'
 import { createSqlCatalogStore } from './catalog/sql-catalog-store.ts'
 import type { ClusterSnapshot } from './catalog/cluster-catalog.ts'
-import { clientAuthentication } from './front/client-authentication.ts'
 import { CoordinatorService } from './ha/coordinator-service.ts'
 import { quietLocalLane } from './ha/quiet-local.ts'
 import { queryMessage } from './lanes/frontend-bytes.ts'
 import { openLocalBackend, TAG_BEFORE_LANES } from './lanes/local-backend.ts'
 import type { LaneResult } from './lanes/lane-item.ts'
 import type { LaneUser } from './lanes/lane-queue.ts'
+import { readSystemSchema } from './schema/read-schema.ts'
+import type { SystemSchemaJson } from './schema/schema-sql.ts'
 import { createSqlFrontend, type SqlFrontend } from './session/sql-frontend.ts'
+import { notReady, openCoordinatorDoor } from './front/coordinator-door.ts'
 import {
   roleHookOf,
   takenRole,
@@ -38,15 +40,12 @@ import {
   type RoleChangeHookOptions,
 } from './front/role-change-hook.ts'
 import { showSetting } from './front/show-setting.ts'
-import { spillFiles } from './front/spill-files.ts'
-import { tlsFiles } from './front/tls-files.ts'
 import { claimEpoch, refuseWhenStale, refuseWhileCoordinatorLives } from './standby/activation-checks.ts'
 import { refreshSql } from './views/live-views.ts'
 
 const LANES_OPEN_MS = 3_000
 const CANCEL_GRACE_MS = 200
 const LEAVE_MS = 2_000 // of sessions, in a fast stop: what they wait for may be stopped already
-const STARTING_UP = 'the database system is starting up'
 
 export interface CoordinatorOptions {
   readonly ports: Ports
@@ -91,7 +90,15 @@ export class Coordinator {
 
   /** Resolves when clients are let in (coordinator) or WAL is replayed (standby). */
   async start(): Promise<void> {
-    this.#door = await this.#openDoor()
+    const { ports, assignment, sqlHost } = this.#options
+    this.#door = await openCoordinatorDoor({
+      ports,
+      assignment,
+      sqlHost,
+      clusterSettings: () => this.#service?.topology.settings,
+      settings: () => this.instance.settings(),
+      frontend: () => this.#frontend,
+    })
     await this.instance.start()
     await this.#serving
   }
@@ -161,6 +168,7 @@ export class Coordinator {
     const takesOver = assignment.role === 'm'
     if (takesOver && faults !== undefined) await faults.at('activation.promoted')
     let write = (sql: string) => this.#write(sql)
+    let systemSchema: Promise<SystemSchemaJson> | undefined
     const initialText = instance.assignment.settings[INITIAL_CLUSTER_SETTING]
     const service = await CoordinatorService.begin(
       {
@@ -171,6 +179,10 @@ export class Coordinator {
         reclaims: assignment.settings[RECLAIM_SETTING] === 'on',
         version,
         store: createSqlCatalogStore({ read: (sql) => this.#read(sql), write: (sql) => write(sql) }),
+        whileOthersPromise: () => {
+          systemSchema = readSystemSchema((sql) => this.#read(sql))
+          systemSchema.catch(() => undefined) // told to the front end, which waits for it
+        },
         openLocal: (events) =>
           Promise.resolve(
             openLocalBackend(
@@ -218,6 +230,7 @@ export class Coordinator {
       dispatcher: service.dispatcher,
       ports: { ...ports, log: instance.log },
       superuser: 'postgres',
+      ...(systemSchema === undefined ? {} : { systemSchema }),
       hooks: {
         settings: () => service.topology.settings,
         showSetting: (name) => showSetting(service.topology, assignment, name),
@@ -351,39 +364,6 @@ export class Coordinator {
       look()
     })
   }
-
-  /** Throws what a client is told that comes too early. */
-  #openFrontend(): SqlFrontend {
-    if (this.#frontend === undefined) throw notReady(STARTING_UP)
-    return this.#frontend
-  }
-
-  async #openDoor(): Promise<FrontDoor> {
-    const { ports, assignment, sqlHost } = this.#options
-    const tls = tlsFiles(assignment.datadir)
-    return createFrontDoor({
-      listen: { host: sqlHost, port: assignment.sqlPort },
-      ...(tls === undefined ? {} : { tls }),
-      notReady: notReady(assignment.role === 'm' ? 'the database system is in recovery mode' : STARTING_UP),
-      authenticate: clientAuthentication({
-        trustLoopback: () => this.#service?.topology.settings.loopback_trust ?? false,
-        requireTls: () => this.#service?.topology.settings.require_secure_transport ?? false,
-        role: (name) => this.#openFrontend().role(name),
-        now: () => ports.clock.now(),
-      }),
-      sessionFactory: (connection) => this.#openFrontend().sessionFactory(connection),
-      // Anybody can make it warn.
-      logger: boundedLogger(ports.log.child({ actor: 'front-door' }), ports.clock),
-      clock: ports.clock,
-      openSpillFile: spillFiles(ports.disk, assignment.datadir),
-      maxConnections: ({ user }) => {
-        const { max_connections, superuser_reserved_connections } = this.instance.settings()
-        const isSuperuser = this.#frontend?.role(user)?.superuser === true
-        return max_connections - (isSuperuser ? 0 : superuser_reserved_connections)
-      },
-      authenticationTimeoutMs: () => this.instance.settings().authentication_timeout,
-    })
-  }
 }
 
 function answer(reply: Promise<Message>, respond: Responder | undefined): void {
@@ -393,8 +373,4 @@ function answer(reply: Promise<Message>, respond: Responder | undefined): void {
     },
     (error: unknown) => respond?.fail(error),
   )
-}
-
-function notReady(message: string): PgError {
-  return new PgError({ severity: 'FATAL', code: '57P03', message })
 }

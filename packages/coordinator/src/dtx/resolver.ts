@@ -5,20 +5,14 @@
 import { MirabelleError, type Content, type Gid } from '@mirabelle/messages'
 import { faults, type Logger } from '@mirabelle/runtime'
 import { firstColumn, firstErrorCode } from '../lanes/backend-bytes.ts'
-import { queryMessage } from '../lanes/frontend-bytes.ts'
 import type { LaneItem, LaneResult } from '../lanes/lane-item.ts'
-import { NO_SETTINGS } from '../lanes/lane-item.ts'
+import { ownItem } from '../lanes/own-item.ts'
 import { participantsOf } from './gid.ts'
 import type { DtxRegistry } from './registry.ts'
 
 const PREPARED_SQL = "SELECT gid FROM pg_prepared_xact() WHERE gid LIKE 'mb\\_%' ORDER BY prepared"
 
 export type RawRun = (item: LaneItem) => Promise<LaneResult>
-
-/** An item of the runtime's own: plain SQL as superuser. */
-export function ownItem(sql: string, write: boolean): LaneItem {
-  return { bytes: queryMessage(sql), syncs: 1, settings: NO_SETTINGS, write, whenLost: 'fail' }
-}
 
 async function runSql(run: RawRun, content: Content, sql: string, write: boolean): Promise<LaneResult> {
   const result = await run(ownItem(sql, write))

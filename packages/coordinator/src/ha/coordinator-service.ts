@@ -64,6 +64,8 @@ export interface ServiceOptions {
   readonly promiseEpoch: (epoch: number) => Promise<void>
   /** Tells the own instance who its standby is (durable). Without it the standby cannot be changed. */
   readonly setPeer?: (peer: Peer | null) => Promise<void>
+  /** The next that is waited for are others: whoever has something to do with this instance's PostgreSQL meanwhile begins it. */
+  readonly whileOthersPromise?: () => void
   /** The own instance keeps and obeys these settings (durable); older ones than it has change nothing. */
   readonly configureOwn?: (texts: Readonly<Record<string, string>>) => Promise<void>
   /** A coordinator of a higher epoch exists: this one must end. Called once. */
@@ -196,6 +198,7 @@ export class CoordinatorService {
       await options.promiseEpoch(topology.epoch)
     }
     const service = new CoordinatorService(options, topology)
+    options.whileOthersPromise?.()
     try {
       await service.#spread.configureOwn()
       if (options.proveEpoch === true) await proveEpoch(service.#admin, () => service.#closed)

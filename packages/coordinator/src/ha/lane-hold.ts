@@ -6,7 +6,7 @@
  */
 import { MirabelleError } from '@mirabelle/messages'
 import { delay, type Clock } from '@mirabelle/runtime'
-import { ownItem } from '../dtx/resolver.ts'
+import { ownItem } from '../lanes/own-item.ts'
 import { enterLane } from '../lanes/enter-lane.ts'
 import type { Lane } from '../lanes/lane.ts'
 import type { LaneUser } from '../lanes/lane-queue.ts'

@@ -5,7 +5,7 @@
 import { decodeAnswer, type QuietLane } from '@mirabelle/instance'
 import type { Clock } from '@mirabelle/runtime'
 import type { Dispatcher } from '../dispatcher.ts'
-import { ownItem } from '../dtx/resolver.ts'
+import { ownItem } from '../lanes/own-item.ts'
 import { enterLane } from '../lanes/enter-lane.ts'
 import type { LaneUser } from '../lanes/lane-queue.ts'
 

@@ -6,22 +6,10 @@
  * the old one. So a statement never runs with a plan for tables that have changed since.
  */
 import { MirabelleError } from '@mirabelle/messages'
-import { firstColumn, firstErrorCode } from '../lanes/backend-bytes.ts'
-import { queryMessage } from '../lanes/frontend-bytes.ts'
-import type { LaneItem, LaneResult } from '../lanes/lane-item.ts'
+import { ownItem } from '../lanes/own-item.ts'
+import { readSystemSchema, readUserSchema, type RunOnCoordinator } from './read-schema.ts'
 import { SchemaSnapshot } from './schema-snapshot.ts'
-import {
-  SCHEMA_SETTINGS,
-  systemSchemaSql,
-  userSchemaSql,
-  type SystemSchemaJson,
-  type UserSchemaJson,
-} from './schema-sql.ts'
-
-/** Runs one item on the coordinator's engine: by itself, or inside the transaction that holds its lane. */
-export type RunOnCoordinator = (
-  item: Pick<LaneItem, 'bytes' | 'syncs' | 'settings' | 'write'>,
-) => Promise<LaneResult>
+import type { SystemSchemaJson } from './schema-sql.ts'
 
 export class SchemaCache {
   readonly #segmentCount: number
@@ -57,10 +45,10 @@ export class SchemaCache {
     return this.#system?.settings ?? {}
   }
 
-  /** Reads the schema; plans made from now on use it. */
-  async load(run: RunOnCoordinator): Promise<void> {
-    this.#system ??= (await readJson(run, systemSchemaSql)) as SystemSchemaJson
-    const user = (await readJson(run, userSchemaSql)) as UserSchemaJson
+  /** Reads the schema; plans made from now on use it. `system`: what PostgreSQL brings along, where somebody is reading it already. */
+  async load(run: RunOnCoordinator, system?: Promise<SystemSchemaJson>): Promise<void> {
+    this.#system ??= await (system ?? readSystemSchema((sql) => run(ownItem(sql, false))))
+    const user = await readUserSchema(run)
     this.#snapshot = new SchemaSnapshot(++this.#version, this.#segmentCount, this.#system, user)
   }
 
@@ -94,16 +82,4 @@ export class SchemaCache {
       this.#waiting = this.#waiting.filter((other) => other !== go)
     }
   }
-}
-
-async function readJson(run: RunOnCoordinator, sql: string): Promise<unknown> {
-  const result = await run({ bytes: queryMessage(sql), syncs: 1, settings: SCHEMA_SETTINGS, write: false })
-  const code = firstErrorCode(result.output)
-  const [text] = firstColumn(result.output)
-  if (code !== undefined || text === undefined)
-    throw new MirabelleError(
-      'internal',
-      `the schema of the coordinator could not be read: SQLSTATE ${code ?? 'none, no row'}`,
-    )
-  return JSON.parse(text)
 }

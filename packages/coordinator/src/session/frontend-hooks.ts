@@ -2,6 +2,7 @@
 import type { ActionResult, SettingRow, Settings } from '@mirabelle/messages'
 import type { Dispatcher } from '../dispatcher.ts'
 import type { Ports } from '@mirabelle/runtime'
+import type { SystemSchemaJson } from '../schema/schema-sql.ts'
 
 export interface FrontendHooks {
   /** The cluster's settings now. */
@@ -29,6 +30,8 @@ export interface FrontendOptions {
   readonly dispatcher: Dispatcher
   readonly ports: Ports
   readonly hooks: FrontendHooks
+  /** What PostgreSQL brings along, where it was read before there were lanes. */
+  readonly systemSchema?: Promise<SystemSchemaJson>
   /** Name of the superuser that initdb made: its sessions need no role switch. */
   readonly superuser: string
 }

@@ -56,7 +56,8 @@ export function createSqlFrontend(options: FrontendOptions): SqlFrontend {
   }
   const describeCache = new DescribeCache()
   const answers = new LoginAnswers(services)
-  const load = () => services.schema.load((item) => dispatcher.runOne(-1, item).promise)
+  const load = (system?: FrontendOptions['systemSchema']) =>
+    services.schema.load((item) => dispatcher.runOne(-1, item).promise, system)
 
   const open = async (connection: ClientConnection): Promise<OpenedSession> => {
     const state = await openSessionState({ services, connection, superuser, describeCache, answers })
@@ -72,10 +73,10 @@ export function createSqlFrontend(options: FrontendOptions): SqlFrontend {
 
   return {
     async start() {
-      planner ??= await Planner.create()
-      await load()
+      const [made] = await Promise.all([Planner.create(), load(options.systemSchema)])
+      planner ??= made
     },
-    reloadSchema: load,
+    reloadSchema: () => load(),
     role: (name) => services.schema.committed.roles.get(name),
     sessionFactory: async (connection) => {
       try {
