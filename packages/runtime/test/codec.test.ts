@@ -5,7 +5,7 @@ import { crc32c } from '../src/wire/crc32c.ts'
 import { decodeBody, encodeFrame, pack, SEPARATE_BYTES, unpack } from '../src/wire/body.ts'
 import { FrameDecoder, MAX_FRAME_BYTES, sealedLength } from '../src/wire/frame-decoder.ts'
 import { frameOf, HEARTBEAT_FRAME, isHeartbeat, sealedFrameOf, unsealed } from '../src/wire/frame.ts'
-import { malformation } from '../src/wire/well-formed.ts'
+import { malformation, MAX_ENTRIES } from '../src/wire/well-formed.ts'
 
 const whole = (message: Message, rid?: number, re?: number): Buffer =>
   Buffer.concat(encodeFrame(message, rid, re))
@@ -222,6 +222,8 @@ t.test('a body that is no message is refused with a reason', async (t) => {
     ['a missing field', { type: 'copy.end' }, 'message.bad'],
     ['a field of the wrong shape', { type: 'copy.end', copyId: 1 }, 'message.bad'],
     ['a broken request number', { type: 'ok', rid: -1 }, 'message.bad'],
+    ['a request number of zero', { type: 'ok', rid: 0 }, 'message.bad'],
+    ['an answer to number zero', { type: 'ok', re: 0 }, 'message.bad'],
     ['a broken answer number', { type: 'ok', re: 'x' }, 'message.bad'],
   ]
   for (const [name, value, code] of bad) t.throws(() => decodeBody(pack(value)), { code }, name)
@@ -246,6 +248,26 @@ t.test('malformed bodies are refused before they are decoded', async (t) => {
   for (const [name, text] of bad) {
     t.type(malformation(hex(text)), 'string', name)
     t.throws(() => unpack(hex(text)), { code: 'frame.bad' }, name)
+  }
+})
+
+t.test('a container of too many entries is refused, though all of them are there', async (t) => {
+  const listOf = (entries: number): Buffer => {
+    const list = Buffer.alloc(5 + entries)
+    list[0] = 0xdd
+    list.writeUInt32BE(entries, 1)
+    return list
+  }
+  t.equal(malformation(listOf(2 * MAX_ENTRIES)), undefined)
+  t.match(malformation(listOf(2 * MAX_ENTRIES + 1)), /a container of 2000001 values/)
+})
+
+t.test('a large payload beside few or many other fields', async (t) => {
+  const bytes = Buffer.alloc(SEPARATE_BYTES, 9)
+  for (let others = 10; others < 18; others++) {
+    const more = Object.fromEntries(Array.from({ length: others }, (_, i) => [`field${i}`, i]))
+    const sent = { type: 'copy.bytes', bytes, ...more } as Message
+    t.same(plain(unpack(bodyOf(sent))), plain(sent), `${others} others`)
   }
 })
 

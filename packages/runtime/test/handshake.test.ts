@@ -157,6 +157,10 @@ t.test('hellos and challenges of the wrong shape are refused', async (t) => {
     ...Object.keys(opener).map((name) => ({ ...right, hello: { ...right.hello, [name]: {} } })),
     { ...right, hello: { ...right.hello, name: 'x'.repeat(256) } },
     { ...right, hello: { ...right.hello, purpose: 'toString' } },
+    { ...right, hello: { ...right.hello, dbid: -1 } },
+    { ...right, hello: { ...right.hello, content: -2 } },
+    { ...right, hello: { ...right.hello, epoch: -1 } },
+    { ...right, hello: { ...right.hello, dbid: 1.5 } },
   ]
   for (const value of bad) t.throws(() => accept().receive(pack(value)), { code: 'handshake.failed' })
   t.throws(() => open().receive(pack({ v: PROTOCOL_VERSION, nonce: 'x' })), { code: 'handshake.failed' })

@@ -5,7 +5,7 @@
 
 /** Containers nest no deeper than this. */
 export const MAX_DEPTH = 32
-/** A list or map has no more entries than this. */
+/** A map has no more entries than this, a list no more than twice as many. */
 export const MAX_ENTRIES = 1_000_000
 /** Values in one body, all containers together. */
 export const MAX_VALUES = 4_000_000
