@@ -55,7 +55,7 @@ export const commitFaults = {
   },
   'kill-primary-in-commit': {
     description: 'SIGKILL to one or two primaries that have prepared a transaction, or have still to do it',
-    weight: 9,
+    weight: 11,
     strike: (context) => killParticipants(context),
   },
 } satisfies Record<string, Fault>
@@ -68,9 +68,9 @@ async function killParticipants({ view, random }: FaultContext): Promise<Struck 
   const caught = await catchOne(view, random)
   if (caught === undefined) return undefined
   const others = view.dataContents.filter((content) => content !== caught.content)
-  const first = others.length > 0 && random.chance(0.75) ? random.pick(others) : caught.content
-  const second = first !== caught.content && random.chance(0.75) ? caught.content : undefined
-  const waits = random.chance(0.7)
+  const first = others.length > 0 && random.chance(0.85) ? random.pick(others) : caught.content
+  const second = first !== caught.content && random.chance(0.85) ? caught.content : undefined
+  const waits = random.chance(0.85)
   const gap = random.between(0, 2_000)
   const { dbid } = caught.coordinator
   if (waits) await watch(view, dbid, RESOLVED, first)
