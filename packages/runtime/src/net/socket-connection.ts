@@ -133,14 +133,17 @@ export class SocketConnection implements Connection {
 
   setHandlers(handlers: ConnectionHandlers): void {
     this.#handlers = handlers
-    const early = this.#early
-    this.#early = []
-    if (early.length > 0)
-      this.#clock.soon(() => {
-        for (const { message, rid } of early) this.#deliver(message, rid)
-      })
+    if (this.#early.length > 0) this.#clock.soon(() => this.#deliverEarly())
     this.#socket.resume()
     if (this.#reason !== undefined) this.#clock.soon(() => this.#tell())
+  }
+
+  /** What has come before the handlers, and what came behind it until now: in order. */
+  #deliverEarly(): void {
+    const early = this.#early
+    this.#early = []
+    for (const { message, rid } of early) this.#deliver(message, rid)
+    this.#socket.resume()
   }
 
   send(message: Message): void {
