@@ -86,7 +86,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'catalog-not-awaited',
-    firstSeed: 3,
+    firstSeed: 4,
     bug: 'a change of the catalog counts as made before it is durable',
     found: ['I3', 'uncaught'],
     plant: () => ({
@@ -101,7 +101,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-out-of-sync',
-    firstSeed: 3,
+    firstSeed: 4,
     bug: 'the catalog keeps calling a pair in sync when its mirror has gone, so that the mirror is promoted later',
     found: ['I2', 'I3', 'uncaught', 'lost'],
     plant: () => ({
@@ -123,7 +123,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'in-sync-too-early',
-    firstSeed: 7,
+    firstSeed: 9,
     bug: 'a mirror that catches up is called in sync before it has everything that was told',
     found: ['I1', 'lost'],
     plant: () => ({
@@ -140,7 +140,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-told-late',
-    firstSeed: 25,
+    firstSeed: 40,
     bug: 'which statements took effect is told to the mirror one piece of WAL too late, so that a failover runs some again',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -156,7 +156,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-forgets-last-flush',
-    firstSeed: 3,
+    firstSeed: 8,
     bug: 'a promotion ends recovery one flush before the end of the received WAL',
     // The instance refuses to serve after such a promotion, so the content stays down.
     found: ['lost', 'liveness'],
@@ -198,7 +198,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-ignored',
-    firstSeed: 36,
+    firstSeed: 68,
     bug: 'a coordinator that was replaced goes on with the epoch of its successor',
     found: ['I4', 'lost', 'I3', 'I9', 'appeared', 'liveness'],
     plant: () => {
@@ -238,7 +238,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'failed-fsync-forgiven',
-    firstSeed: 85,
+    firstSeed: 137,
     bug: 'an fsync of a mirror that has failed counts as done',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withFailedSyncsForgiven(ports.disk) }) }),
@@ -272,7 +272,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'copy-not-marked',
-    firstSeed: 36,
+    firstSeed: 79,
     bug: 'that a copy of the base has begun is not written down',
     found: ['torn', 'I5'],
     plant: () => ({
@@ -284,7 +284,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'commit-row-forgotten',
-    firstSeed: 74,
+    firstSeed: 110,
     bug: 'a prepared transaction does not carry the row by which others learn that it was committed',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -296,7 +296,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-ignored',
-    firstSeed: 88,
+    firstSeed: 149,
     bug: 'the coordinator runs statements again after a failover without asking whether they have taken effect',
     found: ['doubled'],
     plant: () => ({
@@ -309,7 +309,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-not-sent',
-    firstSeed: 3,
+    firstSeed: 8,
     bug: 'FTS takes PROMOTE for sent when it is not',
     found: ['liveness'],
     plant: () => ({
@@ -323,7 +323,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'stale-standby-activated',
-    firstSeed: 166,
+    firstSeed: 235,
     bug: 'a standby does not mind that segments know it to be behind',
     found: ['lost', 'I3', 'I4', 'uncaught', 'appeared'],
     plant: () => ({

@@ -16,14 +16,14 @@ import { SIM_SEGMENT_BYTES } from './sim-wal.ts'
 export const recoveryMutants: readonly Mutant[] = [
   {
     name: 'tail-not-synced',
-    firstSeed: 97,
+    firstSeed: 270,
     bug: 'a mirror begins to stream behind WAL that an earlier process has written and not made durable',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withoutSyncingTails(ports.disk) }) }),
   },
   {
     name: 'commit-prepared-may-fail',
-    firstSeed: 110,
+    firstSeed: 210,
     bug: 'PostgreSQL goes on after a COMMIT PREPARED that has failed',
     found: ['I6', 'lost', 'I9'],
     plant: () => ({ engine: (engine) => withFailuresLetPass(engine) }),
@@ -49,7 +49,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'role-not-written',
-    firstSeed: 86,
+    firstSeed: 120,
     bug: 'that a folder is still that of a mirror is not written down, so that it opens before its promotion has ended',
     found: ['I5'],
     plant: () => ({
@@ -76,7 +76,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'floor-ignored',
-    firstSeed: 308,
+    firstSeed: 360,
     bug: 'statements whose outcome nobody remembers any more count as not run',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -89,7 +89,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'big-answers-ignored',
-    firstSeed: 291,
+    firstSeed: 620,
     bug: 'statements that took effect, but whose answer was too big to be kept, run again',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -103,7 +103,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'copy-mark-ignored',
-    firstSeed: 34,
+    firstSeed: 79,
     bug: 'an instance starts on a base that was copied in part, although that is written down',
     found: ['torn', 'I5'],
     plant: () => ({
@@ -115,14 +115,14 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'kill-believed',
-    firstSeed: 3,
+    firstSeed: 8,
     bug: 'an agent takes a process for ended when it has sent SIGKILL',
     found: ['I4'],
     plant: () => ({ processes: withKillsBelieved }),
   },
   {
     name: 'revived-unasked',
-    firstSeed: 46,
+    firstSeed: 74,
     bug: 'a copy that lacks something takes over although nobody has accepted the loss',
     found: ['lost'],
     plant: () => ({
@@ -148,7 +148,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'base-ends-early',
-    firstSeed: 9,
+    firstSeed: 202,
     bug: 'a mirror goes over to a new base before all WAL of the backup has arrived',
     found: ['I5'],
     plant: () => ({

@@ -12,7 +12,7 @@ import type { Mutant } from './mutant.ts'
 export const roleMutants: readonly Mutant[] = [
   {
     name: 'mirror-away-ignored',
-    firstSeed: 37,
+    firstSeed: 38,
     bug: 'a primary that waits for its mirror goes on answering reads when the mirror is away',
     found: ['I4'],
     plant: () => ({
@@ -27,7 +27,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'lower-epoch-accepted',
-    firstSeed: 18,
+    firstSeed: 42,
     bug: 'an instance obeys a coordinator of a lower epoch than it has promised',
     found: ['I4'],
     plant: () => {
@@ -46,7 +46,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-not-awaited',
-    firstSeed: 25,
+    firstSeed: 37,
     bug: 'an epoch is told to be promised before that is durable',
     found: ['I4'],
     plant: () => ({
@@ -58,7 +58,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'mark-not-counted',
-    firstSeed: 498,
+    firstSeed: 1128,
     bug: 'a coordinator goes on without its standby although too few segments could be told',
     found: ['I3', 'lost'],
     plant: () => ({
@@ -72,7 +72,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'record-failure-forgiven',
-    firstSeed: 26,
+    firstSeed: 27,
     bug: 'a change of the catalog that failed counts as recorded',
     found: ['I3', 'I2', 'uncaught'],
     plant: () => ({
@@ -84,7 +84,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-off-forgotten',
-    firstSeed: 10,
+    firstSeed: 25,
     bug: 'that commits do not wait for the mirror any more is not written down',
     found: ['I3'],
     plant: () => ({
@@ -99,7 +99,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-not-claimed',
-    firstSeed: 8,
+    firstSeed: 15,
     bug: 'a standby takes over with an epoch that nobody was asked to promise',
     found: ['I4', 'lost'],
     plant: () => ({
@@ -125,7 +125,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'prepare-not-durable',
-    firstSeed: 88,
+    firstSeed: 100,
     bug: 'COMMIT PREPARED is sent before what was prepared is durable anywhere',
     // The answer need not wait for the mirror then, so it is told although that is away.
     found: ['I4', 'I9', 'lost', 'I6', 'liveness'],
@@ -133,7 +133,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'newer-mirror-served',
-    firstSeed: 41,
+    firstSeed: 96,
     bug: 'a primary streams to a mirror that obeys a newer coordinator than it does',
     found: ['I4'],
     plant: () => ({
