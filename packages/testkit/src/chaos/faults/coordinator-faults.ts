@@ -35,7 +35,7 @@ export const coordinatorFaults = {
   },
   'replace-by-late-standby': {
     description:
-      'SIGSTOP to the standby; a while after, SIGKILL to the coordinator, SIGCONT and activation: refused when it lacks changes',
+      'SIGKILL or SIGSTOP to the standby; a while after, SIGKILL to the coordinator; the standby goes on and is activated: refused when it lacks changes',
     weight: 4,
     strike: (context) => replaceByLate(context),
   },
@@ -85,25 +85,35 @@ async function replace(view: ClusterView, name: 'SIGKILL' | 'SIGSTOP'): Promise<
 /** How long the coordinator goes on beside a standby that is stopped, ms: until after it has given it up. */
 const LATE_MS = [500, 12_000] as const
 
+/** One that is stopped finds what has been sent to it when it goes on; one that has ended does not. */
 async function replaceByLate({ view, random }: FaultContext): Promise<Struck | undefined> {
   const running = (await view.look()).filter(isRunning).filter(({ content }) => content === -1)
   const old = running.find(({ role }) => role === 'p')
   const standby = running.find(({ role }) => role === 'm')
-  if (old === undefined || standby === undefined || !signal(standby.pid, 'SIGSTOP')) return undefined
+  const isKilled = random.chance(0.6)
+  const name = isKilled ? 'SIGKILL' : 'SIGSTOP'
+  if (old === undefined || standby === undefined || !signal(standby.pid, name)) return undefined
   const lateMs = random.between(...LATE_MS)
   const goOn = (): void => void signal(standby.pid, 'SIGCONT')
   const run = async (): Promise<string> => {
     await pause(lateMs)
     signal(old.pid, 'SIGKILL')
-    goOn()
+    if (isKilled) await startAgain(view, standby)
+    else goOn()
     return (await activate(view)).text
   }
   return {
-    what: `SIGSTOP to ${nameOf(standby)}; after ${Math.round(lateMs)} ms SIGKILL to ${nameOf(old)}, and activation`,
+    what: `${name} to ${nameOf(standby)}; after ${Math.round(lateMs)} ms SIGKILL to ${nameOf(old)}, and activation`,
     contents: view.allContents,
     release: goOn,
     running: run(),
   }
+}
+
+/** What does not start is not activated either. */
+async function startAgain(view: ClusterView, { dbid }: Seen): Promise<void> {
+  const cluster = await view.administrator()
+  await cluster.startInstance(dbid).catch(() => undefined)
 }
 
 /** The standby takes over, and whoever was the coordinator when this was called has to notice it. */
