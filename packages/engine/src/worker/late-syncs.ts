@@ -13,6 +13,9 @@
 import { Field, type SharedState } from '../shared/shared-state.ts'
 import { FsyncFailed } from './wal-guard.ts'
 
+/** The most files of a group: all of them are open at the same time. */
+const GROUP = 64
+
 export class LateSyncs {
   readonly #state: SharedState
   readonly #role: 'primary' | 'mirror'
@@ -32,8 +35,8 @@ export class LateSyncs {
   add(path: string): void {
     this.#check()
     this.#paths.add(path)
-    // One group at a time: what is noted meanwhile is the next one.
-    if (this.#state.get(Field.filesSynced) === this.#asked) this.#handOver()
+    // What is noted while a group is under way is the next one.
+    if (this.#paths.size >= GROUP || this.#state.get(Field.filesSynced) === this.#asked) this.#handOver()
   }
 
   /** The control file is about to name another checkpoint. */

@@ -13,6 +13,7 @@ export interface NodeFsBackend {
   realPath(node: object): string
   readonly node_ops: {
     setattr(node: object, attributes: { mode?: number | null }): void
+    readdir(node: object): string[]
   }
   readonly stream_ops: {
     read(stream: FsStream, heap: Int8Array, offset: number, length: number, position: number): number
