@@ -40,6 +40,7 @@ t.test('malformed messages are protocol violations', async (t) => {
   const first: [string, string][] = [
     ['no header', 'n=user,r=abc'],
     ['channel binding that was not offered', 'p=tls-server-end-point,,n=,r=abc'],
+    ['channel binding without a name', 'p,,n=,r=abc'],
     ['an authorization identity', 'n,a=root,n=,r=abc'],
     ['a mandatory extension', 'n,,m=x,n=,r=abc'],
     ['no nonce', 'n,,n=user'],
@@ -79,6 +80,7 @@ t.test('a client that could do channel binding but was not offered it gets in', 
 t.test('verifiers are read as PostgreSQL writes them, and nothing else is', async (t) => {
   t.match(verifierText, /^SCRAM-SHA-256\$4096:W22ZaJ0SNY7soEsUEjb6gQ==\$[\w+/]{43}=:[\w+/]{43}=$/)
   t.equal(parseScramVerifier(verifierText)?.iterations, 4096)
+  t.equal(parseScramVerifier(verifierText.replace('4096', '0')), undefined, 'no iterations at all')
   for (const text of [
     '',
     'md5aabbccddeeff00112233445566778899',
@@ -94,7 +96,9 @@ t.test('verifiers are read as PostgreSQL writes them, and nothing else is', asyn
 t.test('an unknown user always sees the same salt, and each name another one', async (t) => {
   const secret = Buffer.alloc(32, 7)
   t.same(mockVerifier('eve', secret), mockVerifier('eve', secret))
-  t.notSame(mockVerifier('eve', secret).salt, mockVerifier('bob', secret).salt)
+  for (const other of ['bob', 'eva', 'ev'])
+    t.notSame(mockVerifier('eve', secret).salt, mockVerifier(other, secret).salt, other)
+  t.notSame(mockVerifier('eve', secret).salt, mockVerifier('eve', Buffer.alloc(32, 1)).salt)
   t.equal(mockVerifier('eve', secret).salt.length, 16)
 })
 
