@@ -32,6 +32,7 @@ import { proveEpoch, takePromises } from './prove-epoch.ts'
 import { reclaim } from './reclaim.ts'
 import { SegmentLinks } from './segment-links.ts'
 import { SettingsSpread } from './settings-spread.ts'
+import { peerOf } from './standby-admin.ts'
 import { loadOrInitialise, recordActivation } from './take-role.ts'
 import { Topology } from './topology.ts'
 import { LiveStateCollector } from '../views/live-state.ts'
@@ -151,9 +152,7 @@ export class CoordinatorService {
           )
         } else this.dispatcher.setAvailable(state.content)
       },
-      onShutdownNeeded: (content, reason) => {
-        options.onShutdownNeeded(`content ${content}: ${reason}`)
-      },
+      onShutdownNeeded: (content, reason) => options.onShutdownNeeded(`content ${content}: ${reason}`),
       onSuperseded: (reason) => {
         this.#supersede(reason)
       },
@@ -172,7 +171,7 @@ export class CoordinatorService {
   }
 
   /**
-   * Loads the catalog and takes up the role: as the coordinator that the catalog names, or, when the catalog still calls this instance the
+   * Loads the catalog, which also says who the standby is, and takes up the role: as the coordinator that the catalog names, or, when the catalog still calls this instance the
    * standby, as the one that takes over. `initial` fills the catalog of a new cluster. Rejects when this instance may not be coordinator.
    */
   static async begin(
@@ -196,6 +195,7 @@ export class CoordinatorService {
           `Standby activated, this node no more can act as coordinator (epoch ${topology.epoch}, promised ${options.promisedEpoch()})`,
         )
       await options.promiseEpoch(topology.epoch)
+      await options.setPeer?.(peerOf(topology.mirror(-1)))
     }
     const service = new CoordinatorService(options, topology)
     options.whileOthersPromise?.()

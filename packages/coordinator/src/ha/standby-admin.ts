@@ -27,7 +27,9 @@ export interface StandbySources extends AdminSources {
   readonly setPeer: (peer: Peer | null) => Promise<void>
 }
 
-const peerOf = (row: SegmentRow): Peer => ({ dbid: row.dbid, endpoint: row.endpoint })
+/** The standby as the other half of the coordinator's pair; null when there is none. */
+export const peerOf = (row: SegmentRow | undefined): Peer | null =>
+  row === undefined ? null : { dbid: row.dbid, endpoint: row.endpoint }
 const place = (row: SegmentRow): string => `${row.hostname}:${row.port}`
 
 /** Makes the standby of the row, or completes what was begun; takes everything back when that fails. */
