@@ -429,7 +429,7 @@ t.test('two sides that have nothing to say stay connected; a silent peer is give
     for (const socket of sockets) socket.destroy()
     proxy.close()
   })
-  const silenceTimeoutMs = 200
+  const silenceTimeoutMs = 1_000
   const connection = await server.connect((proxy.address() as AddressInfo).port, silenceTimeoutMs)
   let told: (reason: MirabelleError) => void = () => undefined
   const end = new Promise<MirabelleError>((resolve) => (told = resolve))
