@@ -16,21 +16,21 @@ import { SIM_SEGMENT_BYTES } from './sim-wal.ts'
 export const recoveryMutants: readonly Mutant[] = [
   {
     name: 'tail-not-synced',
-    firstSeed: 270,
+    firstSeed: 705,
     bug: 'a mirror begins to stream behind WAL that an earlier process has written and not made durable',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withoutSyncingTails(ports.disk) }) }),
   },
   {
     name: 'commit-prepared-may-fail',
-    firstSeed: 210,
+    firstSeed: 319,
     bug: 'PostgreSQL goes on after a COMMIT PREPARED that has failed',
     found: ['I6', 'lost', 'I9'],
     plant: () => ({ engine: (engine) => withFailuresLetPass(engine) }),
   },
   {
     name: 'rolled-back-committed',
-    firstSeed: 4,
+    firstSeed: 11,
     bug: 'what has been prepared and has to be rolled back is committed',
     found: ['I9', 'lost', 'appeared', 'doubled'],
     plant: () => ({
@@ -49,7 +49,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'role-not-written',
-    firstSeed: 120,
+    firstSeed: 130,
     bug: 'that a folder is still that of a mirror is not written down, so that it opens before its promotion has ended',
     found: ['I5'],
     plant: () => ({
@@ -61,7 +61,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'mirror-never-down',
-    firstSeed: 8,
+    firstSeed: 11,
     bug: 'a primary asks for ever to be asked again, because its mirror may still come back',
     found: ['liveness'],
     plant: () => ({
@@ -76,7 +76,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'floor-ignored',
-    firstSeed: 360,
+    firstSeed: 376,
     bug: 'statements whose outcome nobody remembers any more count as not run',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -103,7 +103,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'copy-mark-ignored',
-    firstSeed: 79,
+    firstSeed: 82,
     bug: 'an instance starts on a base that was copied in part, although that is written down',
     found: ['torn', 'I5'],
     plant: () => ({
@@ -122,7 +122,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'revived-unasked',
-    firstSeed: 74,
+    firstSeed: 98,
     bug: 'a copy that lacks something takes over although nobody has accepted the loss',
     found: ['lost'],
     plant: () => ({
@@ -148,7 +148,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'base-ends-early',
-    firstSeed: 202,
+    firstSeed: 203,
     bug: 'a mirror goes over to a new base before all WAL of the backup has arrived',
     found: ['I5'],
     plant: () => ({

@@ -18,7 +18,7 @@ export const settledMutants: readonly Mutant[] = [
   },
   {
     name: 'settled-not-seeded',
-    firstSeed: 11,
+    firstSeed: 21,
     bug: 'a mirror that is promoted forgets which statements had taken effect before',
     found: ['settled'],
     plant: () => ({
