@@ -86,7 +86,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'catalog-not-awaited',
-    firstSeed: 4,
+    firstSeed: 5,
     bug: 'a change of the catalog counts as made before it is durable',
     found: ['I3', 'uncaught'],
     plant: () => ({
@@ -101,7 +101,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'promote-out-of-sync',
-    firstSeed: 4,
+    firstSeed: 5,
     bug: 'the catalog keeps calling a pair in sync when its mirror has gone, so that the mirror is promoted later',
     found: ['I2', 'I3', 'uncaught', 'lost'],
     plant: () => ({
@@ -123,7 +123,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'in-sync-too-early',
-    firstSeed: 9,
+    firstSeed: 10,
     bug: 'a mirror that catches up is called in sync before it has everything that was told',
     found: ['I1', 'lost'],
     plant: () => ({
@@ -140,7 +140,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-told-late',
-    firstSeed: 40,
+    firstSeed: 46,
     bug: 'which statements took effect is told to the mirror one piece of WAL too late, so that a failover runs some again',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -174,7 +174,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'prepared-forgotten',
-    firstSeed: 4,
+    firstSeed: 13,
     bug: 'a lane opens without looking for prepared transactions',
     found: ['I6'],
     plant: () => ({
@@ -238,7 +238,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'failed-fsync-forgiven',
-    firstSeed: 137,
+    firstSeed: 147,
     bug: 'an fsync of a mirror that has failed counts as done',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withFailedSyncsForgiven(ports.disk) }) }),
@@ -272,7 +272,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'copy-not-marked',
-    firstSeed: 79,
+    firstSeed: 82,
     bug: 'that a copy of the base has begun is not written down',
     found: ['torn', 'I5'],
     plant: () => ({
@@ -284,7 +284,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'commit-row-forgotten',
-    firstSeed: 110,
+    firstSeed: 187,
     bug: 'a prepared transaction does not carry the row by which others learn that it was committed',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -296,7 +296,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-ignored',
-    firstSeed: 149,
+    firstSeed: 212,
     bug: 'the coordinator runs statements again after a failover without asking whether they have taken effect',
     found: ['doubled'],
     plant: () => ({
@@ -323,7 +323,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'stale-standby-activated',
-    firstSeed: 235,
+    firstSeed: 445,
     bug: 'a standby does not mind that segments know it to be behind',
     found: ['lost', 'I3', 'I4', 'uncaught', 'appeared'],
     plant: () => ({

@@ -89,7 +89,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'big-answers-ignored',
-    firstSeed: 620,
+    firstSeed: 1688,
     bug: 'statements that took effect, but whose answer was too big to be kept, run again',
     found: ['doubled', 'appeared'],
     plant: () => ({
