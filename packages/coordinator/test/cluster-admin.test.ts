@@ -149,6 +149,28 @@ t.test('recover needs an acting primary, and a host that can be reached', async 
   })
 })
 
+t.test('recover waits for a primary that a failover has just named, and not for ever', async (t) => {
+  const { network, admin, clock } = setUp([row(2, 0, 'p', { mode: 'n' }), down])
+  const states = ['starting', 'mirror', 'mirror'].map((roleState) => ({ role: 'm', roleState }))
+  network.answers.set(
+    8002,
+    () =>
+      ({
+        type: 'instance.statusIs',
+        ...(states.shift() ?? { role: 'p', roleState: 'promoting' }),
+      }) as Message,
+  )
+  const done = recoverOne(down, limits, admin)
+  await clock.advance(200)
+  t.same(states, [], 'it was asked until it was primary')
+  t.match(await done, { message: /Not recovering segment 3 because far is unreachable/ })
+
+  network.answers.set(8002, () => ({ type: 'instance.statusIs', role: 'm', roleState: 'mirror' }) as Message)
+  const inVain = recoverOne(down, limits, admin)
+  await clock.advance(31_000)
+  t.match(await inVain, { message: /is not a primary/ })
+})
+
 t.test(
   'recover stops what still runs, starts it as mirror, and is done when the pair is in sync',
   async (t) => {

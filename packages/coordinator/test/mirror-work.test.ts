@@ -4,6 +4,7 @@ import type { AdminSources } from '../src/ha/admin-sources.ts'
 import { chooseMode, type SourceFacts } from '../src/ha/mirrors/copy-mode.ts'
 import { planMirrors } from '../src/ha/mirrors/mirror-plan.ts'
 import { inParallel, WorkList } from '../src/ha/mirrors/work-list.ts'
+import { ManualClock } from './support/manual-clock.ts'
 
 const MB = 1024 * 1024
 type Wal = NonNullable<FolderFacts['wal']>
@@ -55,6 +56,7 @@ t.test('a copy that finds no place has the number of the one that was to be repl
     ({ dbid, content: 0, role, status: role === 'p' ? 'u' : 'd', hostname, port: 7000 + dbid }) as SegmentRow
   const [primary, mirror] = [row(2, 'p', 'h1'), row(4, 'm', 'h2')]
   const sources = {
+    clock: new ManualClock(),
     topology: {
       lastDbid: 5,
       row: (dbid: number) => [primary, mirror].find((one) => one.dbid === dbid),

@@ -12,6 +12,7 @@ import { createIfNew } from './create-if-new.ts'
 import { markQuorum } from '../standby/quorum.ts'
 import { sentence, type AdminSources } from './admin-sources.ts'
 import { watchProgress } from './mirrors/progress-watch.ts'
+import { recoverySource } from './recovery-source.ts'
 
 export { sentence, type AdminSources } from './admin-sources.ts'
 
@@ -81,12 +82,10 @@ export async function recoverOne(
   })
   if (faults !== undefined) await faults.at('recover.begin', { content: row.content })
   const primary = topology.primary(row.content)
-  if (primary === undefined || primary.status !== 'u')
-    return failed(`Primary segment is not up for content ${row.content}`)
+  if (primary === undefined) return failed(`Primary segment is not up for content ${row.content}`)
+  const source = await recoverySource(primary, sources)
+  if (typeof source === 'string') return failed(source)
   try {
-    const status = await links.instance(primary).request({ type: 'instance.status' }, 1_000)
-    if (status.role !== 'p')
-      return failed(`Segment to recover from for content ${row.content} is not a primary`)
     // A coordinator that died while it replaced a mirror has not told the primary who its mirror is now.
     await links
       .instance(primary)

@@ -10,10 +10,10 @@ import {
   type SegmentRow,
 } from '@mirabelle/messages'
 import { sentence, type AdminSources } from '../admin-sources.ts'
+import { recoverySource } from '../recovery-source.ts'
 import { chooseMode, type SourceFacts } from './copy-mode.ts'
 
 const AGENT_TIMEOUT_MS = 5_000
-const STATUS_TIMEOUT_MS = 1_500
 /** An agent reads the newest WAL of the folder. */
 const INSPECT_TIMEOUT_MS = 60_000
 const MAX_DBID = 32_767
@@ -103,13 +103,10 @@ async function sourceFacts(
   sources: AdminSources,
 ): Promise<SourceFacts | string | null> {
   const { content, hostname } = primary
-  if (primary.status !== 'u') return `Primary segment is not up for content ${content}`
+  const status = await recoverySource(primary, sources)
+  if (typeof status === 'string') return status
+  if (!look) return null
   try {
-    const status = await sources.links
-      .instance(primary)
-      .request({ type: 'instance.status' }, STATUS_TIMEOUT_MS)
-    if (status.role !== 'p') return `Segment to recover from for content ${content} is not a primary`
-    if (!look) return null
     const folder = await inspect(hostname, primary.dbid, sources)
     if (folder === null) return `the agent of ${hostname} does not know dbid ${primary.dbid}`
     return { folder, timeline: status.timeline, flushLsn: status.flushLsn }
