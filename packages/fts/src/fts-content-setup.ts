@@ -94,6 +94,8 @@ export const ftsContentSetup = setup({
       context.health === 'failing-over' && verdictOn(context, event) === 'recovering',
     ofMirror: ({ event }) => event.type === 'DEATH' && event.of === 'mirror',
     ofPrimary: ({ event }) => event.type === 'DEATH' && event.of === 'primary',
+    primaryIsDead: ({ context }) => context.primaryDead,
+    mirrorIsDead: ({ context }) => context.mirrorDead,
     startsDead: ({ event }) => event.type === 'CYCLE' && event.primaryDead,
     shutdownWhenMirrorless: ({ context }) => context.limits.shutdownWhenMirrorless,
   },

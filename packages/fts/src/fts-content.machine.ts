@@ -22,6 +22,15 @@ import {
 import { failoverRecord, mirrorDownRecord } from './fts-pair.ts'
 import * as recordingStates from './fts-recording-states.ts'
 
+/** What a durable failover changes in memory, and whom it ends. */
+const failedOver = [
+  'rememberPair',
+  'beginMessage',
+  'mirrorDeathRefuted',
+  fenceOldPrimary,
+  { type: 'setHealth', params: { health: 'failing-over' } },
+] as const
+
 /** FTS's view of one content. Start it with `initialTransition`. */
 export const ftsContentMachine = ftsContentSetup.createMachine({
   id: 'fts-content',
@@ -148,16 +157,25 @@ export const ftsContentMachine = ftsContentSetup.createMachine({
         'One transaction is made durable: old primary m,d,n and mirror p,u,n (I3). Nobody has been told anything.',
       entry: { type: 'record', params: ({ context }) => failoverRecord(pairIn(context)) },
       on: {
-        RECORDED: {
-          target: 'promoting',
-          actions: [
-            'rememberPair',
-            'beginMessage',
-            'mirrorDeathRefuted',
-            fenceOldPrimary,
-            { type: 'setHealth', params: { health: 'failing-over' } },
-          ],
-          description: 'The failover is durable: promote the mirror and fence the old primary, both at once.',
+        RECORDED: [
+          {
+            guard: 'mirrorIsDead',
+            target: 'confirmingDeath',
+            actions: [...failedOver, 'primaryIsDead'],
+            description:
+              'The failover is durable, and the process that was to be promoted is certainly gone.',
+          },
+          {
+            target: 'promoting',
+            actions: failedOver,
+            description:
+              'The failover is durable: promote the mirror and fence the old primary, both at once.',
+          },
+        ],
+        DEATH: {
+          guard: 'ofMirror',
+          actions: ['mirrorIsDead'],
+          description: 'A death certificate of the one that is to be promoted.',
         },
         RECORD_FAILED: onRecordFailed,
       },
@@ -181,6 +199,11 @@ export const ftsContentMachine = ftsContentSetup.createMachine({
         FAILED: [
           onSuperseded,
           {
+            guard: 'primaryIsDead',
+            target: 'confirmingDeath',
+            description: 'PROMOTE failed, and the process is certainly gone.',
+          },
+          {
             guard: 'retriesLeft',
             target: 'promoteRetryWait',
             actions: ['countFailure'],
@@ -192,13 +215,26 @@ export const ftsContentMachine = ftsContentSetup.createMachine({
             description: 'PROMOTE failed after all retries: the catalog stays, the next cycle tries again.',
           },
         ],
+        DEATH: {
+          guard: 'ofPrimary',
+          actions: ['primaryIsDead'],
+          description: 'A death certificate of the one that is being promoted: it has no retries.',
+        },
       },
     },
     promoteRetryWait: {
       description: 'Between two attempts of PROMOTE.',
       entry: { type: 'startRetryTimer', params: { delayMs: ftsTimes.retryGapMs } },
       exit: { type: 'clearRetryTimer', params: undefined },
-      on: { RETRY_DUE: { target: 'promoting', description: 'The next attempt.' } },
+      on: {
+        RETRY_DUE: { target: 'promoting', description: 'The next attempt.' },
+        DEATH: {
+          guard: 'ofPrimary',
+          target: 'confirmingDeath',
+          actions: ['primaryIsDead'],
+          description: 'The process that is to be promoted is certainly gone: no retries.',
+        },
+      },
     },
     recordingMirrorDown: {
       description: 'Mirror d, both n is made durable (I3). Commits still wait for the mirror.',

@@ -413,3 +413,31 @@ t.test('the rows of content -1 are never probed or changed', async (t) => {
   t.strictSame(c.acts(), [])
   await c.prober.stop()
 })
+
+t.test(
+  'a mirror that dies while it takes over is a double fault at once, not after all retries of PROMOTE',
+  async (t) => {
+    for (const when of ['the failover is recorded', 'PROMOTE has failed']) {
+      const c = await started(fakeCluster(pairs(1)))
+      c.instances.set(2, refused)
+      c.instances.set(12, refused)
+      let finish = () => {}
+      if (when === 'the failover is recorded')
+        c.recordWith = () => new Promise((resolve) => (finish = resolve))
+      c.prober.notify(death(2))
+      await c.clock.advance(1)
+      c.prober.notify(death(12))
+      c.recordWith = null
+      finish()
+      await c.clock.advance(20)
+      const acts = c.acts().filter((act) => act !== 'promote 12')
+      t.strictSame(
+        acts,
+        [...failover.slice(0, -1), 'record FTS: double fault detected for content id 0', 'recorded'],
+        when,
+      )
+      t.equal(c.prober.contentState(0)?.health, 'double-fault')
+      await c.prober.stop()
+    }
+  },
+)
