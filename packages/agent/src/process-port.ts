@@ -2,8 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { ENGINE_PROCESS_OPTIONS, lockHolder } from '@mirabelle/engine'
-import type { Clock } from '@mirabelle/runtime'
-import { alive, startTimeOf } from './alive.ts'
+import { alive, startTimeOf, type Clock } from '@mirabelle/runtime'
 
 export interface ProcessExit {
   readonly code: number | null

@@ -11,6 +11,7 @@ import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { alive, startTimeOf } from '@mirabelle/runtime'
 import { EngineLocked } from './errors.ts'
 import { instancePaths } from './layout.ts'
 
@@ -32,12 +33,12 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
   const server = await listen(folder, await socketPath(folder))
   try {
     const holder = await readHolder(lockFile)
-    if (holder !== undefined && holder.pid !== process.pid && (await lives(holder)))
+    if (holder !== undefined && holder.pid !== process.pid && lives(holder))
       throw new EngineLocked(folder, holder.pid)
     const temporary = `${lockFile}.${process.pid}`
     await writeFile(
       temporary,
-      JSON.stringify({ pid: process.pid, startedAt: await startTime(process.pid) } satisfies Holder),
+      JSON.stringify({ pid: process.pid, startedAt: startTimeOf(process.pid) } satisfies Holder),
       { mode: 0o600 },
     )
     await rename(temporary, lockFile)
@@ -56,7 +57,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
 /** Pid of the process that holds the lock of `folder`, as its lock file says; undefined when there is none or it is dead. */
 export async function lockHolder(folder: string): Promise<number | undefined> {
   const holder = await readHolder(instancePaths(folder).lockFile)
-  return holder !== undefined && (await lives(holder)) ? holder.pid : undefined
+  return holder !== undefined && lives(holder) ? holder.pid : undefined
 }
 
 async function socketPath(folder: string): Promise<string> {
@@ -119,23 +120,7 @@ async function readHolder(lockFile: string): Promise<Holder | undefined> {
   }
 }
 
-async function lives(holder: Holder): Promise<boolean> {
-  try {
-    process.kill(holder.pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
-  }
-  return (await startTime(holder.pid)) === holder.startedAt
-}
-
-/** Start time of a process from /proc; empty where there is no /proc, so that the pid alone decides. */
-async function startTime(pid: number): Promise<string> {
-  try {
-    const text = await readFile(`/proc/${pid}/stat`, 'utf8')
-    // The fields behind the command's closing parenthesis; start time is the 22nd of all.
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
-    throw error
-  }
+/** One that has ended and waits for a parent that does not look holds nothing any more. */
+function lives({ pid, startedAt }: Holder): boolean {
+  return alive(pid) && startTimeOf(pid) === startedAt
 }

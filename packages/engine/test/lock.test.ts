@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { symlink, writeFile } from 'node:fs/promises'
+import { readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { EngineLocked, lockFolder, lockHolder, type EnginePort } from '@mirabelle/engine'
@@ -70,10 +70,26 @@ t.test('a lock file of a living process locks even where its socket cannot be se
   const elsewhere = await temporaryFolder(t)
   const other = await holdElsewhere(elsewhere)
   t.teardown(() => other.kill())
-  const { readFile } = await import('node:fs/promises')
   await writeFile(join(folder, 'instance.lock'), await readFile(join(elsewhere, 'instance.lock')))
   await t.rejects(lockFolder(folder), { code: 'ENGINE_LOCKED', pid: other.pid })
 })
+
+t.test(
+  'a holder that has ended and that its parent does not look after holds nothing',
+  { skip: process.platform !== 'linux' && 'reads /proc' },
+  async (t) => {
+    const folder = await newInstance(t)
+    // What the shell becomes never asks what has become of its child.
+    const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 100'])
+    t.teardown(() => parent.kill('SIGKILL'))
+    const [line] = (await once(parent.stdout, 'data')) as [Buffer]
+    const pid = Number(line)
+    const fields = async () => (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]?.split(' ') ?? []
+    while ((await fields())[0] !== 'Z') await new Promise((resolve) => setImmediate(resolve))
+    await writeFile(join(folder, 'instance.lock'), JSON.stringify({ pid, startedAt: (await fields())[19] }))
+    await (await lockFolder(folder)).release()
+  },
+)
 
 t.test('two engines on one folder: the second start is refused, the first goes on', async (t) => {
   const { engine, folder } = await newPrimary(t)

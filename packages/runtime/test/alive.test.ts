@@ -1,6 +1,6 @@
 // When a process is gone for certain, as the kernel shows it. A process whose first thread has ended is not to be had from Node, so what the kernel shows is written down here.
 import t from 'tap'
-import { alive, ended, startTimeOf } from '../src/alive.ts'
+import { alive, ended, startTimeOf } from '../src/real/alive.ts'
 
 /** The folder of a process, its first thread in that state. */
 const shown = (state: string, threads: readonly number[]) => ({
