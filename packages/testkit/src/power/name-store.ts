@@ -93,11 +93,11 @@ export class NameStore {
   }
 }
 
-/** False when it was never done, or somebody else has the name by now. */
+/** False when it was never done, when somebody else has the name by now, or when its folder is gone: a deleted folder stays so. */
 function undo({ from, to, ino, kept }: NameChange): boolean {
   const now = statOf(to)
   if (from === null) {
-    if (now !== undefined || kept === null) return false
+    if (now !== undefined || kept === null || statOf(dirname(to)) === undefined) return false
     real.renameSync(kept, to)
     return true
   }

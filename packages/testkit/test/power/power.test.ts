@@ -122,6 +122,8 @@ sync('.')
 await rename('b.tmp', 'b')
 await rename('b', 'b2')
 await rm('deleted', { force: true })
+await unlink('left/one')
+await rm('left', { recursive: true })
 rmSync('never there', { force: true })
 await rename('c.tmp', 'c')
 await rename('sub/d.tmp', 'sub/d')
@@ -140,6 +142,7 @@ t.test('names that were not made durable are as they were', { skip }, async (t) 
     gone: 'gone',
     deleted: 'deleted',
     folder: { e: 'e' },
+    left: { one: 'its folder goes, too', other: '' },
     sub: { d: 'old d' },
   }
   const dir = realpathSync(t.testdir({ program: { 'main.mjs': renaming }, host: old }))
