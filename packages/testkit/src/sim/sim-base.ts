@@ -101,14 +101,14 @@ export function sourceOf(
   return { source, timeline: position.timeline, lsn: position.lsn }
 }
 
-/** Writes what a primary has of WAL up to `lsn`, and the histories, into a folder, durably. Throws `wal.removed`. */
+/** Writes what a primary has of WAL up to `lsn`, and the histories, into a folder, durably. Returns the history of its timeline. Throws `wal.removed`. */
 export function writeCopy(
   from: RunningInstance,
   timeline: Timeline,
   lsn: Lsn,
   files: SimFiles,
   folder: string,
-): void {
+): ReturnType<typeof recoverWal>['history'] {
   const source = from.process.host.files
   const folders = walFoldersOf(from.assignment.datadir)
   const bytes = walBytes(source, folders, timeline, FIRST_LSN, lsn, false)
@@ -133,6 +133,7 @@ export function writeCopy(
     file?.snapshot()()
     if (file !== undefined) file.isNamed = true
   }
+  return history
 }
 
 /** The label of a base in `pgdata`: without a control file PostgreSQL does not start on it. */

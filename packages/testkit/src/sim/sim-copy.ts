@@ -5,10 +5,9 @@
  */
 import { pgdataDir, pgWalDir, receivedWalDir, type CopyFromPeer } from '@mirabelle/instance'
 import { MirabelleError, type Dbid } from '@mirabelle/messages'
-import { controlFile, sourceOf, walFoldersOf, writeCopy, writeLabel } from './sim-base.ts'
+import { controlFile, sourceOf, writeCopy, writeLabel } from './sim-base.ts'
 import type { InstancePlace, RunningInstance, SimCluster } from './sim-cluster.ts'
 import type { SimProcess } from './sim-process.ts'
-import { recoverWal } from './sim-wal.ts'
 
 const COPY_MS = [200, 1_500] as const
 
@@ -41,10 +40,8 @@ export function simCopyFromPeer(
         if (`${folder}/${name}` !== tornBaseFile(datadir)) host.files.remove(`${folder}/${name}`)
       host.files.makeFolder(folder)
     }
-    writeCopy(source, timeline, lsn, host.files, pgWalDir(datadir))
-    const from = source.process.host.files
-    const { history } = recoverWal(from, walFoldersOf(source.assignment.datadir), timeline, lsn)
-    const control = from.file(controlFile(pgdataDir(source.assignment.datadir)))
+    const history = writeCopy(source, timeline, lsn, host.files, pgWalDir(datadir))
+    const control = source.process.host.files.file(controlFile(pgdataDir(source.assignment.datadir)))
     writeLabel(host.files, pgdata, { timeline, startLsn: lsn, endLsn: lsn })
     if (control !== undefined) host.files.place(controlFile(pgdata), control.content.slice())
     host.files.remove(tornBaseFile(datadir))

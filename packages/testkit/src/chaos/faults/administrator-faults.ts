@@ -4,7 +4,7 @@ import type { ActionResult } from '@mirabelle/messages'
 import { pause, waitFor } from '../../cluster/wait-for.ts'
 import type { ClusterView } from './cluster-view.ts'
 import type { Fault, FaultContext, Struck } from './fault.ts'
-import { isRunning, nameOf, signal } from './signals.ts'
+import { nameOf, oneRunning, signal } from './signals.ts'
 
 const COMMAND_MS = 60_000
 
@@ -71,13 +71,11 @@ export const administratorFaults = {
 const AWAY_MS = [1_000, 6_000] as const
 const MARKED_MS = 20_000
 
-async function recoverByCopy({ view, random }: FaultContext): Promise<Struck | undefined> {
+async function recoverByCopy(context: FaultContext): Promise<Struck | undefined> {
+  const { view, random } = context
   const mode = random.chance(0.7) ? 'differential' : 'full'
   const awayMs = random.between(...AWAY_MS)
-  const mirrors = (await view.look())
-    .filter(isRunning)
-    .filter(({ content, role }) => content >= 0 && role === 'm')
-  const one = mirrors.length === 0 ? undefined : random.pick(mirrors)
+  const one = await oneRunning(context, ({ content, role }) => content >= 0 && role === 'm')
   if (one === undefined || !signal(one.pid, 'SIGKILL')) return undefined
   const { dbid, content } = one
   const struck = await command(view, `recover --mode ${mode} --dbid ${dbid}`, [content], async (cluster) => {

@@ -1,6 +1,6 @@
 /** Bytes that are damaged on their way between processes. */
 import type { Fault } from './fault.ts'
-import { isRunning, nameOf } from './signals.ts'
+import { nameOf, oneRunning } from './signals.ts'
 
 /** Of the pieces that arrive. */
 const SHARE = 0.1
@@ -10,10 +10,10 @@ export const damageFaults = {
     description:
       'until the end of the round now and then a bit of what an instance receives from the others is turned',
     weight: 5,
-    strike: async ({ view, random }) => {
-      const running = (await view.look()).filter(isRunning)
-      if (running.length === 0) return undefined
-      const one = random.pick(running)
+    strike: async (context) => {
+      const { view } = context
+      const one = await oneRunning(context)
+      if (one === undefined) return undefined
       const { damage } = view
       const { sqlPort } = await view.lastAssignment(one.dbid)
       damage.begin(one.pid, { share: SHARE, exceptPort: sqlPort })

@@ -45,7 +45,7 @@ export const powerFaults = {
       const hanging = random.chance(0.7) ? lost.filter((one) => isRunning(one) && random.chance(0.7)) : []
       await Promise.all(hanging.map((one) => hang(view, one)))
       if (hanging.length > 0) await pause(random.between(...HANG_MS))
-      const told = await Promise.all(lost.filter(isRunning).map((one) => view.toldDurable(one)))
+      const told = await toldDurable(view, lost)
       const { processes, files, liars } = await lose(view, power, all ? undefined : host, random, told)
       const hasCoordinator = lost.some((one) => one.content === -1 && one.role === 'p')
       const contents = (hasCoordinator ? seen : lost).map(({ content }) => content)
@@ -78,10 +78,16 @@ async function loseAgain(view: ClusterView, power: Power, random: SimRandom): Pr
 export async function endEverything(view: ClusterView, random: SimRandom): Promise<string> {
   const { power } = view
   if (power === undefined) return `SIGKILL to all ${killBelow(view.dir).length} processes`
-  const told = await Promise.all((await view.look()).filter(isRunning).map((one) => view.toldDurable(one)))
+  const told = await toldDurable(view, await view.look())
   const { files, liars } = await lose(view, power, undefined, random, told)
   if (liars.length > 0) throw new NotDurable(liars)
   return `power lost on all hosts: ${files} files were not durable`
+}
+
+/** What those that run and answer say is durable. */
+async function toldDurable(view: ClusterView, seen: readonly Seen[]): Promise<Told[]> {
+  const told = await Promise.all(seen.filter(isRunning).map((one) => view.toldDurable(one)))
+  return told.filter((one) => one !== undefined)
 }
 
 /** On all hosts, or on one. Service managers start with their hosts, and the agents with them. */
@@ -90,14 +96,13 @@ async function lose(
   power: Power,
   host: string | undefined,
   random: SimRandom,
-  told: readonly (Told | undefined)[],
+  told: readonly Told[],
 ): Promise<Loss> {
   const { services } = view
   const hosts = host === undefined ? view.hosts : [host]
   const off = services === undefined ? [] : await Promise.all(hosts.map((name) => services.powerOff(name)))
   const dir = host === undefined ? view.dir : view.dirOf(host)
-  const known = told.filter((one) => one !== undefined)
-  const loss = await power.lose(dir, keptBy(random), known)
+  const loss = await power.lose(dir, keptBy(random), told)
   for (const name of hosts) services?.start(name)
   return { ...loss, processes: loss.processes + off.flat().length }
 }

@@ -7,7 +7,7 @@ import { ENGINE_PROCESS_OPTIONS } from '@mirabelle/engine'
 import { pause } from '../../cluster/wait-for.ts'
 import type { ClusterView, Seen } from './cluster-view.ts'
 import type { Fault } from './fault.ts'
-import { isRunning, nameOf } from './signals.ts'
+import { nameOf, oneRunning } from './signals.ts'
 
 /** Longer than a start takes: who has not ended by then runs. */
 const ENDS_MS = 20_000
@@ -24,11 +24,11 @@ export const secondProcessFaults = {
     description:
       'an instance that runs is started once more beside itself, on other ports: the second one must end',
     weight: 4,
-    strike: async ({ view, random }) => {
-      const running = (await view.look()).filter(isRunning)
-      if (running.length === 0) return undefined
-      const one = random.pick(running)
-      return { what: `a second process of ${nameOf(one)}`, contents: [], running: startAgain(view, one) }
+    strike: async (context) => {
+      const one = await oneRunning(context)
+      if (one === undefined) return undefined
+      const running = startAgain(context.view, one)
+      return { what: `a second process of ${nameOf(one)}`, contents: [], running }
     },
   },
 } satisfies Record<string, Fault>

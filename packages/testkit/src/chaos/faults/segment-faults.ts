@@ -1,7 +1,7 @@
 /** Faults of primaries and mirrors. */
-import type { ClusterView, Seen } from './cluster-view.ts'
+import type { Seen } from './cluster-view.ts'
 import type { Fault, FaultContext, Struck } from './fault.ts'
-import { isRunning, nameOf, signal } from './signals.ts'
+import { isRunning, nameOf, oneRunning, signal } from './signals.ts'
 
 export const segmentFaults = {
   'kill-primary': {
@@ -37,23 +37,14 @@ export const segmentFaults = {
   },
 } satisfies Record<string, Fault>
 
-async function oneOf(
-  view: ClusterView,
-  { random }: FaultContext,
-  which: (one: Seen) => boolean,
-): Promise<(Seen & { readonly pid: number }) | undefined> {
-  const candidates = (await view.look()).filter((one) => one.content >= 0 && which(one)).filter(isRunning)
-  return candidates.length === 0 ? undefined : random.pick(candidates)
-}
-
 async function kill(context: FaultContext, which: (one: Seen) => boolean): Promise<Struck | undefined> {
-  const one = await oneOf(context.view, context, which)
+  const one = await oneRunning(context, (seen) => seen.content >= 0 && which(seen))
   if (one === undefined || !signal(one.pid, 'SIGKILL')) return undefined
   return { what: `SIGKILL to ${nameOf(one)}`, contents: [one.content], isSurvived: true }
 }
 
 async function stop(context: FaultContext, which: (one: Seen) => boolean): Promise<Struck | undefined> {
-  const one = await oneOf(context.view, context, which)
+  const one = await oneRunning(context, (seen) => seen.content >= 0 && which(seen))
   if (one === undefined || !signal(one.pid, 'SIGSTOP')) return undefined
   return {
     what: `SIGSTOP to ${nameOf(one)}`,

@@ -1,5 +1,6 @@
 /** Signals to processes of the cluster. A process that has ended meanwhile is no error: that is what faults bring with them. */
 import type { Seen } from './cluster-view.ts'
+import type { FaultContext } from './fault.ts'
 
 /** False when there is no such process any more. */
 export function signal(pid: number, name: NodeJS.Signals): boolean {
@@ -18,6 +19,15 @@ export function nameOf({ dbid, content, host }: Seen): string {
 
 export function isRunning(one: Seen): one is Seen & { readonly pid: number } {
   return one.pid !== null
+}
+
+/** One of those that run now and are meant; undefined when there is none. */
+export async function oneRunning(
+  { view, random }: Pick<FaultContext, 'view' | 'random'>,
+  which: (one: Seen) => boolean = () => true,
+): Promise<(Seen & { readonly pid: number }) | undefined> {
+  const candidates = (await view.look()).filter(which).filter(isRunning)
+  return candidates.length === 0 ? undefined : random.pick(candidates)
 }
 
 /** SIGKILL to the primaries of these contents; returns who they were. */
