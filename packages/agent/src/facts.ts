@@ -12,7 +12,6 @@ export {
   type AgentConfig,
   type KnownInstance,
 } from './agent-config.ts'
-export { alive } from '@mirabelle/runtime'
 export { VERSION } from './version.ts'
 
 /** The program of an agent process: run it with `--dir FOLDER`. */

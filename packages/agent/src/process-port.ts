@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { ENGINE_PROCESS_OPTIONS, lockHolder } from '@mirabelle/engine'
-import { alive, startTimeOf, type Clock } from '@mirabelle/runtime'
+import { alive, aliveSince, startTimeOf, type Clock } from '@mirabelle/runtime'
 
 export interface ProcessExit {
   readonly code: number | null
@@ -103,7 +103,7 @@ export function realProcesses(clock: Clock): Processes {
       if (!alive(pid)) return undefined
       const startTime = startTimeOf(pid)
       // Its number may belong to another process by the time of a look, or of a kill.
-      const isThere = (): boolean => alive(pid) && startTimeOf(pid) === startTime
+      const isThere = (): boolean => aliveSince(pid, startTime)
       let gone = false
       const exited = new Promise<ProcessExit>((resolve) => {
         const look = () => {

@@ -23,16 +23,13 @@ import type { FrontDoor, ShutdownMode } from '@mirabelle/pgwire'
 import { delay, faults, type Ports, type Responder } from '@mirabelle/runtime'
 import { createSqlCatalogStore } from './catalog/sql-catalog-store.ts'
 import type { ClusterSnapshot } from './catalog/cluster-catalog.ts'
+import { notReady, openCoordinatorDoor } from './front/coordinator-door.ts'
 import { CoordinatorService } from './ha/coordinator-service.ts'
 import { quietLocalLane } from './ha/quiet-local.ts'
 import { queryMessage } from './lanes/frontend-bytes.ts'
 import { openLocalBackend, TAG_BEFORE_LANES } from './lanes/local-backend.ts'
 import type { LaneResult } from './lanes/lane-item.ts'
 import type { LaneUser } from './lanes/lane-queue.ts'
-import { readSystemSchema } from './schema/read-schema.ts'
-import type { SystemSchemaJson } from './schema/schema-sql.ts'
-import { createSqlFrontend, type SqlFrontend } from './session/sql-frontend.ts'
-import { notReady, openCoordinatorDoor } from './front/coordinator-door.ts'
 import {
   roleHookOf,
   takenRole,
@@ -40,6 +37,9 @@ import {
   type RoleChangeHookOptions,
 } from './front/role-change-hook.ts'
 import { showSetting } from './front/show-setting.ts'
+import { readSystemSchema } from './schema/read-schema.ts'
+import type { SystemSchemaJson } from './schema/schema-sql.ts'
+import { createSqlFrontend, type SqlFrontend } from './session/sql-frontend.ts'
 import { claimEpoch, refuseWhenStale, refuseWhileCoordinatorLives } from './standby/activation-checks.ts'
 import { refreshSql } from './views/live-views.ts'
 

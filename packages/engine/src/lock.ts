@@ -11,7 +11,7 @@ import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { alive, startTimeOf } from '@mirabelle/runtime'
+import { aliveSince, startTimeOf } from '@mirabelle/runtime'
 import { EngineLocked } from './errors.ts'
 import { instancePaths } from './layout.ts'
 
@@ -33,7 +33,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
   const server = await listen(folder, await socketPath(folder))
   try {
     const holder = await readHolder(lockFile)
-    if (holder !== undefined && holder.pid !== process.pid && lives(holder))
+    if (holder !== undefined && holder.pid !== process.pid && aliveSince(holder.pid, holder.startedAt))
       throw new EngineLocked(folder, holder.pid)
     const temporary = `${lockFile}.${process.pid}`
     await writeFile(
@@ -57,7 +57,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
 /** Pid of the process that holds the lock of `folder`, as its lock file says; undefined when there is none or it is dead. */
 export async function lockHolder(folder: string): Promise<number | undefined> {
   const holder = await readHolder(instancePaths(folder).lockFile)
-  return holder !== undefined && lives(holder) ? holder.pid : undefined
+  return holder !== undefined && aliveSince(holder.pid, holder.startedAt) ? holder.pid : undefined
 }
 
 async function socketPath(folder: string): Promise<string> {
@@ -118,9 +118,4 @@ async function readHolder(lockFile: string): Promise<Holder | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError) return undefined
     throw error
   }
-}
-
-/** One that has ended and waits for a parent that does not look holds nothing any more. */
-function lives({ pid, startedAt }: Holder): boolean {
-  return alive(pid) && startTimeOf(pid) === startedAt
 }

@@ -228,12 +228,7 @@ export const ftsContentMachine = ftsContentSetup.createMachine({
       exit: { type: 'clearRetryTimer', params: undefined },
       on: {
         RETRY_DUE: { target: 'promoting', description: 'The next attempt.' },
-        DEATH: {
-          guard: 'ofPrimary',
-          target: 'confirmingDeath',
-          actions: ['primaryIsDead'],
-          description: 'The process that is to be promoted is certainly gone: no retries.',
-        },
+        DEATH: onPrimaryDeath,
       },
     },
     recordingMirrorDown: {

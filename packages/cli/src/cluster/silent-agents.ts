@@ -1,7 +1,7 @@
 /** Hosts of this machine whose agent does not answer: whether it hangs, and what still runs there. */
 import { readFile } from 'node:fs/promises'
-import { alive, pidFile, readKnownInstances } from '@mirabelle/agent/facts'
-import { realDisk } from '@mirabelle/runtime'
+import { pidFile, readKnownInstances } from '@mirabelle/agent/facts'
+import { alive, realDisk } from '@mirabelle/runtime'
 import type { HostEntry } from '../folder/cluster-file.ts'
 import type { Cluster } from './cluster.ts'
 

@@ -32,6 +32,11 @@ export function startTimeOf(pid: number, proc = PROC): string {
   return statOf(pid, proc)?.[19] ?? ''
 }
 
+/** Whether that process is there, and not a later one with its number. `startTime`: what `startTimeOf` said of it. */
+export function aliveSince(pid: number, startTime: string): boolean {
+  return alive(pid) && startTimeOf(pid) === startTime
+}
+
 /** What the kernel says of it behind its name; undefined where there is no /proc, or no such process any more. */
 function statOf(pid: number, proc: string): string[] | undefined {
   try {
