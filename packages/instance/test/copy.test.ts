@@ -1,7 +1,7 @@
 import t from 'tap'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -89,9 +89,12 @@ t.test(
       const args = ['--import=tsx', script, base, '3', '2', String(primary.actor.port), recovery]
       const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
       const exited = once(child, 'exit')
+      const spawnedAt = Date.now()
+      const mark = join(datadir, 'state', 'copy-begun.json')
       await until(
         () =>
-          existsSync(join(datadir, 'state', 'copy-begun.json')) &&
+          // The one of the copy before says nothing of this one.
+          (statSync(mark, { throwIfNoEntry: false })?.mtimeMs ?? 0) >= spawnedAt &&
           existsSync(join(datadir, 'pgdata', 'base')),
         (begun) => begun,
         `the ${recovery} copy begins`,
@@ -103,9 +106,9 @@ t.test(
         `${recovery}: nothing can start on it`,
       )
       t.ok(existsSync(join(datadir, 'state', 'copying.json')))
-      await t.rejects(startInstance(base, 3, 'p', asMirror(primary.actor.port)).started, {
-        code: 'datadir.broken',
-      })
+      const refused = startInstance(base, 3, 'p', asMirror(primary.actor.port))
+      await t.rejects(refused.started, { code: 'datadir.broken' })
+      await refused.ended // with the lock of the folder given back
     }
 
     const mirror = startInstance(base, 3, 'm', asMirror(primary.actor.port), 'incremental')
