@@ -185,7 +185,10 @@ t.test('two that hold what the other waits for are a deadlock, with the failover
   cluster.rest(t)
 })
 
-for (const says of ['it has run', 'nothing'] as const) {
+for (const [says, ms] of [
+  ['it has run', 700],
+  ['nothing', 200], // and what the link takes to find that nobody answers
+] as const) {
   t.test(`a content stands still and says ${says}: who holds others for it makes way`, async (t) => {
     const cluster = await opened()
     const hangs = cluster.segment(0)
@@ -198,7 +201,7 @@ for (const says of ['it has run', 'nothing'] as const) {
       ended = error.sqlstate
     })
     const beside = passes(cluster, 'W beside')
-    await cluster.clock.advance(690)
+    await cluster.clock.advance(ms - 10)
     t.equal(ended, '', 'not yet')
     await cluster.clock.advance(20)
     await run
@@ -232,6 +235,23 @@ for (const says of ['it has run', 'nothing'] as const) {
     cluster.rest(t)
   })
 }
+
+t.test('who comes to wait for it only then is found at the next look', async (t) => {
+  const cluster = await opened()
+  const transaction = await writing(cluster, [1])
+  await transaction.touch([0])
+  const beside = passes(cluster, 'W beside')
+  await cluster.clock.advance(190)
+  cluster.segment(0).holdAnswers('nothing')
+  const run = t.rejects(transaction.run(0, item('W x')).promise, failing('40001'))
+  await cluster.clock.advance(400 - 190)
+  await run
+  const rolledBack = transaction.rollback()
+  await beside
+  cluster.segment(0).answersAgain()
+  await rolledBack
+  cluster.rest(t)
+})
 
 t.test('others that waited already, before it came to wait itself, count as well', async (t) => {
   const cluster = await opened()
@@ -279,7 +299,7 @@ t.test('a lane that was only foreseen is not entered beside one that stands stil
   const stuck = cluster.dispatcher.runOne(0, item('W x')).promise
   await cluster.clock.advance(600)
   const found = cluster.dispatcher.lane(0).standsStill(500)
-  await cluster.clock.advance(300)
+  await cluster.clock.advance(500)
   t.equal(await found, true)
   const transaction = cluster.dispatcher.begin('BEGIN', foresight)
   await transaction.touch([0])

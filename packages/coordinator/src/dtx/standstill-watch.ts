@@ -7,7 +7,9 @@
 import type { Content } from '@mirabelle/messages'
 import type { Clock, Timer } from '@mirabelle/runtime'
 import type { Lane } from '../lanes/lane.ts'
-import { PATIENCE_MS } from './entering.ts'
+
+/** How long others wait before it is looked, and then from one look to the next, ms. To ask costs a message; what is decided by the answer has its own times. */
+const LOOK_MS = 200
 
 /** The transaction, as the watch needs it. */
 export interface Watched {
@@ -25,6 +27,7 @@ export interface Watched {
 export class StandstillWatch {
   readonly #watched: Watched
   #timer: Timer | undefined
+  #isLooking = false
 
   constructor(watched: Watched) {
     this.#watched = watched
@@ -33,9 +36,9 @@ export class StandstillWatch {
   /** Somebody has begun to wait for the transaction, or the transaction for something. */
   begin(): void {
     const { isElsewhere, waitsFor, isWaitedFor } = this.#watched
-    if (this.#timer !== undefined || !isElsewhere() || !isWaitedFor()) return
+    if (this.#timer !== undefined || this.#isLooking || !isElsewhere() || !isWaitedFor()) return
     const isKnown = waitsFor().some((lane) => lane.standstill.lasts)
-    this.#lookAfter(isKnown ? 0 : PATIENCE_MS)
+    this.#lookAfter(isKnown ? 0 : LOOK_MS)
   }
 
   /** The transaction has given a lane back. */
@@ -55,10 +58,14 @@ export class StandstillWatch {
   async #look(): Promise<void> {
     const { waitsFor, isWaitedFor, makeWay } = this.#watched
     if (!isWaitedFor()) return
-    const still: Content[] = []
-    for (const lane of waitsFor()) if (await lane.standsStill(PATIENCE_MS)) still.push(lane.content)
+    this.#isLooking = true
+    const looked = await Promise.all(
+      waitsFor().map(async (lane) => ({ lane, isStill: await lane.standsStill(LOOK_MS) })),
+    )
+    this.#isLooking = false
+    const still = looked.filter(({ isStill }) => isStill).map(({ lane }) => lane.content)
     if (!isWaitedFor(still)) return
     if (still.length > 0) makeWay(still)
-    else this.#lookAfter(PATIENCE_MS)
+    else this.#lookAfter(LOOK_MS)
   }
 }
