@@ -127,6 +127,25 @@ t.test('a move that was made already is only completed', async (t) => {
   ])
 })
 
+t.test('what an interrupted recovery, or addition, has done already is only completed', async (t) => {
+  const again = 'h2|7998|/lost h3|7005|/data/mirror1\nh2|7004|/data/mirror0 h3|7100|/new'
+  t.match(parseRecoverFile(file(again), around), [
+    { kind: 'recover', dbid: 5, content: 1, to: null, mode: null },
+    { kind: 'recover', dbid: 4, content: 0, to: { hostname: 'h3', datadir: '/new' } },
+  ])
+  t.throws(() => parseRecoverFile(file('h2|7998|/lost h2|7003|/data/primary1'), around), {
+    message: /was not found in configuration/,
+  })
+  const halfMade = { ...around, rows: around.rows.filter(({ dbid }) => dbid !== 5) }
+  t.match(parseAddFile(file('0|h2|7004|/data/mirror0\n1|h3|7005|/data/mirror1'), halfMade), [
+    { kind: 'add', content: 0 },
+    { kind: 'add', content: 1, to: { hostname: 'h3' } },
+  ])
+  t.throws(() => parseAddFile(file('1|h2|7004|/data/mirror0\n0|h3|7005|/data/mirror1'), halfMade), {
+    message: /f:1: dbid 4 has the data directory '\/data\/mirror0' on host h2 already/,
+  })
+})
+
 t.test('hosts of one machine are told apart by their folders', async (t) => {
   const local: Surroundings = {
     rows: around.rows,

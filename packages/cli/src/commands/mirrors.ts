@@ -150,11 +150,14 @@ async function show(
   else for (const line of results.length === 0 ? [nothing] : report.lines) cluster.reporter.print(line)
 }
 
-/** Where the mirrors would be. Contents that have one already (an earlier run was interrupted) are left as they are. */
+/** Where the mirrors would be. Contents that have one already (an earlier run was interrupted) keep it; one that is down yet is completed. */
 export async function planAddition(cluster: Cluster, options: AddOptions, look = false): Promise<Planned> {
   const catalog = await readCatalog(cluster)
-  const mirrored = new Set(catalog.rows.filter(({ role }) => role === 'm').map(({ content }) => content))
-  const moves = additions(cluster, catalog, options).filter(({ content }) => !mirrored.has(content))
+  const moves = missing(
+    additions(cluster, catalog, options),
+    catalog,
+    cluster.folder.file.addingMirrors === true,
+  )
   if (moves.length === 0 && catalog.mirroring !== 'none') {
     // The coordinator went on alone after an earlier run was interrupted: what was asked for is there.
     if (cluster.folder.file.addingMirrors === true) return { steps: [], mirroring: null }
@@ -162,8 +165,18 @@ export async function planAddition(cluster: Cluster, options: AddOptions, look =
       'the cluster has mirrors already: "mirabelle mirrors move" moves them, "mirabelle recover" brings them back',
     )
   }
-  const steps = await planMoves(cluster, moves, { mode: 'full', look })
+  const steps = await planMoves(cluster, moves, { mode: 'auto', look })
   return { steps, mirroring: options.mirroring }
+}
+
+/** Of these additions what is still to be done. `again`: mirrors that are down were recorded by a run that did not come to their end. */
+export function missing(wanted: readonly MirrorMove[], { rows }: Catalog, again: boolean): MirrorMove[] {
+  return wanted.flatMap((move): MirrorMove[] => {
+    const there = rows.find(({ content, role }) => content === move.content && role === 'm')
+    if (there === undefined) return [move]
+    if (!again || there.status === 'u') return []
+    return [{ kind: 'recover', content: move.content, dbid: there.dbid, to: null, mode: null }]
+  })
 }
 
 function additions(cluster: Cluster, { rows }: Catalog, options: AddOptions): MirrorMove[] {

@@ -39,7 +39,7 @@ function wrong(file: MirrorFile, { number }: Line, what: string): CliError {
 
 /**
  * `recover -i`: `[I|D|F|]address|port|directory` recovers in place; a second group `address|port|directory` gives a new place; the same place twice is a
- * full copy in place.
+ * full copy in place. One that an earlier run has moved there already is only completed.
  */
 export function parseRecoverFile(file: MirrorFile, around: Surroundings): MirrorMove[] {
   const targets = new Map<string, number>()
@@ -58,7 +58,9 @@ export function parseRecoverFile(file: MirrorFile, around: Surroundings): Mirror
     const parts = typed ? first.slice(1) : first
     if (parts.length !== 3)
       throw wrong(file, line, `expected 3 parts on failed segment group, obtained ${parts.length}`)
-    const failed = findRow(parts, around)
+    const found = findRow(parts, around)
+    const failed =
+      found ?? (second === undefined ? undefined : mirrorAt(placeOf(file, line, second, around), around))
     if (failed === undefined)
       throw wrong(
         file,
@@ -79,6 +81,7 @@ export function parseRecoverFile(file: MirrorFile, around: Surroundings): Mirror
       `failed ${failed.dbid}`,
     )
     if (second === undefined) return moveOf('recover', failed, null, mode)
+    if (found === undefined) return moveOf('recover', failed, null, null)
     if (second.length !== 3)
       throw wrong(file, line, `expected 3 parts on new segment group, obtained ${second.length}`)
     const to = placeOf(file, line, second, around)
@@ -106,24 +109,23 @@ export function parseMoveFile(file: MirrorFile, around: Surroundings): MirrorMov
         throw wrong(file, line, `expected 3 parts in each group, obtained ${group.length}`)
     const to = placeOf(file, line, into, around)
     const old = findRow(from, around)
-    const there = around.rows.find(
-      ({ hostname, datadir, port }) => hostname === to.hostname && datadir === to.datadir && port === to.port,
-    )
     if (old === undefined) {
-      if (there?.role === 'm' && there.content >= 0) return moveOf('move', there, null, null)
+      const there = mirrorAt(to, around)
+      if (there !== undefined) return moveOf('move', there, null, null)
       throw wrong(file, line, `Old mirror segment does not exist with given information: ${from.join('|')}`)
     }
     if (old.content < 0)
       throw wrong(file, line, `Cannot move master or master mirror segments: ${from.join('|')}`)
     if (old.role !== 'm')
       throw wrong(file, line, `Old mirror segment is not currently in a mirror role: ${from.join('|')}`)
-    if (there?.dbid === old.dbid) throw wrong(file, line, `old and new place are the same: ${from.join('|')}`)
+    if (mirrorAt(to, around)?.dbid === old.dbid)
+      throw wrong(file, line, `old and new place are the same: ${from.join('|')}`)
     refuseTaken(file, line, to, around)
     return moveOf('move', old, to, null)
   })
 }
 
-/** `mirrors add -i`: `content|address|port|directory`, a line for each content. */
+/** `mirrors add -i`: `content|address|port|directory`, a line for each content. A mirror that an earlier run has made there already is no hindrance. */
 export function parseAddFile(file: MirrorFile, around: Surroundings): MirrorMove[] {
   const contents = new Set(around.rows.filter(({ content }) => content >= 0).map(({ content }) => content))
   const given = new Map<number, MirrorMove>()
@@ -136,7 +138,7 @@ export function parseAddFile(file: MirrorFile, around: Surroundings): MirrorMove
       throw wrong(file, line, `Invalid content ${group[0]} specified in input file`)
     if (given.has(content)) throw wrong(file, line, `content ${content} is named twice`)
     const to = placeOf(file, line, group.slice(1), around)
-    refuseTaken(file, line, to, around)
+    if (mirrorAt(to, around)?.content !== content) refuseTaken(file, line, to, around)
     given.set(content, { kind: 'add', content, dbid: null, to, mode: null })
   }
   if (given.size !== contents.size)
@@ -167,6 +169,18 @@ function findRow(
         row.endpoint.addresses.includes(address ?? '')) &&
       String(row.port) === port &&
       row.datadir === datadir,
+  )
+}
+
+/** The mirror of a segment at the very place. */
+function mirrorAt(place: MirrorPlace, { rows }: Surroundings): SegmentRow | undefined {
+  return rows.find(
+    ({ content, role, hostname, datadir, port }) =>
+      content >= 0 &&
+      role === 'm' &&
+      hostname === place.hostname &&
+      datadir === place.datadir &&
+      port === place.port,
   )
 }
 
