@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { FtsProber } from '@mirabelle/fts'
 import { MirabelleError, type Message, type MessageOf, type SegmentRow } from '@mirabelle/messages'
 import { silentLogger, type Hello } from '@mirabelle/runtime'
 import type { AdminSources } from '../src/ha/admin-sources.ts'
@@ -6,6 +7,7 @@ import { agentIsUp } from '../src/ha/host-boot.ts'
 import { proveEpoch } from '../src/ha/prove-epoch.ts'
 import { SegmentLinks } from '../src/ha/segment-links.ts'
 import { stopHost } from '../src/ha/stop-host.ts'
+import { WorkList } from '../src/ha/mirrors/work-list.ts'
 import { Topology } from '../src/ha/topology.ts'
 import { FakeNetwork } from './support/fake-network.ts'
 import { fakePorts } from './support/fake-ports.ts'
@@ -64,8 +66,9 @@ function setUp(rows: readonly SegmentRow[] = pairs) {
     onDeath() {},
     onInstanceLost() {},
   })
-  const sources: AdminSources = {
+  const sources: AdminSources & { work: WorkList } = {
     topology,
+    work: new WorkList(),
     links,
     fts: () => undefined,
     clock,
@@ -209,4 +212,45 @@ t.test('it ends when anyone obeys a higher epoch', async (t) => {
     proveEpoch(other.sources, () => false),
     { code: 'epoch.stale', message: /dbid 4 obeys/ },
   )
+})
+
+/** The agents of both hosts stop what they are told to. */
+function stoppable() {
+  const made = setUp()
+  const stopped: number[] = []
+  const answer = (message: Message): Message | undefined => {
+    if (message.type !== 'agent.stop') return undefined
+    stopped.push(message.dbid)
+    return { type: 'agent.stopped', dbid: message.dbid, wasRunning: true }
+  }
+  made.network.answers.set(AGENTS.b, answer)
+  made.network.answers.set(AGENTS.c, answer)
+  return { ...made, stopped }
+}
+
+t.test('two hosts that carry each other’s mirrors are not stopped at the same time', async (t) => {
+  const { sources, stopped } = stoppable()
+  const [first, second] = await Promise.allSettled([
+    stopHost(stop('b'), sources),
+    stopHost(stop('c'), sources),
+  ])
+  t.equal(first.status, 'fulfilled')
+  t.match(second, { status: 'rejected', reason: { code: 'busy', message: /stop of host b running/ } })
+  t.same(stopped, [5, 2], 'no content has lost both copies')
+  const [one, again] = await Promise.all([stopHost(stop('b'), sources), stopHost(stop('b'), sources)])
+  t.equal(one, again, 'the same question again follows')
+})
+
+t.test('a primary whose mirror is lost while the mirrors of its host stop is not stopped', async (t) => {
+  const { sources, stopped } = stoppable()
+  const { topology } = sources
+  const lose = { rows: [{ dbid: 3, role: 'm', mode: 'n', status: 'd' } as const] }
+  const prober = {
+    requestProbe: (content: number) => (content === 0 ? topology.change(lose) : Promise.resolve()),
+  }
+  t.match(await stopHost(stop('b'), { ...sources, fts: () => prober as FtsProber }), [
+    { dbid: 5, outcome: 'done' },
+    { dbid: 2, outcome: 'failed', message: 'not stopped: its mirror is not in sync any more' },
+  ])
+  t.same(stopped, [5], 'content 0 has a copy that serves')
 })

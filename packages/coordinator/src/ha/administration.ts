@@ -81,7 +81,7 @@ export class Administration {
       case 'host.drain':
         return this.#done(drainHost(message, this.#switching))
       case 'host.stop':
-        return this.#done(stopHost(message, admin()))
+        return this.#done(stopHost(message, this.#mirrors))
       case 'standby.plan':
         return planStandby(message, admin())
       case 'standby.init':

@@ -1,4 +1,7 @@
-/** Stops the instances of one host (Greenplum: gpstop --host): only if each of them has a copy in sync on another host. */
+/**
+ * Stops the instances of one host (Greenplum: gpstop --host): only if each of them has a copy in sync on another host. No other work is done on their contents
+ * meanwhile: neither is the host of their other copies stopped, nor are roles switched over.
+ */
 import {
   COORDINATOR_CONTENT,
   MirabelleError,
@@ -8,14 +11,19 @@ import {
 } from '@mirabelle/messages'
 import type { AdminSources } from './admin-sources.ts'
 import { stopOne } from './cluster-admin.ts'
+import type { WorkList } from './mirrors/work-list.ts'
 
 /** A smart stop waits for the statements of its instance, and the agent kills what does not end. */
 const STOP_TIMEOUT_MS = 75_000
 
-/** Mirrors first: the primaries' statements then go on without a wait for a mirror that is about to go. Rejects before anything is stopped. */
+interface StopSources extends AdminSources {
+  readonly work: WorkList
+}
+
+/** Rejects before anything is stopped: with what is in the way, or with `busy`. */
 export async function stopHost(
   { hostname, mode, look }: MessageOf<'host.stop'>,
-  sources: AdminSources,
+  sources: StopSources,
 ): Promise<ActionResult[]> {
   const rows = rowsToStop(hostname, sources)
   if (look)
@@ -25,21 +33,53 @@ export async function stopHost(
       outcome: 'skipped',
       message: role === 'p' ? 'acts as primary' : 'acts as mirror',
     }))
-  const results: ActionResult[] = []
-  for (const role of ['m', 'p'] as const) {
-    const wave = rows.filter((row) => row.role === role)
-    results.push(...(await Promise.all(wave.map((row) => stopNamingRole(row, mode, sources)))))
-    // Each pair is told of what went before the next wave goes: FTS asks the primary once more, and takes over where one has ended.
-    await Promise.all(wave.map((row) => lookAgain(row, sources)))
-  }
+  const contents = new Set(rows.map(({ content }) => content))
+  return sources.work.doAll([...contents], `stop of host ${hostname}`, () => stopRows(rows, mode, sources))
+}
+
+/** Mirrors first: the primaries' statements then go on without a wait for a mirror that is about to go. */
+async function stopRows(
+  rows: readonly SegmentRow[],
+  mode: MessageOf<'host.stop'>['mode'],
+  sources: StopSources,
+): Promise<ActionResult[]> {
+  const [mirrors, primaries] = (['m', 'p'] as const).map((role) => rows.filter((row) => row.role === role))
+  const results = await stopWave(mirrors ?? [], mode, sources)
+  // The mirrors may have taken their time to stop.
+  await Promise.all((primaries ?? []).map((row) => lookAgain(row, sources)))
+  const fit = (primaries ?? []).filter(({ dbid, content }) => isSpare(dbid, content, sources))
+  const unfit = (primaries ?? []).filter((row) => !fit.includes(row))
+  return [
+    ...results,
+    ...(await stopWave(fit, mode, sources)),
+    ...unfit.map(({ dbid, content }): ActionResult => {
+      return { dbid, content, outcome: 'failed', message: 'not stopped: its mirror is not in sync any more' }
+    }),
+  ]
+}
+
+async function stopWave(
+  wave: readonly SegmentRow[],
+  mode: MessageOf<'host.stop'>['mode'],
+  sources: StopSources,
+): Promise<ActionResult[]> {
+  const results = await Promise.all(wave.map((row) => stopNamingRole(row, mode, sources)))
+  // Each pair is told of what went: FTS asks the primary once more, and takes over where one has ended.
+  await Promise.all(wave.map((row) => lookAgain(row, sources)))
   return results
+}
+
+/** The content is served without it: another instance acts as primary, or can. */
+function isSpare(dbid: number, content: number, { topology }: AdminSources): boolean {
+  const [primary, mirror] = [topology.primary(content), topology.mirror(content)]
+  return primary?.dbid !== dbid || (primary.mode === 's' && mirror?.status === 'u')
 }
 
 async function lookAgain({ content }: SegmentRow, { fts, log }: AdminSources): Promise<void> {
   try {
     await fts()?.requestProbe(content)
   } catch (error) {
-    log.warn({ content, err: error }, 'no probe after the stop of an instance')
+    log.warn({ content, err: error }, 'no probe around the stop of an instance')
   }
 }
 

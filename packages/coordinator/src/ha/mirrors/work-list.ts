@@ -22,18 +22,29 @@ export class WorkList {
    * else is done to the content.
    */
   do<T>(content: Content, what: string, work: () => Promise<T>): Promise<T> {
-    const running = this.#running.get(content)
+    return this.doAll([content], what, work)
+  }
+
+  /** The same for work on several contents: it begins on all of them or on none. */
+  doAll<T>(contents: readonly Content[], what: string, work: () => Promise<T>): Promise<T> {
+    const running = contents.map((content) => this.#running.get(content))
+    const [first] = running
     // The same name is the same work, with the same kind of result.
-    if (running?.what === what) return running.done as Promise<T>
-    if (running !== undefined)
+    if (first?.what === what && running.every((one) => one === first)) return first.done as Promise<T>
+    const busy = contents.filter((_content, i) => running[i] !== undefined)
+    const other = running.find((one) => one !== undefined)
+    if (other !== undefined)
       return Promise.reject(
         new MirabelleError(
           'busy',
-          `Found ${running.what} running for segments with contentIds [${content}], skipping ${what}; wait for its end, or run the same command again to follow it`,
+          `Found ${other.what} running for segments with contentIds [${busy.join(', ')}], skipping ${what}; wait for its end, or run the same command again to follow it`,
         ),
       )
-    const done = work().finally(() => this.#running.delete(content))
-    this.#running.set(content, { what, done })
+    const done = work().finally(() => {
+      for (const content of contents) this.#running.delete(content)
+    })
+    const mine: Work = { what, done }
+    for (const content of contents) this.#running.set(content, mine)
     return done
   }
 }
