@@ -3,6 +3,7 @@ import { MirabelleError, type Message, type MessageOf, type Peer, type SegmentRo
 import { silentLogger, type Hello } from '@mirabelle/runtime'
 import { initStandby, removeStandby, resyncStandby, type StandbySources } from '../src/ha/standby-admin.ts'
 import { planStandby } from '../src/ha/standby-plan.ts'
+import { WorkList } from '../src/ha/mirrors/work-list.ts'
 import { StandbyWork } from '../src/ha/standby-work.ts'
 import { SegmentLinks } from '../src/ha/segment-links.ts'
 import { Topology } from '../src/ha/topology.ts'
@@ -120,6 +121,7 @@ function setUp(rows: readonly SegmentRow[], known: number[] = []) {
     clock,
     log: silentLogger,
     ownDbid: 2,
+    work: new WorkList(),
     ownStatus: () =>
       ({
         flushLsn: 100,

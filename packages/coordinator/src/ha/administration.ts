@@ -3,7 +3,14 @@
  * Promise: an action that runs already is not begun twice; who asks again gets its results, or `busy`.
  */
 import type { FtsProber } from '@mirabelle/fts'
-import { MirabelleError, type ActionResult, type Content, type Message, type Peer } from '@mirabelle/messages'
+import {
+  MirabelleError,
+  type ActionResult,
+  type Content,
+  type Message,
+  type Peer,
+  type SegmentRow,
+} from '@mirabelle/messages'
 import type { Dispatcher } from '../dispatcher.ts'
 import { startInstances, type AdminSources } from './cluster-admin.ts'
 import type { ClusterSettings, SettingsChange } from './cluster-settings.ts'
@@ -85,11 +92,13 @@ export class Administration {
       case 'standby.plan':
         return planStandby(message, admin())
       case 'standby.init':
-        return this.#standby('standby init', (sources) => initStandby(message.row, sources))
+        return this.#standby(initOf(message.row), (sources) => initStandby(message.row, sources))
       case 'standby.remove':
         return this.#standby('standby remove', removeStandby)
       case 'standby.resync':
-        return this.#standby('standby resync', (sources) => resyncStandby(message.mode, sources))
+        return this.#standby(`standby resync (${message.mode})`, (sources) =>
+          resyncStandby(message.mode, sources),
+        )
       case 'cluster.config':
         return this.#config(message.change)
       case 'cluster.probe':
@@ -119,9 +128,14 @@ export class Administration {
 
   #standby(what: string, work: (sources: StandbySources) => Promise<ActionResult[]>): Promise<Message> {
     const { setPeer = cannotSetPeer, admin, state } = this.#options
-    const sources: StandbySources = { ...admin(), ownStatus: state().ownStatus, setPeer }
+    const sources: StandbySources = { ...admin(), work: this.#work, ownStatus: state().ownStatus, setPeer }
     return this.#done(this.#standbyWork.do(what, () => work(sources)))
   }
+}
+
+/** Another place is another piece of work. */
+function initOf({ dbid, hostname, port, datadir }: SegmentRow): string {
+  return `standby init of dbid ${dbid} on ${hostname}:${port}, folder ${datadir}`
 }
 
 function cannotSetPeer(): Promise<void> {

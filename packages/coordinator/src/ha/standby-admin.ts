@@ -15,6 +15,7 @@ import {
 import { faults } from '@mirabelle/runtime'
 import { markStandby, sentence, startOne, type AdminSources } from './cluster-admin.ts'
 import { createIfNew } from './create-if-new.ts'
+import type { WorkList } from './mirrors/work-list.ts'
 import { refusal, refuseComplete } from './standby-plan.ts'
 import { streams } from './standby-streams.ts'
 
@@ -22,6 +23,7 @@ const STOP_TIMEOUT_MS = 15_000
 const REMOVE_TIMEOUT_MS = 60_000
 
 export interface StandbySources extends AdminSources {
+  readonly work: Pick<WorkList, 'claim'>
   readonly ownStatus: () => MessageOf<'instance.statusIs'>
   /** Tells the coordinator's own instance who its standby is. Resolves when that is durable. */
   readonly setPeer: (peer: Peer | null) => Promise<void>
@@ -34,13 +36,26 @@ const place = (row: SegmentRow): string => `${row.hostname}:${row.port}`
 
 /** Makes the standby of the row, or completes what was begun; takes everything back when that fails. */
 export async function initStandby(row: SegmentRow, sources: StandbySources): Promise<ActionResult[]> {
-  const { topology, log, clock } = sources
-  const configured = topology.mirror(COORDINATOR_CONTENT)
+  const configured = sources.topology.mirror(COORDINATOR_CONTENT)
   if (configured !== undefined) refuseComplete(configured)
   const wanted = checked(configured ?? row, sources)
+  const release = sources.work.claim(wanted)
+  try {
+    return await makeStandby(wanted, configured !== undefined, sources)
+  } finally {
+    release()
+  }
+}
+
+async function makeStandby(
+  wanted: SegmentRow,
+  isRecorded: boolean,
+  sources: StandbySources,
+): Promise<ActionResult[]> {
+  const { topology, log, clock } = sources
   const begunAt = clock.monotonic()
   if (faults !== undefined) await faults.at('standby.init.begin')
-  if (configured === undefined) {
+  if (!isRecorded) {
     await topology.change({
       replaceRows: [wanted],
       history: [
@@ -85,6 +100,8 @@ function checked(row: SegmentRow, { topology }: StandbySources): SegmentRow {
   if (other !== undefined && other.content !== COORDINATOR_CONTENT)
     throw refusal(`dbid ${row.dbid} belongs to content ${other.content}: ask for a new plan`)
   if (other?.role === 'p') throw refusal(`dbid ${row.dbid} is the coordinator: ask for a new plan`)
+  if (other === undefined && row.dbid <= topology.lastDbid)
+    throw refusal(`dbid ${row.dbid} is given away by now: run the same command again`)
   return { ...row, content: COORDINATOR_CONTENT, role: 'm', preferredRole: 'm', mode: 'n', status: 'd' }
 }
 

@@ -37,6 +37,7 @@ export async function buildMirror(
   const agent = links.agent(row.hostname)
   const { instances } = await agent.request({ type: 'agent.status' }, AGENT_TIMEOUT_MS)
   const known = instances.find(({ dbid }) => dbid === row.dbid)
+  if (known !== undefined && known.content !== content) throw planIsOld(`dbid ${row.dbid} is given away`)
   if (known !== undefined && known.datadir !== row.datadir)
     throw new MirabelleError(
       'datadir.foreign',
@@ -96,15 +97,29 @@ function checkOld({ content, oldDbid }: MirrorStep, { topology }: MirrorSources)
 
 /** The plan may be old. */
 function checkStep({ row, content, oldDbid, kind }: MirrorStep, { topology }: MirrorSources): void {
-  const wrong = (why: string): MirabelleError =>
-    new MirabelleError(
-      'not.ready',
-      `${why}: the cluster has changed since this was planned, ask for a new plan`,
-    )
-  if (topology.host(row.hostname) === undefined) throw wrong(`there is no host ${row.hostname}`)
-  if (oldDbid !== null && topology.row(oldDbid)?.content !== content) throw wrong(`dbid ${oldDbid} is gone`)
-  if (oldDbid !== null && topology.row(oldDbid)?.role === 'p') throw wrong(`dbid ${oldDbid} acts as primary`)
-  if (kind === 'add' && topology.mirror(content) !== undefined) throw wrong(`content ${content} has a mirror`)
-  const other = topology.rows().find((one) => one.hostname === row.hostname && one.datadir === row.datadir)
-  if (other !== undefined) throw wrong(`dbid ${other.dbid} lies in ${row.datadir}`)
+  if (topology.host(row.hostname) === undefined) throw planIsOld(`there is no host ${row.hostname}`)
+  if (oldDbid !== null && topology.row(oldDbid)?.content !== content)
+    throw planIsOld(`dbid ${oldDbid} is gone`)
+  if (oldDbid !== null && topology.row(oldDbid)?.role === 'p')
+    throw planIsOld(`dbid ${oldDbid} acts as primary`)
+  if (kind === 'add' && topology.mirror(content) !== undefined)
+    throw planIsOld(`content ${content} has a mirror`)
+  const others = topology.rows().filter(({ dbid }) => dbid !== oldDbid)
+  const inFolder = others.find((one) => one.hostname === row.hostname && one.datadir === row.datadir)
+  if (inFolder !== undefined) throw planIsOld(`dbid ${inFolder.dbid} lies in ${row.datadir}`)
+  const addresses = new Set(row.endpoint.addresses)
+  const atPort = others.find(
+    (one) =>
+      one.endpoint.addresses.some((address) => addresses.has(address)) &&
+      [one.port, one.endpoint.port].includes(row.endpoint.port),
+  )
+  if (atPort !== undefined) throw planIsOld(`dbid ${atPort.dbid} has the port ${row.endpoint.port}`)
+}
+
+/** What a step takes for granted is not so any more. */
+export function planIsOld(why: string): MirabelleError {
+  return new MirabelleError(
+    'not.ready',
+    `${why}: the cluster has changed since this was planned, run the same command again`,
+  )
 }

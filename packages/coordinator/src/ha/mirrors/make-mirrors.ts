@@ -14,7 +14,7 @@ import {
 import { faults } from '@mirabelle/runtime'
 import { sentence } from '../admin-sources.ts'
 import { recoverOne } from '../cluster-admin.ts'
-import { buildMirror } from './build-mirror.ts'
+import { buildMirror, planIsOld } from './build-mirror.ts'
 import { switchMirror } from './switch-mirror.ts'
 import type { MirrorSources } from './mirror-sources.ts'
 import { discard, discardLeftovers } from './remove-mirrors.ts'
@@ -25,11 +25,34 @@ type Request = MessageOf<'mirrors.make'>
 
 /** A result for each step, and one more for each that left something behind. */
 export async function makeMirrors(request: Request, sources: MirrorSources): Promise<ActionResult[]> {
-  const make = (step: MirrorStep): Promise<ActionResult[]> => makeOne(step, request, sources)
-  return (await inParallel(request.steps, Math.max(1, request.parallel), make)).flat()
+  const claimed = request.steps.map((step) => claim(step, sources))
+  const make = (one: Claimed): Promise<ActionResult[]> => makeOne(one, request, sources).finally(one.release)
+  return (await inParallel(claimed, Math.max(1, request.parallel), make)).flat()
 }
 
-async function makeOne(step: MirrorStep, request: Request, sources: MirrorSources): Promise<ActionResult[]> {
+interface Claimed {
+  readonly step: MirrorStep
+  readonly release: () => void
+}
+
+/** The step with its dbid and its place, or with the obstacle that they are not to be had. All at once: a plan with several goes by what was given away before it. */
+function claim(step: MirrorStep, { work, topology }: MirrorSources): Claimed {
+  const none = { release: () => undefined }
+  const { row, content } = step
+  if (step.obstacle !== null || isInPlace(step)) return { step, ...none }
+  try {
+    const there = topology.row(row.dbid)
+    const isHere =
+      there?.content === content && there.hostname === row.hostname && there.datadir === row.datadir
+    if (there === undefined ? !step.begun && row.dbid <= topology.lastDbid : !isHere)
+      throw planIsOld(`dbid ${row.dbid} is given away`)
+    return { step, release: work.claim(row) }
+  } catch (error) {
+    return { step: { ...step, obstacle: sentence(error) }, ...none }
+  }
+}
+
+async function makeOne({ step }: Claimed, request: Request, sources: MirrorSources): Promise<ActionResult[]> {
   const { content, row } = step
   const result = (outcome: ActionResult['outcome'], message: string): ActionResult => ({
     dbid: row.dbid,
@@ -38,7 +61,13 @@ async function makeOne(step: MirrorStep, request: Request, sources: MirrorSource
     message,
   })
   if (step.obstacle !== null) return [result('failed', step.obstacle)]
-  const what = `${WORDS[step.kind]} dbid ${row.dbid}`
+  // Another way, or another place, is other work.
+  const how = isInPlace(step)
+    ? step.mode === 'auto'
+      ? ''
+      : ` (${step.mode})`
+    : ` on ${row.hostname}:${row.port}`
+  const what = `${WORDS[step.kind]} dbid ${row.dbid}${how}`
   try {
     return await sources.work.do(content, what, async () => {
       await putStrangersAway(content, row.dbid, sources)
