@@ -42,15 +42,18 @@ export async function remember(
   epoch: number,
   options: { readonly quiet?: boolean } = {},
 ): Promise<void> {
-  const { file } = cluster.folder
-  const changed = file.coordinatorDbid !== acting.dbid
-  await cluster.folder.update({
-    coordinatorDbid: acting.dbid,
-    // An activation removes the old coordinator; what is left has no standby.
-    standbyDbid: changed ? null : file.standbyDbid,
-    activatingDbid: file.activatingDbid === acting.dbid ? null : file.activatingDbid,
-    epoch: Math.max(file.epoch, epoch),
-    initialised: file.initialised,
+  let changed = false
+  await cluster.folder.update((now) => {
+    // One that this command still knew and nobody else any more.
+    if (!now.rows.some(({ dbid }) => dbid === acting.dbid)) return {}
+    changed = now.coordinatorDbid !== acting.dbid
+    return {
+      coordinatorDbid: acting.dbid,
+      // An activation removes the old coordinator; what is left has no standby.
+      standbyDbid: changed ? null : now.standbyDbid,
+      activatingDbid: now.activatingDbid === acting.dbid ? null : now.activatingDbid,
+      epoch: Math.max(now.epoch, epoch),
+    }
   })
   if (changed && options.quiet !== true)
     cluster.reporter.say(

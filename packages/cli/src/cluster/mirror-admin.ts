@@ -2,13 +2,14 @@
  * Mirrors from the command line: planned and made by the coordinator. Here progress is shown, and the description of the cluster is kept as the catalog is.
  * A command that was interrupted leaves work that goes on; the same command again follows it.
  */
-import type { ActionResult, MessageOf, MirrorMove, MirrorStep, SegmentRow } from '@mirabelle/messages'
+import type { ActionResult, MessageOf, MirrorMove, MirrorStep } from '@mirabelle/messages'
 import type { Mirroring } from '../placement/placement.ts'
 import { CliError, sentenceOf } from '../errors.ts'
 import { ensureAgentsOrSay } from './agents.ts'
 import type { Cluster } from './cluster.ts'
 import { requireCoordinator } from './coordinators.ts'
 import { withProgress } from './copy-progress.ts'
+import { describedBy, type Catalog } from './describe-catalog.ts'
 
 /** Agents read WAL of every instance in question. */
 const PLAN_MS = 300_000
@@ -30,11 +31,6 @@ export interface MirrorLimits {
 export const DEFAULT_PARALLEL = 16
 export const DEFAULT_STALL_MS = 300_000
 
-export interface Catalog {
-  readonly rows: readonly SegmentRow[]
-  readonly mirroring: Mirroring
-}
-
 /** Asks the coordinator who is where, and brings the description up to date. Throws CliError when none answers. */
 export async function readCatalog(cluster: Cluster): Promise<Catalog> {
   await ensureAgentsOrSay(cluster)
@@ -44,22 +40,7 @@ export async function readCatalog(cluster: Cluster): Promise<Catalog> {
     { type: 'cluster.catalog' },
     CATALOG_MS,
   )
-  const { file } = cluster.folder
-  // Roles are the catalog's; the description only says where everything is.
-  const known = new Map(file.rows.map((row) => [row.dbid, row]))
-  const segments = rows
-    .filter(({ content }) => content >= 0)
-    .map((row) => {
-      const before = known.get(row.dbid)
-      return before === undefined
-        ? row
-        : { ...row, role: before.role, mode: before.mode, status: before.status }
-    })
-  const others = file.rows.filter(({ content }) => content < 0)
-  await cluster.folder.update({
-    rows: [...others, ...segments].sort((a, b) => a.dbid - b.dbid),
-    mirroring,
-  })
+  await cluster.folder.update(describedBy({ rows, mirroring }))
   return { rows, mirroring }
 }
 

@@ -121,15 +121,15 @@ export async function resyncStandby(cluster: Cluster, mode: ResyncMode): Promise
  * only while there is no other standby: its host and ports are what the next one gets.
  */
 async function describeWith(cluster: Cluster, acting: SegmentRow, standby: SegmentRow | null): Promise<void> {
-  const { folder } = cluster
-  const { file } = folder
-  const rows =
-    standby === null
-      ? file.rows
-      : [...file.rows.filter((row) => row.content !== -1 || row.dbid === acting.dbid), standby]
-  await folder.update({
-    rows: [...rows].sort((a, b) => a.dbid - b.dbid),
-    coordinatorDbid: acting.dbid,
-    standbyDbid: standby?.dbid ?? null,
+  await cluster.folder.update((now) => {
+    const rows =
+      standby === null
+        ? now.rows
+        : [...now.rows.filter((row) => row.content !== -1 || row.dbid === acting.dbid), standby]
+    return {
+      rows: [...rows].sort((a, b) => a.dbid - b.dbid),
+      coordinatorDbid: acting.dbid,
+      standbyDbid: standby?.dbid ?? null,
+    }
   })
 }

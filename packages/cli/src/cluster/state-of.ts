@@ -6,21 +6,36 @@ import {
   walSinceBase,
   type AgentInstanceRow,
   type ClusterState,
+  type Endpoint,
   type InstanceStateRow,
   type SegmentRow,
 } from '@mirabelle/messages'
+import { sentenceOf } from '../errors.ts'
 import { agentAnswers, type AgentAnswer } from './agents.ts'
 import type { Cluster } from './cluster.ts'
+import { describedBy, isStale } from './describe-catalog.ts'
 import { askInstance, findCoordinator, noCoordinator, type InstanceAnswer } from './coordinators.ts'
 
 const STATE_MS = 10_000
 
-/** Asks the coordinator. Resolves with undefined when none answers. */
+/** Asks the coordinator, and brings the description up to date where it is older. Resolves with undefined when none answers. */
 export async function stateFromCoordinator(cluster: Cluster): Promise<ClusterState | undefined> {
   const acting = await findCoordinator(cluster)
   if (acting === undefined) return undefined
-  const answer = await cluster.control.ask(acting.row.endpoint, { type: 'cluster.state' }, STATE_MS)
-  return answer.state
+  const { endpoint } = acting.row
+  const { state } = await cluster.control.ask(endpoint, { type: 'cluster.state' }, STATE_MS)
+  if (isStale(cluster.folder.file, state.instances)) await describe(cluster, endpoint)
+  return state
+}
+
+/** Whoever only wants to look is told all the same when the description cannot be changed. */
+async function describe({ control, folder, reporter }: Cluster, coordinator: Endpoint): Promise<void> {
+  try {
+    const catalog = await control.ask(coordinator, { type: 'cluster.catalog' }, STATE_MS)
+    await folder.update(describedBy(catalog))
+  } catch (error) {
+    reporter.say(`cluster.json is older than the catalog: ${sentenceOf(error)}`)
+  }
 }
 
 /** What can be known without a coordinator. `inDoubt` is null: only a coordinator knows. */

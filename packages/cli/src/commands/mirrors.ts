@@ -2,12 +2,12 @@
 import { Option, type Command } from 'commander'
 import type { ActionResult, MirrorMove, MirrorStep } from '@mirabelle/messages'
 import { openCluster, type Cluster } from '../cluster/cluster.ts'
+import type { Catalog } from '../cluster/describe-catalog.ts'
 import {
   makeSteps,
   planMoves,
   readCatalog,
   removeMirrors,
-  type Catalog,
   type MirrorLimits,
 } from '../cluster/mirror-admin.ts'
 import { stateFromCoordinator } from '../cluster/state-of.ts'

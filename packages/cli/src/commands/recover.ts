@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { Option, type Command } from 'commander'
 import type { ActionResult, MirrorMove, MirrorStep } from '@mirabelle/messages'
 import { openCluster, type Cluster } from '../cluster/cluster.ts'
+import type { Catalog } from '../cluster/describe-catalog.ts'
 import { discardDiverged } from '../cluster/diverged.ts'
 import {
   DEFAULT_PARALLEL,
@@ -11,7 +12,6 @@ import {
   planMoves,
   readCatalog,
   revive,
-  type Catalog,
   type MirrorLimits,
   type RecoverMode,
 } from '../cluster/mirror-admin.ts'

@@ -1,6 +1,6 @@
 /**
  * The folder of a cluster on the machine of the administrator: `cluster.json`, `cluster.key`, and on localhost one folder a host.
- * Every command opens it anew; a change is durable when `update` resolves.
+ * Every command opens it anew; a change is durable when `update` resolves, and takes nothing back that another command has written meanwhile.
  */
 import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -8,6 +8,7 @@ import { isMirabelleError, type Dbid, type SegmentRow } from '@mirabelle/message
 import { realDisk, faults, readPrivateFile } from '@mirabelle/runtime'
 import { CliError } from '../errors.ts'
 import { parseClusterFile, type ClusterFile, type HostEntry } from './cluster-file.ts'
+import { whileAlone } from './write-lock.ts'
 
 /** The folder that a command works on: `--dir`, else MIRABELLE_DIR, else `.mirabelle` here. */
 export function clusterDir(option: string | undefined): string {
@@ -23,6 +24,16 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw new CliError(`${path} cannot be read: ${(error as Error).message}`, { cause: error })
   }
+}
+
+type Change = Partial<ClusterFile> | ((now: ClusterFile) => Partial<ClusterFile>)
+
+function changed(file: ClusterFile, changes: Change): ClusterFile {
+  return { ...file, ...(typeof changes === 'function' ? changes(file) : changes) }
+}
+
+function isChanged(file: ClusterFile, changes: Change): boolean {
+  return JSON.stringify(changed(file, changes)) !== JSON.stringify(file)
 }
 
 export class ClusterFolder {
@@ -74,9 +85,17 @@ export class ClusterFolder {
     return this.#file
   }
 
-  async update(changes: Partial<ClusterFile>): Promise<void> {
-    const next = { ...this.#file, ...changes }
-    if (JSON.stringify(next) === JSON.stringify(this.#file)) return
+  /** Changes what differs from what this command knows. What is made from what is there is a function: it is asked again with what the file says now. */
+  async update(changes: Change): Promise<void> {
+    if (isChanged(this.#file, changes)) await whileAlone(this.dir, () => this.#updateAlone(changes))
+  }
+
+  async #updateAlone(changes: Change): Promise<void> {
+    const now = await ClusterFolder.find(this.dir)
+    if (now === undefined) throw new CliError(`there is no cluster in ${this.dir} any more`)
+    this.#file = now.file
+    if (!isChanged(this.#file, changes)) return
+    const next = changed(this.#file, changes)
     if (faults !== undefined) await faults.at('cli.describe.before')
     await this.#write(next)
     if (faults !== undefined) await faults.at('cli.describe.after')
