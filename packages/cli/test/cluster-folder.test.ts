@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { SegmentRow } from '@mirabelle/messages'
+import type { Cluster } from '../src/cluster/cluster.ts'
+import { remember } from '../src/cluster/coordinators.ts'
 import { describedBy, isStale } from '../src/cluster/describe-catalog.ts'
 import type { ClusterFile } from '../src/folder/cluster-file.ts'
 import { ClusterFolder } from '../src/folder/cluster-folder.ts'
+import { silentReporter } from '../src/terminal/reporter.ts'
 
 const row = (dbid: number, content: number, role: 'p' | 'm'): SegmentRow => ({
   dbid,
@@ -98,3 +101,21 @@ t.test('a description that is older than the catalog learns of its standby, and 
   test.equal(describedBy(removed)(making).standbyDbid, 9)
   test.end()
 })
+
+t.test(
+  'a coordinator that acts is written down, and that no activation has come to anything',
+  async (test) => {
+    const [folder, other] = await folders(test)
+    const cluster = { folder, reporter: silentReporter } as Cluster
+    const [old, standby] = [row(1, -1, 'p'), row(9, -1, 'm')]
+    await other.update(({ rows }) => ({ rows: [...rows, standby], standbyDbid: 9, activatingDbid: 9 }))
+    await folder.update({ activatingDbid: 9 })
+    await remember(cluster, old, 1)
+    test.match(folder.file, { coordinatorDbid: 1, standbyDbid: 9, activatingDbid: null })
+    await remember(cluster, standby, 2)
+    test.match(folder.file, { coordinatorDbid: 9, standbyDbid: null, epoch: 2 })
+    await other.update({ rows: [row(2, 0, 'p'), row(9, -1, 'p')] })
+    await remember(cluster, old, 1)
+    test.equal(folder.file.coordinatorDbid, 9, 'not one that is described no more')
+  },
+)

@@ -51,7 +51,8 @@ export async function remember(
       coordinatorDbid: acting.dbid,
       // An activation removes the old coordinator; what is left has no standby.
       standbyDbid: changed ? null : now.standbyDbid,
-      activatingDbid: now.activatingDbid === acting.dbid ? null : now.activatingDbid,
+      // It acts itself, or another one does: then no activation has come to anything.
+      activatingDbid: null,
       epoch: Math.max(now.epoch, epoch),
     }
   })

@@ -56,6 +56,7 @@ export async function startCluster(cluster: Cluster, options: StartOptions): Pro
   const reclaims = running === undefined && options.acceptDataLoss?.includes(-1) === true
   let row =
     running?.row ?? (reclaims ? lastCoordinator(cluster, answers) : newestCoordinator(cluster, answers))
+  if (!reclaims && row.dbid !== folder.file.activatingDbid) await forgetActivation(cluster)
   requireAgents(answers.filter(({ host }) => host.name === row.hostname))
   const { activatingDbid } = folder.file
   let outcome = await bringUp(cluster, row, options, reclaims).catch((error: unknown) => {
@@ -90,10 +91,32 @@ export async function startCluster(cluster: Cluster, options: StartOptions): Pro
 export function newestCoordinator(cluster: Cluster, answers: readonly AgentAnswer[]): SegmentRow {
   const { folder } = cluster
   const { activatingDbid, coordinatorDbid } = folder.file
-  if (activatingDbid !== null) return folder.row(activatingDbid)
+  const activating = folder.coordinators.find(({ dbid }) => dbid === activatingDbid)
+  if (activating !== undefined && hasBegun(activating.dbid, folder.file.epoch, answers)) return activating
   const epochOf = (dbid: number): number => promisedAsCoordinator(answers, dbid) ?? 0
   const named = folder.row(coordinatorDbid)
   return folder.coordinators.find(({ dbid }) => epochOf(dbid) > epochOf(named.dbid)) ?? named
+}
+
+/**
+ * The activation of this standby changed something before its command was interrupted: it is a primary by its folder, or somebody has promised a new epoch.
+ * Otherwise nobody may have asked yet whether it has everything, and it must not become the coordinator by being started.
+ */
+function hasBegun(standby: number, epoch: number, answers: readonly AgentAnswer[]): boolean {
+  const seen = rowAt(answers, standby)
+  if (seen === undefined || seen.dataRole !== 'm') return true // nobody knows how far it has come
+  const instances = answers.flatMap(({ status }) => status?.instances ?? [])
+  return instances.some(({ promisedEpoch }) => (promisedEpoch ?? 0) > epoch)
+}
+
+/** What was asked for and has not begun must not be completed by a later start, when the standby may lack much. */
+async function forgetActivation({ folder, reporter }: Cluster): Promise<void> {
+  const { activatingDbid } = folder.file
+  if (activatingDbid === null) return
+  reporter.say(
+    `The activation of dbid ${activatingDbid} had not begun when its command was interrupted: ask for it again with "mirabelle standby activate" if that is wanted`,
+  )
+  await folder.update({ activatingDbid: null })
 }
 
 /** The epoch that an instance has promised whose data is a coordinator's; undefined for any other. */
