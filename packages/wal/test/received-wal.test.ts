@@ -1,7 +1,7 @@
 // WAL of a stream on its way to disk: what does not follow, or belongs to another timeline, is refused; what is bad is neither written nor acknowledged.
 import t, { type Test } from 'tap'
 import type { MirabelleError } from '@mirabelle/messages'
-import { realDisk } from '@mirabelle/runtime'
+import { realDisk, type Disk } from '@mirabelle/runtime'
 import { encodeWalRecords } from '../src/index.ts'
 import { ReceivedWal } from '../src/receiver/received-wal.ts'
 import { payload, SEGMENT, tempDir, until, walIn } from './support/fixture.ts'
@@ -12,12 +12,12 @@ const wal = encodeWalRecords(
   [300, 5_000, 12_000, 40].map((length, i) => ({ payload: payload(length, i), xid: i })),
 )
 
-function receiving(t: Test) {
+function receiving(t: Test, disk: Disk = realDisk) {
   const dir = tempDir(t)
   const acknowledged: number[] = []
   const problems: { readonly code: string; readonly badLsn: number | undefined }[] = []
   const received = new ReceivedWal({
-    disk: realDisk,
+    disk,
     dir,
     segmentSize: SEGMENT,
     timeline: 1,
@@ -70,3 +70,40 @@ t.test(
     )
   },
 )
+
+t.test('of what comes while a flush is under way nothing is acknowledged before the next one', async (t) => {
+  const flushes: (() => void)[] = []
+  const disk: Disk = {
+    ...realDisk,
+    open: async (path, mode) => {
+      const file = await realDisk.open(path, mode)
+      const sync = async (): Promise<void> => {
+        await new Promise<void>((resolve) => flushes.push(resolve))
+        await file.sync()
+      }
+      return { ...file, sync }
+    },
+  }
+  const { received, acknowledged, problems } = receiving(t, disk)
+  const ends = [...wal.records.slice(1).map(({ lsn }) => lsn), START + wal.bytes.length]
+  const [first, second, ...rest] = ends as [number, number, ...number[]]
+  const push = (from: number, to: number): void =>
+    received.push(1, from, wal.bytes.subarray(from - START, to - START))
+  push(START, first)
+  await until('a flush of the first record', () => flushes.length === 1)
+  // Whole records and parts of one, in pieces that are smaller than a page.
+  push(first, second)
+  for (let at = second; at < START + wal.bytes.length; at += 1_000)
+    push(at, Math.min(at + 1_000, START + wal.bytes.length))
+  await until('all of it to be written', () => received.writtenEnd === START + wal.bytes.length)
+  t.same(acknowledged, [], 'written is not durable')
+  flushes.shift()?.()
+  await until('the next flush', () => flushes.length === 1)
+  t.same(acknowledged, [first], 'what the first flush covers, and not a byte more')
+  t.equal(received.durable.end, first)
+  flushes.shift()?.()
+  await until('the end to be acknowledged', () => acknowledged.length === 2)
+  t.same(acknowledged, [first, rest.at(-1)])
+  t.equal(received.durable.end, rest.at(-1))
+  t.same(problems, [])
+})

@@ -58,6 +58,43 @@ function spyDisk(): Spy {
   return spy
 }
 
+/** The real disk; writes and flushes wait until they are let go, and a flush covers the writes that had ended when it began. */
+function lossyDisk() {
+  const held = {
+    disk: realDisk,
+    holdWrites: false,
+    writes: [] as (() => void)[],
+    syncs: [] as (() => void)[],
+    /** Writes that no flush has covered: their places. */
+    notDurable: [] as number[],
+    freeSyncs: () => {
+      holdSyncs = false
+      for (const go of held.syncs.splice(0)) go()
+    },
+  }
+  let holdSyncs = true
+  const wrap = (file: FileHandle): FileHandle => ({
+    read: (position, length) => file.read(position, length),
+    truncate: (length) => file.truncate(length),
+    reserve: (length) => file.reserve(length),
+    size: () => file.size(),
+    close: () => file.close(),
+    async write(position, bytes) {
+      if (held.holdWrites) await new Promise<void>((resolve) => held.writes.push(resolve))
+      await file.write(position, bytes)
+      held.notDurable.push(position)
+    },
+    async sync() {
+      const covered = new Set(held.notDurable)
+      if (holdSyncs) await new Promise<void>((resolve) => held.syncs.push(resolve))
+      await file.sync()
+      held.notDurable = held.notDurable.filter((one) => !covered.has(one))
+    },
+  })
+  held.disk = { ...realDisk, open: async (path, mode) => wrap(await realDisk.open(path, mode)) }
+  return held
+}
+
 function writerIn(
   dir: string,
   options: { disk?: Disk; start?: number; protectedEnd?: number } = {},
@@ -116,6 +153,30 @@ t.test('writing goes on while a flush is in flight, and the next flush covers al
   t.equal(spy.log.filter((line) => line === 'sync begins').length, 2)
   t.ok(spy.log.includes('folder'), 'a new segment is made durable in its folder')
   t.ok(spy.log.indexOf('folder') < spy.log.lastIndexOf('sync begins'), 'before its bytes count')
+  await writer.close()
+})
+
+t.test('a flush that begins while a write is under way does not count for that write', async (t) => {
+  const dir = tempDir(t)
+  const disk = lossyDisk()
+  const { writer, synced } = writerIn(dir, { disk: disk.disk })
+  const append = (i: number): void => writer.append(1, SEGMENT + i * 100, bytesOf(100, i))
+  append(0)
+  await waitFor(() => disk.syncs.length === 1)
+  append(1)
+  await waitFor(() => writer.writtenEnd === SEGMENT + 200)
+  disk.holdWrites = true
+  append(2)
+  await waitFor(() => disk.writes.length === 1)
+  // The first flush ends, and the next one covers the second write, and nothing of the third, which is still under way.
+  disk.syncs.shift()?.()
+  await waitFor(() => disk.syncs.length === 1)
+  disk.writes.shift()?.()
+  await waitFor(() => writer.writtenEnd === SEGMENT + 300)
+  disk.freeSyncs()
+  await writer.settled()
+  t.same(synced, [SEGMENT + 100, SEGMENT + 200, SEGMENT + 300])
+  t.same(disk.notDurable, [], 'all that was reported as durable is')
   await writer.close()
 })
 

@@ -201,8 +201,10 @@ class SimFileHandle implements FileHandle {
     await this.#disk.does('write', false)
     const grows = position + bytes.length > this.#file.content.length
     if (grows && this.#disk.host.disk.full) throw diskError('ENOSPC', this.#path)
-    this.#file.write(position, bytes)
+    const written = copyBytes(bytes)
     await this.#disk.take(WRITE_MS)
+    // At the end: a sync that begins meanwhile does not cover it.
+    this.#file.write(position, written)
     await this.#disk.does('write', true)
   }
 

@@ -2,7 +2,7 @@
  * Writes received WAL into ordinary segment files, in order, and makes it durable in groups.
  *
  * Made by the walreceiver for one stream; ends with `close` or at its first disk error. Promises:
- * - bytes below `protectedEnd` are never replaced by different ones (I5): what is on disk is compared, and a difference is `wal.rewrite`;
+ * - bytes below `protectedEnd` are never replaced by different ones (I5): what is on disk, in this file or in another one, is compared, and a difference is `wal.rewrite`;
  * - writing goes on while a flush is in flight; one flush at a time, the next one covers all that came meanwhile;
  * - after the last byte the segment is zeros, so that its end can be seen;
  * - after an error nothing is reported as durable any more.
@@ -23,6 +23,8 @@ export interface WalWriterOptions {
   readonly protectedEnd: Lsn
   /** The timeline in whose files (or its ancestors') that WAL lies: what is in files of newer ones was never acknowledged. Any by default. */
   readonly protectedTimeline?: Timeline
+  /** That WAL as it lies in other files, where the file that is written has none of it; undefined when it lies nowhere. Resolves with all of [from, to). */
+  readonly readProtected?: (from: Lsn, to: Lsn) => Promise<Uint8Array | undefined>
   /** All bytes before `end` are durable. */
   readonly onSynced: (end: Lsn) => void
   /** Called once; the writer does nothing more. `wal.rewrite`, or `disk.full` or `disk.failed` with the disk's error as cause. */
@@ -168,9 +170,11 @@ export class WalWriter {
         start += length
       }
     }
+    if (bytes.length > 0) await this.#compareWithOthers(segment, start, bytes)
     if (bytes.length > 0) {
-      this.#dirty.add(segment)
       await segment.file.write(start - segment.start, bytes)
+      // Not before: a flush that begins while the write is under way does not cover it.
+      this.#dirty.add(segment)
     }
     this.writtenEnd = piece.start + piece.bytes.length
   }
@@ -178,22 +182,16 @@ export class WalWriter {
   /** True when the bytes are on disk already; false when their pages are empty there. Throws `wal.rewrite` when they differ. */
   async #same(segment: OpenSegment, start: Lsn, bytes: Uint8Array): Promise<boolean> {
     const there = await segment.file.read(start - segment.start, bytes.length)
-    let same = there.length === bytes.length
-    for (let from = 0; from < there.length;) {
-      const to = Math.min(there.length, from + PAGE_SIZE - ((start + from) % PAGE_SIZE))
-      const old = there.subarray(from, to)
-      if (Buffer.compare(old, bytes.subarray(from, to)) !== 0) {
-        if (old.some((byte) => byte !== 0))
-          throw new MirabelleError(
-            'wal.rewrite',
-            `WAL from ${formatLsn(start + from)} to ${formatLsn(start + to)} was acknowledged before and differs from what came now; nothing was overwritten`,
-            { detail: { lsn: start + from, timeline: segment.timeline } },
-          )
-        same = false
-      }
-      from = to
-    }
-    return same
+    return samePages(there, bytes, start, segment.timeline) && there.length === bytes.length
+  }
+
+  /** Throws `wal.rewrite` when what was acknowledged lies in another file, of an older timeline or in another folder, and is something else there. */
+  async #compareWithOthers(segment: OpenSegment, start: Lsn, bytes: Uint8Array): Promise<void> {
+    const { protectedEnd, readProtected } = this.#options
+    const end = Math.min(protectedEnd, start + bytes.length)
+    if (readProtected === undefined || start < segment.keptUntil || end <= start) return
+    const there = await readProtected(start, end)
+    if (there !== undefined) samePages(there, bytes, start, segment.timeline)
   }
 
   async #segmentFor(piece: Pending): Promise<OpenSegment> {
@@ -278,4 +276,24 @@ export class WalWriter {
           )
     this.#options.onError(typed)
   }
+}
+
+/** True when none of the pages that are there differs; false when some are empty there. Throws `wal.rewrite` for one that is something else. */
+function samePages(there: Uint8Array, bytes: Uint8Array, start: Lsn, timeline: Timeline): boolean {
+  let same = true
+  for (let from = 0; from < there.length;) {
+    const to = Math.min(there.length, from + PAGE_SIZE - ((start + from) % PAGE_SIZE))
+    const old = there.subarray(from, to)
+    if (Buffer.compare(old, bytes.subarray(from, to)) !== 0) {
+      if (old.some((byte) => byte !== 0))
+        throw new MirabelleError(
+          'wal.rewrite',
+          `WAL from ${formatLsn(start + from)} to ${formatLsn(start + to)} was acknowledged before and differs from what came now; nothing was overwritten`,
+          { detail: { lsn: start + from, timeline } },
+        )
+      same = false
+    }
+    from = to
+  }
+  return same
 }

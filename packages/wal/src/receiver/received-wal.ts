@@ -4,13 +4,14 @@
  * Made by the walreceiver when a stream begins; ends with `close`, or with its first problem (told once by `onProblem`). Promises: `onAcknowledged`
  * is only called with an LSN such that every record that ends at or before it has passed its CRC and is durable (I8).
  */
-import { formatLsn, MirabelleError } from '@mirabelle/messages'
+import { formatLsn, isMirabelleError, MirabelleError } from '@mirabelle/messages'
 import type { HistoryEntry, Lsn, Timeline } from '@mirabelle/messages'
 import type { Disk } from '@mirabelle/runtime'
 import { fileTimeline, timelineSpans } from '../format/history.ts'
 import type { TimelineSpan } from '../format/history.ts'
 import { describeProblem } from '../format/wal-record.ts'
 import { WalValidator } from '../format/wal-validator.ts'
+import { createWalFiles } from '../files/wal-files.ts'
 import { WalWriter } from '../files/wal-writer.ts'
 
 /** A record boundary up to which everything is checked, and the record that ends there. */
@@ -22,6 +23,8 @@ export interface Boundary {
 export interface ReceivedWalOptions {
   readonly disk: Disk
   readonly dir: string
+  /** Another folder in which what was acknowledged before may lie. */
+  readonly ownWal?: string | undefined
   readonly segmentSize: number
   readonly timeline: Timeline
   readonly history: readonly HistoryEntry[]
@@ -75,6 +78,7 @@ export class ReceivedWal {
       start: options.start,
       protectedEnd: options.receivedEnd.end,
       protectedTimeline: options.receivedTimeline,
+      readProtected: readerOf(options),
       onSynced: (end) => this.#onSynced(end),
       onError: (error) => this.#end(error),
     })
@@ -171,4 +175,17 @@ export class ReceivedWal {
     this.#ended = true
     this.#options.onProblem(error, badLsn)
   }
+}
+
+/** Reads what was acknowledged before, wherever it lies. */
+function readerOf(options: ReceivedWalOptions): (from: Lsn, to: Lsn) => Promise<Uint8Array | undefined> {
+  const { disk, dir, ownWal, segmentSize, receivedTimeline: timeline } = options
+  const history = options.history.filter((entry) => entry.timeline < timeline)
+  const folders = ownWal === undefined ? [dir] : [dir, ownWal]
+  const files = createWalFiles({ disk, folders, segmentSize })
+  return (from, to) =>
+    files.read({ timeline, history, from, to }).catch((error: unknown) => {
+      if (isMirabelleError(error, 'wal.removed')) return undefined
+      throw error
+    })
 }
