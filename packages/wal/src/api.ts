@@ -191,6 +191,8 @@ export interface WalReceiverOptions {
   readonly peer: { readonly dbid: Dbid; readonly endpoint: Endpoint }
   /** Folder of received WAL (`wal` in the instance's folder); must exist. */
   readonly walDir: string
+  /** PostgreSQL's own folder of WAL: what the instance wrote as a primary lies there, and is compared with what the sender has in its place. */
+  readonly ownWal?: string | undefined
   /**
    * Where the instance's checked WAL ends: from `findWalEnd`, or the start LSN of a base backup. `receivedEnd` must be a record boundary.
    */

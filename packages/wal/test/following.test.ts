@@ -1,8 +1,9 @@
 import t from 'tap'
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseHistory } from '../src/index.ts'
-import { FakePrimary, payload, SEGMENT, startMirror, until, walIn } from './support/fixture.ts'
+import { encodeWalRecords, parseHistory } from '../src/index.ts'
+import type { WalPosition } from '../src/format/wal-encoder.ts'
+import { FakePrimary, payload, SEGMENT, startMirror, until, walIn, writeSegments } from './support/fixture.ts'
 import { isData, pair, same } from './support/pair.ts'
 
 t.test(
@@ -179,6 +180,85 @@ t.test(
     t.equal(next.flushed.length, 0, 'nothing was claimed')
   },
 )
+
+for (const [what, more] of [
+  ['to the same place', 0],
+  ['and more', 1],
+] as const) {
+  t.test(
+    `where a segment ends, too, a mirror notices a primary that was restarted without the end of its WAL and has written something else ${what}`,
+    async (t) => {
+      const { network, primary, root } = await pair(t)
+      const m = startMirror(t, network, primary, { dir: join(root, 'm') })
+      await until('caught up', () => primary.hub.mirrorStatus().caughtUp)
+      const durable = primary.position
+      primary.write(restOfSegment(durable, 1))
+      t.equal(primary.position.lsn, 2 * SEGMENT)
+      await until('the mirror has the end', () => primary.flushed.at(-1) === 2 * SEGMENT)
+      network.cut()
+      primary.hub.stop()
+      const next = new FakePrimary(primary.dir, network, durable.lsn)
+      t.teardown(() => next.hub.stop())
+      next.position = durable
+      next.write([payload(60, 2)], { publish: false })
+      next.write(restOfSegment(next.position, 2), { publish: false })
+      t.equal(next.position.lsn, 2 * SEGMENT)
+      if (more > 0) next.write([payload(50)], { publish: false })
+      await next.listen(network, primary.port)
+      await until('it is given up', () => m.receiver.state === 'broken')
+      t.equal(m.receiver.reason?.code, 'wal.rewrite', 'which a copy mends')
+      t.equal(next.flushed.length, 0, 'nothing was claimed')
+    },
+  )
+}
+
+t.test(
+  'an ex-primary that was started once more without the end of its WAL does not go on behind what it wrote in its place, although that ends before the fork',
+  async (t) => {
+    const { network, primary, root } = await pair(t)
+    const ownWal = join(root, 'own')
+    const lost = primary.position
+    mkdirSync(ownWal)
+    writeSegments(ownWal, 1, SEGMENT, walIn(primary.dir, 1, SEGMENT, lost.lsn))
+    const own = encodeWalRecords(lost, [{ payload: payload(100, 1) }])
+    writeSegments(ownWal, 1, lost.lsn, own.bytes)
+    primary.write([payload(150, 2)])
+    primary.write([payload(150, 2)])
+    primary.newTimeline()
+    primary.hub.restarted(2, primary.position.lsn)
+    primary.write([payload(100)])
+    t.ok(own.next.lsn < primary.history[0]!.end)
+    const start = { timeline: 1, receivedEnd: own.next.lsn }
+    const m = startMirror(t, network, primary, { dir: join(root, 'm'), ownWal, start })
+    await until('it is given up', () => m.receiver.state === 'broken')
+    t.equal(m.receiver.reason?.code, 'wal.rewrite', 'which a copy mends')
+    t.equal(primary.flushed.length, 0, 'nothing was claimed')
+
+    // One that has only what the others have, too, goes on.
+    writeSegments(ownWal, 1, lost.lsn, walIn(primary.dir, 1, lost.lsn, lost.lsn + own.bytes.length))
+    const good = startMirror(t, network, primary, {
+      dir: join(root, 'good'),
+      ownWal,
+      start: { timeline: 1, receivedEnd: lost.lsn },
+    })
+    await until('caught up', () => primary.hub.mirrorStatus().caughtUp)
+    t.ok(same(primary, good))
+  },
+)
+
+/** A record that ends where the segment does. */
+function restOfSegment(position: WalPosition, fill: number): Uint8Array[] {
+  const end = position.lsn - (position.lsn % SEGMENT) + SEGMENT
+  const endWith = (length: number): number =>
+    encodeWalRecords(position, [{ payload: payload(length, fill) }]).next.lsn
+  let [fits, tooLong] = [0, end - position.lsn]
+  while (tooLong - fits > 1) {
+    const middle = Math.floor((fits + tooLong) / 2)
+    if (endWith(middle) <= end) fits = middle
+    else tooLong = middle
+  }
+  return [payload(fits, fill)]
+}
 
 t.test('what one mirror has told says nothing of another one that streams after it (I2)', async (t) => {
   const { network, primary, root } = await pair(t)

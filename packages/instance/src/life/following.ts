@@ -7,7 +7,7 @@ import { syncTail } from '../mirror/sync-tail.ts'
 import type { WalEnd } from '../mirror/wal-end.ts'
 import { BaseRefresh, type RefreshedMirror } from '../refresh/base-refresh.actor.ts'
 import { buildBase, type BuildBase } from '../refresh/build-base.ts'
-import { receivedWalDir } from '../state/layout.ts'
+import { pgWalDir, receivedWalDir } from '../state/layout.ts'
 import type { InstanceCore } from './instance-core.ts'
 
 /** Where the WAL of the folder ends, checked and durable. Rejects with `datadir.broken` when there is none. */
@@ -57,6 +57,7 @@ function mirrorSide(core: InstanceCore, end: WalEnd, peer: Peer | undefined): Mi
     state: core.durable,
     identity: { clusterId, content, dbid, systemIdentifier },
     walDir: receivedWalDir(core.datadir),
+    ownWal: pgWalDir(core.datadir),
     end,
     peer,
     settings: () => core.settings,

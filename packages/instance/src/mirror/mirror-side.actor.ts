@@ -33,6 +33,8 @@ export interface MirrorSideOptions {
   readonly state: DurableState
   readonly identity: WalIdentity & { readonly systemIdentifier: string }
   readonly walDir: string
+  /** Folder of WAL that PostgreSQL wrote itself. */
+  readonly ownWal: string
   /** Where the checked WAL of the folder ends. */
   readonly end: WalEnd
   /** undefined: nobody to receive from (a promotion is all that can come). */
@@ -208,6 +210,7 @@ export class MirrorSide implements RefreshedMirror {
       identity: options.identity,
       peer: options.peer,
       walDir: options.walDir,
+      ownWal: options.ownWal,
       start: { timeline: options.end.timeline, receivedEnd: options.end.receivedEnd },
       slot: SLOT_NAME,
       epoch: () => options.state.epoch,

@@ -2,9 +2,16 @@
  * Where the received WAL of a mirror ends, over all its streams: what is acknowledged, and where the next stream has to begin. Owned by the
  * walreceiver.
  */
+import { MirabelleError } from '@mirabelle/messages'
 import type { HistoryEntry, Lsn, Timeline } from '@mirabelle/messages'
 import { segmentStart } from '../format/constants.ts'
 import type { Boundary } from './received-wal.ts'
+
+/** First byte of a stream; the record before it when it is known to end there. */
+export interface StreamBegin {
+  readonly lsn: Lsn
+  readonly lastRecord: Lsn | undefined
+}
 
 export class ReceivedEnd {
   /** The timeline that is received. */
@@ -17,6 +24,8 @@ export class ReceivedEnd {
   durableTimeline: Timeline
   /** Acknowledged. */
   flushLsn: Lsn
+  /** Where the stream begins that is asked for, or under way. */
+  begin: StreamBegin = { lsn: 0, lastRecord: undefined }
 
   constructor(start: { readonly timeline: Timeline; readonly receivedEnd: Lsn }) {
     this.timeline = this.durableTimeline = start.timeline
@@ -24,14 +33,29 @@ export class ReceivedEnd {
     this.flushLsn = start.receivedEnd
   }
 
-  /** Where to begin on a timeline: at the checked end when its last record is known and the timeline is the same, else at the start of its segment. */
-  beginOn(
-    timeline: Timeline,
-    segmentSize: number,
-  ): { readonly lsn: Lsn; readonly lastRecord: Lsn | undefined } {
+  /**
+   * Where to begin on a timeline: at the checked end when its last record is known and the timeline is the same, else at the start of its segment, or of the
+   * one before when that ends there and the sender, whose WAL begins at `oldestLsn`, still has it: so there is always something to compare.
+   */
+  beginOn(timeline: Timeline, segmentSize: number, oldestLsn: Lsn): StreamBegin {
     const { end, lastRecord } = this.durable
-    if (lastRecord !== undefined && timeline === this.timeline) return { lsn: end, lastRecord }
-    return { lsn: segmentStart(end, segmentSize), lastRecord: undefined }
+    if (lastRecord !== undefined && timeline === this.timeline) this.begin = { lsn: end, lastRecord }
+    else {
+      const lsn = segmentStart(end, segmentSize)
+      const before = lsn - segmentSize
+      this.begin = {
+        lsn: lsn === end && before >= Math.max(0, oldestLsn) ? before : lsn,
+        lastRecord: undefined,
+      }
+    }
+    return this.begin
+  }
+
+  /** What a failure of the stream means: that the sender has removed WAL which was only wanted for the comparison is no loss, it is asked again. */
+  meaningOf(error: MirabelleError, segmentSize: number): MirabelleError {
+    const isNeeded = this.begin.lsn >= segmentStart(this.durable.end, segmentSize)
+    if (error.code !== 'wal.removed' || isNeeded) return error
+    return new MirabelleError('connection.lost', 'WAL that was to be compared is gone', { cause: error })
   }
 
   /**
@@ -65,11 +89,13 @@ export class ReceivedEnd {
 
   /**
    * What is there has been compared with what the sender has, in the segment where the two can differ: on a new timeline, and where a sender that was restarted has
-   * lost the end of its WAL and written another one. Nothing is claimed before.
+   * lost the end of its WAL and written another one. Nothing is claimed before, unless the sender has nothing left to compare with: what it has removed
+   * it has kept until a checkpoint that came after it.
    */
-  isCompared(segmentSize: number): boolean {
-    const { end } = this.durable
-    const nothingToCompare = this.durableTimeline === this.timeline && segmentStart(end, segmentSize) === end
+  get isCompared(): boolean {
+    const { lsn, lastRecord } = this.begin
+    const isAtEnd = lsn === this.durable.end && lastRecord === undefined
+    const nothingToCompare = this.durableTimeline === this.timeline && isAtEnd
     return this.inOwnFiles || nothingToCompare
   }
 

@@ -155,7 +155,7 @@ class Receiver implements WalReceiver {
 
   #failed(attempt: number, error: unknown, badLsn?: Lsn): void {
     if (attempt !== this.#attempt) return
-    const typed = receiverError(error, this.#options.identity.dbid)
+    const typed = this.#end.meaningOf(receiverError(error, this.#options.identity.dbid), this.#segmentSize)
     this.#event({ type: 'failed', error: typed, ...(badLsn === undefined ? {} : { badLsn }) })
   }
 
@@ -213,7 +213,7 @@ class Receiver implements WalReceiver {
     const wish = {
       timeline: this.#end.timeline,
       receivedEnd: this.#end.durable.end,
-      startLsn: this.#end.beginOn(sender.timeline, this.#segmentSize).lsn,
+      startLsn: this.#end.beginOn(sender.timeline, this.#segmentSize, sender.oldestLsn).lsn,
     }
     const refusal = judgeStart(wish, { ...sender, endLsn: sender.flushLsn })
     if (refusal !== undefined) throw refusal
@@ -233,10 +233,9 @@ class Receiver implements WalReceiver {
   }
 
   async #askToStart(attempt: number): Promise<void> {
-    const { identity, settings, ports, walDir, slot, epoch } = this.#options
+    const { identity, settings, ports, walDir, ownWal, slot, epoch } = this.#options
     const connection = this.#connection as Connection
-    const asked = this.#end.durable.end
-    const begin = this.#end.beginOn(this.#senderTimeline, this.#segmentSize)
+    const { begin, durable } = this.#end
     const started = await connection.request(
       {
         type: 'wal.start',
@@ -244,7 +243,7 @@ class Receiver implements WalReceiver {
         content: identity.content,
         slot: slot ?? 'mirror',
         startLsn: begin.lsn,
-        receivedEnd: asked,
+        receivedEnd: durable.end,
         timeline: this.#end.timeline,
         epoch: epoch(),
       },
@@ -262,6 +261,7 @@ class Receiver implements WalReceiver {
     this.#received = new ReceivedWal({
       disk: ports.disk,
       dir: walDir,
+      ownWal,
       segmentSize: this.#segmentSize,
       timeline: started.timeline,
       history: started.history,
@@ -333,7 +333,7 @@ class Receiver implements WalReceiver {
 
   #reply(): void {
     const { writeLsn, timeline } = this.positions()
-    const flushLsn = this.#end.isCompared(this.#segmentSize) ? this.#end.flushLsn : 0
+    const flushLsn = this.#end.isCompared ? this.#end.flushLsn : 0
     const replayLsn = this.#options.replayLsn()
     this.#connection?.send({
       type: 'wal.flushed',
