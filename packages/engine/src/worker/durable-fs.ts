@@ -4,9 +4,9 @@
  * Lives as long as one start of the backend. While PostgreSQL starts or recovers (`phase` 'recovery') files are synced in groups, before the
  * control file names another checkpoint and before the backend opens (late-syncs.ts).
  * Once it is open ('open') fsyncs of WAL segment files are left to the main thread, which does them in groups; everything
- * else that is fsynced is fsynced here, after the WAL.
+ * else that is fsynced is fsynced here, after the WAL, and nothing is written, cut off or deleted before it.
  */
-import { closeSync, fsyncSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, sep } from 'node:path'
 import { NodeFS } from '@electric-sql/pglite/nodefs'
 import type { PGlite } from '@electric-sql/pglite'
@@ -65,6 +65,8 @@ export class DurableFs extends NodeFS {
   readonly #dataSync: ((when: 'before' | 'after') => void) | undefined
   readonly #kinds = new WeakMap<object, { path: string; kind: FileKind }>()
   #nodeFs: PostgresModule['NODEFS'] | undefined
+  /** Files that PostgreSQL has synced, and that are synced later. */
+  readonly #putOff = new Set<string>()
   #folderChanged = false
   #allNoted = false
   /** The checkpoint that the control file names. */
@@ -117,11 +119,25 @@ export class DurableFs extends NodeFS {
     nodeFs.stream_ops.write = (stream, heap, offset, length, position) =>
       this.#write(write, stream, heap, offset, length, position)
     nodeFs.stream_ops.fsync = (stream) => this.#fsync(stream)
-    // The C library gives each new file its mode by name, with a umask of its own: the process's does not count.
-    const { setattr, readdir } = nodeFs.node_ops
+    const { setattr, unlink, rename, readdir } = nodeFs.node_ops
     nodeFs.node_ops.setattr = (node, attributes) => {
+      if (typeof attributes.size === 'number') this.#beforeLoss(nodeFs.realPath(node))
       const { mode } = attributes
+      // The C library gives each new file its mode by name, with a umask of its own: the process's does not count.
       setattr(node, typeof mode === 'number' ? { ...attributes, mode: mode & ~OTHERS } : attributes)
+    }
+    const { setattr: setattrOpen } = nodeFs.stream_ops
+    nodeFs.stream_ops.setattr = (stream, attributes) => {
+      if (typeof attributes.size === 'number') this.#beforeLoss(this.#pathOf(stream))
+      setattrOpen(stream, attributes)
+    }
+    nodeFs.node_ops.unlink = (folder, name) => {
+      this.#beforeLoss(join(nodeFs.realPath(folder), name))
+      unlink(folder, name)
+    }
+    nodeFs.node_ops.rename = (node, folder, name) => {
+      this.#beforeRename(nodeFs.realPath(node))
+      rename(node, folder, name)
     }
     nodeFs.node_ops.readdir = (node) => {
       if (this.phase !== 'recovery' || nodeFs.realPath(node) !== this.#paths.pgdata) return readdir(node)
@@ -173,6 +189,19 @@ export class DurableFs extends NodeFS {
     }
   }
 
+  /** A file is about to be cut off or deleted, which is as good as a write: PostgreSQL has flushed the WAL that says so, as far as it knows. */
+  #beforeLoss(path: string): void {
+    if (this.phase === 'recovery') return
+    const { kind } = this.#classify(path)
+    if (kind === 'pages' || kind === 'data' || kind === 'control') this.#ensureWal()
+  }
+
+  /** A file whose sync was put off gets its name: it must not be there without its content. Segments of WAL are empty, or come again. */
+  #beforeRename(path: string): void {
+    if (!this.#putOff.delete(path) || statSync(path).size >= this.#segmentBytes) return
+    this.#syncNow(path)
+  }
+
   #fsync(stream: FsStream): number {
     const file = this.#kindOf(stream)
     if (this.phase === 'open') {
@@ -184,24 +213,27 @@ export class DurableFs extends NodeFS {
     }
     const path = this.#pathOf(stream)
     if (this.phase === 'recovery' && !(file.kind === 'control' && this.#checkpointMoved)) {
+      this.#putOff.add(path)
       this.#orFail(() => this.#late.add(path))
-      return 0
-    }
+    } else this.#syncNow(path, stream.nfd)
+    return 0
+  }
+
+  #syncNow(path: string, fd?: number): void {
     try {
       this.#dataSync?.('before')
-      if (stream.nfd === undefined) {
-        const fd = openSync(path, 'r')
+      if (fd === undefined) {
+        const own = openSync(path, 'r')
         try {
-          fsyncSync(fd)
+          fsyncSync(own)
         } finally {
-          closeSync(fd)
+          closeSync(own)
         }
-      } else fsyncSync(stream.nfd)
+      } else fsyncSync(fd)
       this.#dataSync?.('after')
     } catch (error) {
       this.#observer.syncFailed(new FsyncFailed(path, error))
     }
-    return 0
   }
 
   /** Only where recovery would begin matters; its other words (in recovery, shutting down, in production) take nothing for granted. */
@@ -221,11 +253,16 @@ export class DurableFs extends NodeFS {
   #noteAll(): void {
     if (this.#allNoted) return
     this.#allNoted = true
-    const { pgdata } = this.#paths
+    const { pgdata, pgWal } = this.#paths
     const note = (path: string): void => this.#orFail(() => this.#late.add(path))
-    for (const entry of readdirSync(pgdata, { recursive: true, withFileTypes: true }))
-      if (entry.isFile() || entry.isDirectory()) note(join(entry.parentPath, entry.name))
-    note(pgdata)
+    const noteBelow = (folder: string): void => {
+      note(folder)
+      for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true }))
+        if (entry.isFile() || entry.isDirectory()) note(join(entry.parentPath, entry.name))
+    }
+    noteBelow(pgWal)
+    this.#orFail(() => this.#late.beforeReplay())
+    noteBelow(pgdata)
   }
 
   #ensureWal(upTo?: number): void {

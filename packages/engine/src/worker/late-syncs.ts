@@ -3,8 +3,8 @@
  *
  * PostgreSQL syncs each file by itself, and waits: the whole data directory when it starts after a crash (as a mirror does each time), some fifty files at the
  * end of recovery, while clients wait for a promotion. Nothing needs them one by one. So files are noted, the main thread syncs them in groups while
- * PostgreSQL goes on, and this thread waits where it matters: before the control file names another checkpoint, because recovery would begin there and take
- * for granted what came before, and before the backend opens.
+ * PostgreSQL goes on, and this thread waits where it matters: for the WAL of a primary before it is replayed; before the control file names another checkpoint, because
+ * recovery would begin there and take for granted what came before; and before the backend opens.
  *
  * What the control file of a mirror says while it replays needs nothing of the sort: whatever is lost, it replays from its base again.
  *
@@ -37,6 +37,14 @@ export class LateSyncs {
     this.#paths.add(path)
     // What is noted while a group is under way is the next one.
     if (this.#paths.size >= GROUP || this.#state.get(Field.filesSynced) === this.#asked) this.#handOver()
+  }
+
+  /**
+   * All WAL is noted that replay is going to read. A process that was killed had not made all of it durable, and what replay changes (writes, cuts off, deletes) must not be
+   * there without it. That of a mirror was made durable before it was told of.
+   */
+  beforeReplay(): void {
+    if (this.#role === 'primary') this.finish()
   }
 
   /** The control file is about to name another checkpoint. */

@@ -8,16 +8,26 @@ export interface FsStream {
   readonly node: object
 }
 
+/** What is to become of a file. */
+export interface FileAttributes {
+  readonly mode?: number | null
+  /** Cut off, or lengthened with zeros. */
+  readonly size?: number | null
+}
+
 /** NODEFS, emscripten's file system over the host's. */
 export interface NodeFsBackend {
   realPath(node: object): string
   readonly node_ops: {
-    setattr(node: object, attributes: { mode?: number | null }): void
+    setattr(node: object, attributes: FileAttributes): void
+    unlink(folder: object, name: string): void
+    rename(node: object, folder: object, name: string): void
     readdir(node: object): string[]
   }
   readonly stream_ops: {
     read(stream: FsStream, heap: Int8Array, offset: number, length: number, position: number): number
     write(stream: FsStream, heap: Int8Array, offset: number, length: number, position: number): number
+    setattr(stream: FsStream, attributes: FileAttributes): void
     fsync?: (stream: FsStream) => number
   }
 }
