@@ -200,13 +200,15 @@ export class Dispatcher {
   /**
    * An autocommit statement that writes on several contents: a distributed transaction, perhaps in the company of others that wait for the
    * same lanes; run again from the start when a failover made it roll back. Resolves with the results in the order of `contents`; a result may carry an SQL error, then nothing was changed anywhere.
+   * `fits` is called when all lanes are held; when it throws, nothing runs.
    */
   writeMany(
     contents: readonly Content[],
     itemFor: (content: Content) => WriteItem,
     cancellation?: Cancellation,
+    fits?: () => void,
   ): Promise<LaneResult[]> {
-    return this.#writeGroups.run(contents, itemFor, cancellation)
+    return this.#writeGroups.run(contents, itemFor, cancellation, fits)
   }
 
   /**

@@ -366,6 +366,32 @@ t.test('an SQL error on one content changes nothing anywhere and is handed back'
   cluster.rest(t)
 })
 
+t.test(
+  'a statement that does not fit any more when it holds its lanes runs nowhere, and those beside it do',
+  async (t) => {
+    const cluster = await opened()
+    const holder = cluster.dispatcher.begin()
+    await holder.touch([0])
+    const outdated = new Error('another schema')
+    const isOutdated = () => {
+      throw outdated
+    }
+    const refused = t.rejects(
+      cluster.dispatcher.writeMany([0, 1], () => item('W old'), undefined, isOutdated),
+      outdated,
+    )
+    const beside = cluster.dispatcher.writeMany([0, 1], () => item('W new'))
+    await holder.rollback()
+    await Promise.all([refused, beside])
+    await cluster.clock.advance(100)
+    t.same(
+      [0, 1].map((content) => cluster.segment(content).committed),
+      [['new'], ['new']],
+    )
+    cluster.rest(t)
+  },
+)
+
 for (const kind of ['readMany', 'writeMany'] as const) {
   t.test(`${kind} can be cancelled while it waits and while it runs`, async (t) => {
     const cluster = await opened()

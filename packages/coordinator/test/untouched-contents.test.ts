@@ -250,6 +250,7 @@ t.test('who comes to wait for it only then is found at the next look', async (t)
   await beside
   cluster.segment(0).answersAgain()
   await rolledBack
+  await cluster.clock.advance(100)
   cluster.rest(t)
 })
 
@@ -267,6 +268,7 @@ t.test('others that waited already, before it came to wait itself, count as well
   await beside
   cluster.segment(0).answersAgain()
   await rolledBack
+  await cluster.clock.advance(100)
   cluster.rest(t)
 })
 

@@ -34,9 +34,11 @@ export interface PlannedStatement {
   readonly plan: Plan
   /** Literals of this text, in order; KeyParts with `source: 'literal'` point here. Empty when the plan holds constants itself. */
   readonly literals: readonly string[]
-  /** A statement before this one in the same text changes the schema or the settings that names depend on: once that has run, plan this text
-   * (`planOne`) with the catalog as it is then, and carry out that plan instead. */
-  readonly replan?: string
+  /** What the client wrote, where the text has several statements: what to plan (`planOne`) when the catalog is another one than here. */
+  readonly source?: string
+  /** A statement before this one in the same text changes the schema or the settings that names depend on: once that has run, plan `source`
+   * with the catalog as it is then, and carry out that plan instead. */
+  readonly behindChange?: true
   /** The live views of the cluster that it reads, in whatever kind of plan: to be filled anew before it runs. */
   readonly liveViews?: readonly string[]
   /** `sql` is not what the client wrote: it has names of Greenplum's in it as PostgreSQL understands them. */

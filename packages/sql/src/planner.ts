@@ -118,10 +118,11 @@ export class Planner {
           literals: [],
           ...(rewritten ? { rewritten } : {}),
           ...(live.size === 0 ? {} : { liveViews: [...live] }),
+          ...(statements.length === 1 ? {} : { source: sql.slice(statement.start, end) }),
+          ...(changed ? { behindChange: true } : {}),
         }
-        const outdated = changed
         changed ||= changesNames(plan)
-        return outdated ? { ...planned, replan: sql.slice(statement.start, end) } : planned
+        return planned
       })
     } catch (error) {
       return [{ sql, plan: refusalOf(error).plan, literals: [] }]

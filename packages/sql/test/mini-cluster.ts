@@ -103,7 +103,9 @@ export class MiniCluster {
       params.length > 0 ? [this.planner.planOne(sql, this.catalog)] : this.planner.plan(sql, this.catalog)
     for (const statement of planned) {
       const current =
-        statement.replan === undefined ? statement : this.planner.planOne(statement.replan, this.catalog)
+        statement.behindChange === true
+          ? this.planner.planOne(statement.source ?? '', this.catalog)
+          : statement
       answer = await this.#execute(current, params)
     }
     return answer

@@ -2,10 +2,12 @@
 import { commandComplete } from '@mirabelle/pgwire'
 import type { CopyInPlan } from '@mirabelle/sql'
 import type { DistributedTransaction } from '../dtx/transaction.ts'
+import { undone } from '../dtx/undone.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
 import { SqlError } from '../errors.ts'
 import { asBuffer, AnswerStream } from '../execute/answer-stream.ts'
 import { hold } from '../execute/hold.ts'
+import { PlanOutdated } from '../execute/outdated.ts'
 import { runLocal, translate } from '../execute/run-on.ts'
 import type { Scope } from '../execute/scope.ts'
 import type { CopyChannel } from './copy-channel.ts'
@@ -24,7 +26,8 @@ export async function copyIn(scope: Scope, plan: CopyInPlan): Promise<void> {
     scope.sink.send(commandComplete(`COPY ${count}`))
   } catch (error) {
     channel.abandon()
-    throw translate(scope, error)
+    // Its client has been told to send, and cannot be told again.
+    throw error instanceof PlanOutdated ? undone(error.message) : translate(scope, error)
   } finally {
     if (own?.ended === false) await own.rollback()
   }

@@ -21,6 +21,8 @@ export const PATIENCE_MS = 500
 export interface EnterWait {
   /** Called at each beginning of a wait with what ends it. */
   readonly onWait?: (cancel: (error: Error) => void) => void
+  /** A lane that it needs has no backend, or one that stands still, and is waited for now; what this gives back is called when that is over, and may throw. */
+  readonly onClosed?: () => () => void
   /** What is sent leaves the lanes at once, so that one which stands still holds nobody up. */
   readonly leavesAtOnce?: boolean
 }
@@ -67,7 +69,7 @@ export class Entering {
         const { isOpen, standstill } = this.#enterer.lane(content)
         return isOpen && !standstill.lasts
       }
-      const isAlone = asked.length === 1 && !this.#enterer.isHolding()
+      const isAlone = asked.length === 1 && !this.#enterer.isHolding() && wait.onClosed === undefined
       const holdsNobodyUp = (content: Content): boolean => {
         const { isOpen, queue } = this.#enterer.lane(content)
         return isAlone ? isOpen : wait.leavesAtOnce === true && queue.free
@@ -75,8 +77,11 @@ export class Entering {
       const still = asked.filter((content) => !moves(content))
       const closed = still.filter((content) => !holdsNobodyUp(content))
       const beside = still.length > 0 ? [] : foreseen.filter(moves)
-      if (closed.length > 0) await this.#opened(closed, wait)
-      else if (await this.#hold(asked, beside, wait)) return
+      if (closed.length > 0) {
+        const over = wait.onClosed?.()
+        await this.#opened(closed, wait)
+        over?.()
+      } else if (await this.#hold(asked, beside, wait)) return
     }
   }
 

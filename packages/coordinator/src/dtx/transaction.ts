@@ -44,6 +44,8 @@ export class DistributedTransaction implements LaneUser {
   /** Ends the waits for statements, and that of a two-phase commit. */
   readonly #waits = new Set<(error: SqlError) => void>()
   #ended = false
+  /** Whether others wait for something of it that is no lane: the end of its schema change. */
+  keepsOut: (() => boolean) | undefined
 
   /** `beginSql` opens the transaction on each content, e.g. `BEGIN ISOLATION LEVEL SERIALIZABLE`. `foresight`: of its session. */
   constructor(context: TransactionContext, beginSql = 'BEGIN', foresight?: Foresight) {
@@ -60,7 +62,7 @@ export class DistributedTransaction implements LaneUser {
         this.#participants.set(content, newParticipant(this.#lane(content), ticket))
       },
       leave: (content) => this.#leave(content, true),
-      isHolding: () => this.contents.some((content) => this.holds(content)),
+      isHolding: () => this.isHolding(),
       isWaitedFor: () => this.#isWaitedFor(),
       breakCycles: () => this.#breakCycles(),
     })
@@ -79,8 +81,9 @@ export class DistributedTransaction implements LaneUser {
     return lane
   }
 
-  /** Somebody waits for a lane that it holds, other than these. */
+  /** Somebody waits for it, but not for one of these lanes. */
   #isWaitedFor(except: readonly Content[] = []): boolean {
+    if (this.keepsOut?.() === true) return true
     return [...this.#participants].some(
       ([content, { ticket }]) =>
         !except.includes(content) && ticket.state === 'holding' && ticket.queue.waiting.length > 0,
@@ -99,9 +102,7 @@ export class DistributedTransaction implements LaneUser {
 
   /** It has run nothing and nobody relies on a lane that it holds: it may go to the end of its queues. */
   get requeueable(): boolean {
-    for (const participant of this.#participants.values())
-      if (participant.began || participant.kept) return false
-    return true
+    return ![...this.#participants.values()].some(({ began, kept }) => began || kept)
   }
   /** The contents that it has touched. */
   get contents(): Content[] {
@@ -123,6 +124,9 @@ export class DistributedTransaction implements LaneUser {
 
   holds(content: Content): boolean {
     return this.#participants.get(content)?.ticket.state === 'holding'
+  }
+  isHolding(): boolean {
+    return this.contents.some((content) => this.holds(content))
   }
 
   /**
@@ -358,14 +362,14 @@ export class DistributedTransaction implements LaneUser {
     await Promise.all([...this.#participants.keys()].map((content) => this.#rollBackOn(content)))
   }
 
-  /** Never rejects. Whoever enters the lane from here on runs after the ROLLBACK. */
+  /** Never rejects. Whoever enters the lane from here on runs after the ROLLBACK; one that stands still is not waited for. */
   #rollBackOn(content: Content): Promise<void> {
     const participant = this.#participants.get(content) as Participant
     const { began, term, lane, ticket } = participant
     const isOpen = began && term === lane.term && ticket.state === 'holding'
     const rolledBack = isOpen ? sendRollback(participant) : Promise.resolve()
     this.#leave(content, true)
-    return rolledBack
+    return lane.standstill.lasts ? Promise.resolve() : rolledBack
   }
 
   #end(): void {

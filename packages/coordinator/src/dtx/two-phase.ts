@@ -49,31 +49,32 @@ export async function commitTwoPhase(
   registry.begin(gid, writers)
   const prepares = writers.map((content) => prepare(transaction, gid, content))
   // A segment whose mirror has gone prepares, and waits until that is in the catalog; the catalog may be what waits for this transaction.
-  const verdict = registry.decide(
-    gid,
-    await Promise.race([allPrepared(prepares), transaction.madeWay.then(() => 'abort' as const)]),
-  )
+  const outcome = await Promise.race([allPrepared(prepares), transaction.madeWay.then(() => 'way' as const)])
+  const verdict = registry.decide(gid, outcome === 'way' ? 'abort' : outcome)
   if (faults !== undefined) await faults.at('two-phase.decided')
-  const ending = Promise.all(
-    prepares.map(async (outcome, i) =>
-      endPrepared(transaction, gid, writers[i] as Content, verdict, await outcome),
-    ),
+  const endings = prepares.map(async (prepared, i) =>
+    endPrepared(transaction, gid, writers[i] as Content, verdict, await prepared),
   )
   if (verdict === 'commit') return // COMMIT PREPARED is under way; nobody waits for it
-  const ended = await ending
-  // Where all were lost all may be prepared, and a coordinator that comes after this one would commit them.
-  if (!ended.includes(true)) {
-    throw new SqlError(
-      '08007',
-      `transaction resolution unknown: ${gid} was lost on all of its contents while it was prepared`,
-      { hint: 'It is committed everywhere or nowhere; look before running it again.' },
-    )
+  // Who made way does not wait for the one that stands still: it is rolled back when that says something.
+  if (outcome === 'way' ? await anyOf(endings) : (await Promise.all(endings)).includes(true)) {
+    if (outcome === 'way') throw undone('could not complete the transaction: it made way for others')
+    const refused = (await Promise.all(prepares)).find(({ kind }) => kind === 'refused')
+    if (refused?.kind === 'refused' && refused.error !== undefined) throw SqlError.fromBytes(refused.error)
+    throw undone('could not complete the transaction: a segment failed over')
   }
-  const outcomes = await Promise.all(prepares)
-  const refused = outcomes.find((outcome) => outcome.kind === 'refused')
-  if (refused?.error !== undefined) throw SqlError.fromBytes(refused.error)
-  const why = agree(outcomes) === 'commit' ? 'it made way for others' : 'a segment failed over'
-  throw undone(`could not complete the transaction: ${why}`)
+  // Where all were lost all may be prepared, and a coordinator that comes after this one would commit them.
+  throw new SqlError(
+    '08007',
+    `transaction resolution unknown: ${gid} was lost on all of its contents while it was prepared`,
+    { hint: 'It is committed everywhere or nowhere; look before running it again.' },
+  )
+}
+
+/** True as soon as one is, false when none is. */
+async function anyOf(endings: readonly Promise<boolean>[]): Promise<boolean> {
+  const found = endings.map(async (ending) => (await ending) || Promise.reject(new Error('not this one')))
+  return Promise.any(found).catch(() => false)
 }
 
 async function allPrepared(prepares: readonly Promise<PrepareOutcome>[]): Promise<'commit' | 'abort'> {

@@ -31,6 +31,8 @@ interface Member {
   /** In the order of the group's contents. */
   readonly items: readonly WriteItem[]
   readonly cancellation: Cancellation | undefined
+  /** Throws when the statement may not run as it is any more. */
+  readonly fits: (() => void) | undefined
   readonly resolve: (outcome: Outcome) => void
   readonly reject: (error: unknown) => void
 }
@@ -60,12 +62,13 @@ export class WriteGroups {
     contents: readonly Content[],
     itemFor: (content: Content) => WriteItem,
     cancellation: Cancellation | undefined,
+    fits?: () => void,
   ): Promise<LaneResult[]> {
     let alone = false
     for (;;) {
       const items = contents.map(itemFor)
       const outcome = await new Promise<Outcome>((resolve, reject) =>
-        this.#enter(contents, { items, cancellation, resolve, reject }, alone),
+        this.#enter(contents, { items, cancellation, fits, resolve, reject }, alone),
       ).finally(() => cancellation?.set(undefined))
       if (outcome.kind === 'done') return outcome.results
       alone ||= outcome.alone
@@ -117,6 +120,7 @@ export class WriteGroups {
       return
     }
     this.#close(group)
+    group.members = group.members.filter(mayRun)
     if (group.members.length === 0) await transaction.rollback()
     else await this.#runAndCommit(group)
   }
@@ -150,6 +154,16 @@ export class WriteGroups {
     members.forEach((member, k) => {
       settle(member, answers[k] as Answers, error, members.length > 1, anyFailed)
     })
+  }
+}
+
+function mayRun({ fits, reject }: Member): boolean {
+  try {
+    fits?.()
+    return true
+  } catch (error) {
+    reject(error)
+    return false
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Schema changes: one distributed transaction over the coordinator and all contents, the coordinator first. The policy of a new table is
- * written in the same transaction. The gate in front of the schema stays closed until the transaction has ended.
+ * written in the same transaction. The gate in front of the schema stays closed from the moment in which it joins the queues of its lanes until the transaction has ended.
  */
 import { commandComplete } from '@mirabelle/pgwire'
 import {
@@ -20,33 +20,61 @@ import { relayNotices } from './notices.ts'
 import { refuseUnlessAllowed } from './pinned-settings.ts'
 import { refusal } from './refusal.ts'
 import { hold } from './hold.ts'
+import { PlanOutdated } from './outdated.ts'
 import { runInside, withTransaction } from './run-on.ts'
 import { CollectingSink } from './sink.ts'
-import type { Scope } from './scope.ts'
+import type { SchemaGate, Scope } from './scope.ts'
 import type { Statement } from './statement.ts'
 
 export async function ddl(scope: Scope, plan: DdlPlan, execute: Execute): Promise<void> {
   for (const [name, value] of plan.settings ?? []) refuseUnlessAllowed(name, value)
-  const owner = scope.transaction ?? {}
-  scope.schemaChanges(owner)
-  let committed = false
-  let attempts = 0
+  const gate = scope.schemaGate()
+  const contents = plan.where === 'everywhere' ? scope.services.dispatcher.dataContents : []
+  let leftBehind = false
   try {
-    const tag = await withTransaction(scope, async (transaction) => {
-      // An attempt that was undone has left its own view of the schema, in which the new table is there already.
-      if (attempts++ > 0) await scope.reloadSchema(undefined)
-      return change({ ...scope, transaction }, transaction, plan, execute)
-    })
-    committed = true
+    const tag = await withTransaction(
+      scope,
+      async (transaction) => {
+        await holdAlone(scope, gate, transaction, [-1, ...contents])
+        leftBehind = true
+        return change({ ...scope, transaction }, transaction, plan, execute)
+      },
+      'plan again',
+    )
+    leftBehind = false
     for (const notice of plan.notices) scope.notice(notice)
     scope.sink.send(commandComplete(tag))
+  } catch (error) {
+    if (error instanceof PlanOutdated) gate.open()
+    throw error
   } finally {
-    // In an open transaction the session releases the gate when that ends.
+    // In an open transaction the session opens the gate when that ends.
     if (scope.transaction === undefined) {
-      if (!committed) await scope.reloadSchema(undefined)
-      scope.services.schema.release(owner)
+      // What was undone has left its own view of the schema, in which the new table is there already.
+      if (leftBehind) await scope.reloadSchema(undefined)
+      gate.open()
     }
   }
+}
+
+/** Holds the lanes with the gate closed behind it. While a segment fails over the gate is open: others have something to do. */
+async function holdAlone(
+  scope: Scope,
+  gate: SchemaGate,
+  transaction: DistributedTransaction,
+  contents: readonly number[],
+): Promise<void> {
+  const close = () => gate.close(() => transaction.othersWait())
+  transaction.keepsOut = () => gate.isWaitedFor
+  close()
+  await hold(scope, transaction, contents, () => {
+    gate.open()
+    return () => {
+      // Without a lane it did not keep others from changing the schema themselves.
+      if (!transaction.isHolding()) throw new PlanOutdated()
+      close()
+    }
+  })
 }
 
 /** Makes the change in the transaction, and everyone's view of the schema with it: nobody else looks until it has ended. */
@@ -56,9 +84,7 @@ async function change(
   plan: DdlPlan,
   execute: Execute,
 ): Promise<string> {
-  const { dispatcher } = scope.services
-  const contents = plan.where === 'everywhere' ? dispatcher.dataContents : []
-  await hold(scope, transaction, [-1, ...contents])
+  const contents = plan.where === 'everywhere' ? scope.services.dispatcher.dataContents : []
   const bytes = queryMessage(plan.sql)
   const before = plan.newTable?.ifNotExists === true ? findTable(scope, plan.newTable) : undefined
   const result = await runInside(scope, transaction, -1, { bytes, syncs: 1, write: true })

@@ -4,10 +4,12 @@ import type { DistributedTransaction } from '../dtx/transaction.ts'
 import { lostInTransaction } from '../dtx/undone.ts'
 import type { LaneLost } from '../lanes/lane-item.ts'
 import { SqlError } from '../errors.ts'
+import { throwIfOutdated } from './outdated.ts'
 import type { Scope } from './scope.ts'
 
 /**
- * Resolves when the transaction holds all these lanes. Rejects with 55P03, 57014, 40P01, 40001 or what the lane says.
+ * Resolves when the transaction holds all these lanes. Rejects with 55P03, 57014, 40P01, 40001, what the lane says, or PlanOutdated: others changed the schema before it
+ * held any. `onClosed`: of EnterWait.
  *
  * Whoever has the coordinator's lane already and waits for a segment makes way for a role change, and joins the queues again behind it: the
  * role change may be the very thing that brings the segment back.
@@ -16,10 +18,12 @@ export async function hold(
   scope: Scope,
   transaction: DistributedTransaction,
   contents: readonly Content[],
+  onClosed?: () => () => void,
 ): Promise<void> {
   const lost = transaction.lost
   if (lost !== undefined) throw lostInTransaction(lost)
   if (contents.every((content) => transaction.holds(content))) return
+  const isFirst = !transaction.isHolding()
   const takesLocal = contents.includes(-1) && !transaction.holds(-1)
   const { lockTimeoutMs, services, slot } = scope
   const { clock } = services.ports
@@ -29,7 +33,9 @@ export async function hold(
       ? services.localUsers.enter(transaction, () => slot.fire('preempted'))
       : undefined
     try {
-      return await enterAll(scope, transaction, contents, deadline)
+      await enterAll(scope, transaction, contents, { deadline, onClosed })
+      if (isFirst) throwIfOutdated(scope)
+      return
     } catch (error) {
       if (!takesLocal || slot.reason !== 'preempted') throw error
       slot.reset()
@@ -43,11 +49,12 @@ async function enterAll(
   { slot, services: { ports }, lockTimeoutMs }: Scope,
   transaction: DistributedTransaction,
   contents: readonly Content[],
-  deadline: number,
+  { deadline, onClosed }: { readonly deadline: number; readonly onClosed: (() => () => void) | undefined },
 ): Promise<void> {
   let timer: { clear(): void } | undefined
   try {
     await transaction.touch(contents, {
+      ...(onClosed === undefined ? {} : { onClosed }),
       onWait: (fail) => {
         slot.set(() => fail(slot.error()))
         timer?.clear()

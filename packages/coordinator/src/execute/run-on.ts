@@ -17,6 +17,7 @@ import { firstErrorCode, firstErrorMessage } from '../lanes/backend-bytes.ts'
 import { SqlError } from '../errors.ts'
 import type { AnswerRelay } from './answer-relay.ts'
 import { hold, lostInAutocommit } from './hold.ts'
+import { PlanOutdated, throwIfOutdated } from './outdated.ts'
 import type { Scope } from './scope.ts'
 
 /** What runs on one content. */
@@ -113,6 +114,7 @@ async function onOne(scope: Scope, content: Content, options: RunOptions): Promi
   const { dispatcher } = scope.services
   for (;;) {
     scope.slot.check()
+    throwIfOutdated(scope)
     const relay = options.relay()
     const item = itemOf(scope, options.part(content), options.write)
     // A read that has begun to go out cannot run again by itself; one that has not, can.
@@ -160,8 +162,11 @@ async function readMany(
   const results = await scope.services.dispatcher.readMany(
     contents,
     (content) => {
-      // Asked for the first content: a new attempt begins.
-      if (content === contents[0]) relay = options.relay()
+      // Asked for the first content: a new attempt begins, and holds its lanes.
+      if (content === contents[0]) {
+        throwIfOutdated(scope)
+        relay = options.relay()
+      }
       const current = relay
       return {
         ...itemOf(scope, options.part(content), false),
@@ -184,6 +189,7 @@ async function writeMany(
     contents,
     (content) => itemOf(scope, options.part(content), true),
     scope.slot,
+    () => throwIfOutdated(scope),
   )
   results.forEach((result, i) => void relay.take(contents[i] as Content, result.output))
   return relay
@@ -191,11 +197,13 @@ async function writeMany(
 
 /**
  * Work of our own that needs a transaction: the open one, or one for this alone, which is committed, or run again when a failover took it.
- * `work` must not have told the client anything that a second run would repeat.
+ * `work` must not have told the client anything that a second run would repeat. `whenUndone`: where lanes are waited for behind a failover others must be let in first,
+ * and what they do may ask for another plan.
  */
 export async function withTransaction<T>(
   scope: Scope,
   work: (transaction: DistributedTransaction) => Promise<T>,
+  whenUndone: 'run again' | 'plan again' = 'run again',
 ): Promise<T> {
   if (scope.transaction !== undefined) {
     try {
@@ -214,6 +222,7 @@ export async function withTransaction<T>(
       if (!transaction.ended) await transaction.rollback()
       if (!beginsAnew(scope, error)) throw translate(scope, error)
       scope.slot.reset()
+      if (whenUndone === 'plan again') throw new PlanOutdated()
     }
   }
 }

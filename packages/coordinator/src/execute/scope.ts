@@ -23,6 +23,16 @@ export interface Services {
   readonly sessions: SessionDirectory
 }
 
+/** The gate in front of the schema, for one change. */
+export interface SchemaGate {
+  /** Nobody plans any more who holds no lane. `othersWait`: called when somebody has begun to wait for that. */
+  close(othersWait: () => void): void
+  /** Not if the transaction has changed the schema before this change. */
+  open(): void
+  /** Somebody waits for this change. */
+  readonly isWaitedFor: boolean
+}
+
 export interface Scope {
   readonly services: Services
   readonly sink: Sink
@@ -40,13 +50,15 @@ export interface Scope {
   readonly gatherLimitBytes: number
   /** A setting as SHOW prints it, when the session or the cluster knows it better than an engine. */
   shownSetting(name: string): string | undefined
+  /** Version of the schema that the statement was planned with. */
+  readonly planVersion: number
   /** The schema as the session sees it now. */
   view(): CatalogView
   notice(notice: PlanNotice): void
   /** Tells the client to send its COPY data, and gives what it sends. */
   openCopyIn(columns: number): CopyChannel
-  /** A schema change begins in the open transaction, or in `by` when there is none: the gate is held until it has ended. */
-  schemaChanges(by: object): void
+  /** For a schema change in the open transaction, or by itself when there is none. An open transaction keeps the gate closed until its end. */
+  schemaGate(): SchemaGate
   /** Reads the schema again, inside the transaction that changed it. */
   reloadSchema(transaction: DistributedTransaction | undefined): Promise<void>
 }

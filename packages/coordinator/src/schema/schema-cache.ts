@@ -18,7 +18,8 @@ export class SchemaCache {
   #before: SchemaSnapshot | undefined
   #system: SystemSchemaJson | undefined
   #version = 0
-  readonly #changing = new Set<object>()
+  /** Who changes it, and what is called when somebody has begun to wait for that. */
+  readonly #changing = new Map<object, () => void>()
   #waiting: (() => void)[] = []
 
   constructor(segmentCount: number) {
@@ -58,9 +59,9 @@ export class SchemaCache {
   }
 
   /** A change begins: `by` holds the gate until `release`. */
-  hold(by: object): void {
+  hold(by: object, othersWait: () => void): void {
     if (this.open) this.#before = this.#snapshot
-    this.#changing.add(by)
+    this.#changing.set(by, othersWait)
   }
 
   release(by: object): void {
@@ -75,9 +76,15 @@ export class SchemaCache {
     return this.#changing.has(by)
   }
 
+  /** Somebody waits for the gate. */
+  get isWaitedFor(): boolean {
+    return this.#waiting.length > 0
+  }
+
   /** Calls back when the gate opens; the returned function gives up the wait. */
   whenOpen(go: () => void): () => void {
     this.#waiting.push(go)
+    for (const othersWait of this.#changing.values()) othersWait()
     return () => {
       this.#waiting = this.#waiting.filter((other) => other !== go)
     }

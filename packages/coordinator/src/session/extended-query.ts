@@ -23,15 +23,17 @@ import {
 import { SqlError } from '../errors.ts'
 import { CollectingSink } from '../execute/sink.ts'
 import { paramsOf, type Bound } from '../execute/statement.ts'
+import type { Scope } from '../execute/scope.ts'
 import { currentDescription, describeText } from './session-actions.ts'
 import { describedRows, type Described } from './describe.ts'
 import { runRound } from './extended-hot-path.ts'
 import type { Prepared, SessionState } from './session-state.ts'
-import { runStatement } from './run-statement.ts'
+import { runStatement, type SessionStatement } from './run-statement.ts'
 import { endImplicit, failTransaction } from './transaction-actions.ts'
 import { SessionTransaction } from './session-transaction.ts'
 
 interface Portal {
+  readonly prepared: Prepared
   readonly described: Described
   readonly bound: Bound
   /** Rows that an Execute with a limit has left. */
@@ -159,16 +161,21 @@ export class ExtendedQuery {
     const { statement, query, parameterTypes } = readParse(message)
     if (statement !== '' && state.prepared.has(statement))
       throw new SqlError('42P05', `prepared statement "${statement}" already exists`)
+    const described = await this.#behindGate((scope) => describeText(state, scope, query, parameterTypes))
+    state.prepared.set(statement, { text: query, types: parameterTypes, described })
+    state.connection.send(PARSE_COMPLETE)
+  }
+
+  /** With the schema as it is when nobody changes it. */
+  async #behindGate<T>(work: (scope: Scope) => Promise<T>): Promise<T> {
+    const state = this.#state
     state.slot.begin()
     try {
       await state.passGate()
-      const scope = state.scope(state.sink, false)
-      const described = await describeText(state, scope, query, parameterTypes)
-      state.prepared.set(statement, { text: query, types: parameterTypes, described })
+      return await work(state.scope(state.sink, false))
     } finally {
       state.slot.end()
     }
-    state.connection.send(PARSE_COMPLETE)
   }
 
   #prepared(name: string): Prepared {
@@ -186,7 +193,7 @@ export class ExtendedQuery {
     const state = this.#state
     const fields = readBind(message)
     const prepared = this.#prepared(fields.statement)
-    const described = await currentDescription(state, state.scope(state.sink, false), prepared)
+    const described = await this.#behindGate((scope) => currentDescription(state, scope, prepared))
     if (fields.parameters.length !== described.types.length) {
       throw new SqlError(
         '08P01',
@@ -196,6 +203,7 @@ export class ExtendedQuery {
     if (fields.portal !== '' && this.#portals.has(fields.portal))
       throw new SqlError('42P03', `cursor "${fields.portal}" already exists`)
     this.#portals.set(fields.portal, {
+      prepared,
       described,
       bound: { types: described.types, params: paramsOf(fields), resultFormats: fields.resultFormats },
     })
@@ -208,7 +216,7 @@ export class ExtendedQuery {
     const target = readDescribe(message)
     if (target.kind === 'S') {
       const prepared = this.#prepared(target.name)
-      const described = await currentDescription(state, state.scope(state.sink, false), prepared)
+      const described = await this.#behindGate((scope) => currentDescription(state, scope, prepared))
       connection.send(parameterDescription(described.types))
       return connection.send(describedRows(described, []) ?? NO_DATA)
     }
@@ -228,16 +236,12 @@ export class ExtendedQuery {
     const portal = this.#portal(name)
     if (portal.rest !== undefined) return this.#more(portal, maxRows)
     if (portal.done === true) return state.connection.send(commandComplete('SELECT 0'))
-    const { described, bound } = portal
+    const { described } = portal
     const { planned } = described
     if (several && state.transaction === undefined && planned.plan.kind !== 'session') {
       state.transaction = new SessionTransaction(state, false, {})
     }
-    const statement = {
-      planned,
-      bound:
-        bound.types.length === 0 && !wantsBinary(bound) ? unboundIfPlain(planned.plan.kind, bound) : bound,
-    }
+    const statement = boundStatement(state, portal, described)
     if (maxRows === 0 || described.fields === undefined) {
       await runStatement(state, statement, state.sink, false)
       portal.done = described.fields !== undefined
@@ -265,6 +269,29 @@ export class ExtendedQuery {
     this.#kept = []
     this.#keptBytes = 0
   }
+}
+
+/** What a portal runs. Planned again it has the same parameters and the same columns: its client may have been told of them. */
+function boundStatement(state: SessionState, portal: Portal, described: Described): SessionStatement {
+  const { planned, version, types, fields } = described
+  const { prepared, bound } = portal
+  return {
+    planned,
+    bound: bound.types.length === 0 && !wantsBinary(bound) ? unboundIfPlain(planned.plan.kind, bound) : bound,
+    version,
+    planAgain: async () => {
+      const now = await currentDescription(state, state.scope(state.sink, false), prepared)
+      if (now.types.join() !== types.join() || !isSameRow(now.fields, fields))
+        throw new SqlError('0A000', 'cached plan must not change result type')
+      return boundStatement(state, portal, now)
+    },
+  }
+}
+
+function isSameRow(now: Described['fields'], before: Described['fields']): boolean {
+  const typesOf = (fields: Described['fields']) =>
+    fields?.map(({ name, typeOid }) => `${name} ${typeOid}`).join()
+  return typesOf(now) === typesOf(before)
 }
 
 function wantsBinary(bound: Bound): boolean {

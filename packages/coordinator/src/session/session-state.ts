@@ -10,11 +10,12 @@ import type { CatalogView } from '@mirabelle/sql'
 import { parseSetting, type Settings } from '@mirabelle/messages'
 import { asBuffer } from '../execute/answer-stream.ts'
 import { CancelSlot } from '../execute/cancel-slot.ts'
-import type { Scope, Services } from '../execute/scope.ts'
+import type { SchemaGate, Scope, Services } from '../execute/scope.ts'
 import { clientSink, type Sink } from '../execute/sink.ts'
 import type { CopyChannel } from '../copy/copy-channel.ts'
 import { Foresight } from '../dtx/foresight.ts'
 import { SqlError } from '../errors.ts'
+import type { SchemaCache } from '../schema/schema-cache.ts'
 import { firstErrorCode } from '../lanes/backend-bytes.ts'
 import { Cursors } from './cursors.ts'
 import type { DescribeCache, Described } from './describe.ts'
@@ -115,7 +116,7 @@ export class SessionState {
   }
 
   /** What carrying out a statement needs; the answer goes to `sink`. */
-  scope(sink: Sink, describe: boolean): Scope {
+  scope(sink: Sink, describe: boolean, planVersion = this.services.schema.snapshot.version): Scope {
     const { settings, services, transaction } = this
     return {
       services,
@@ -131,14 +132,12 @@ export class SessionState {
       lockTimeoutMs: this.own('lock_timeout'),
       gatherLimitBytes: this.own('gather_limit'),
       shownSetting: (name) => knownValue(this, name),
+      planVersion,
       view: () => this.view(),
       notice: ({ severity, code, message, hint }) =>
         this.connection.notice({ severity, code, message, ...(hint === undefined ? {} : { hint }) }),
       openCopyIn: (columns) => this.openCopyIn(columns),
-      schemaChanges: (by) => {
-        services.schema.hold(transaction ?? by)
-        if (transaction !== undefined) transaction.schemaChanged = true
-      },
+      schemaGate: () => schemaGate(services.schema, transaction),
       reloadSchema: (dtx) =>
         services.schema.load((item) =>
           dtx === undefined ? services.dispatcher.runOne(-1, item).promise : dtx.run(-1, item).promise,
@@ -190,6 +189,23 @@ export class SessionState {
       })
       this.slot.set(undefined)
     }
+  }
+}
+
+function schemaGate(schema: SchemaCache, transaction: SessionTransaction | undefined): SchemaGate {
+  const holder = transaction ?? {}
+  const wasClosed = schema.holds(holder)
+  return {
+    close(othersWait) {
+      schema.hold(holder, othersWait)
+      if (transaction !== undefined) transaction.schemaChanged = true
+    },
+    open() {
+      if (!wasClosed) schema.release(holder)
+    },
+    get isWaitedFor() {
+      return schema.isWaitedFor && schema.holds(holder)
+    },
   }
 }
 

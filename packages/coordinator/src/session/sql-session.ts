@@ -16,14 +16,14 @@ import {
   type FrontendMessage,
   type FrontSession,
 } from '@mirabelle/pgwire'
-import type { PlannedStatement } from '@mirabelle/sql'
+import type { Plan, PlannedStatement } from '@mirabelle/sql'
 import { CopyChannel } from '../copy/copy-channel.ts'
 import { SqlError } from '../errors.ts'
 import { madeWayForRoles } from '../dtx/undone.ts'
 import type { LaneUser } from '../lanes/lane-queue.ts'
 import { errorOf, ExtendedQuery } from './extended-query.ts'
 import { runQuery } from './hot-path.ts'
-import { runStatement } from './run-statement.ts'
+import { runStatement, simpleStatement } from './run-statement.ts'
 import type { SessionActivity } from './session-directory.ts'
 import type { SessionState } from './session-state.ts'
 import { SessionTransaction } from './session-transaction.ts'
@@ -113,7 +113,7 @@ export class SqlSession implements FrontSession {
         const running = runQuery(state, only, message.bytes)
         if (running !== undefined) return this.#run(() => running)
       }
-      return this.#run(() => this.#statements(planned))
+      return this.#run(() => this.#statements(planned, text))
     }
     return this.#run(() => this.#simple(text))
   }
@@ -126,34 +126,31 @@ export class SqlSession implements FrontSession {
     } catch (error) {
       return this.#failed(error)
     }
-    await this.#statements(state.services.planner.plan(text, state.view()))
+    await this.#statements(state.services.planner.plan(text, state.view()), text)
   }
 
   /** The statements of one Query message: one transaction unless they say otherwise. */
-  async #statements(planned: readonly PlannedStatement[]): Promise<void> {
+  async #statements(planned: readonly PlannedStatement[], text: string): Promise<void> {
     const state = this.#state
-    const version = state.services.schema.snapshot.version
+    const statements = planned.map((one) => simpleStatement(state, one, text))
     try {
-      for (const statement of planned) {
-        const current = this.#planNow(statement, version)
-        if (planned.length > 1 && state.transaction === undefined && current.plan.kind !== 'session') {
+      for (const statement of statements) {
+        const { behindChange, plan } = statement.planned
+        if (planned.length > 1 && state.transaction === undefined && belongsToTransaction(plan)) {
           state.transaction = new SessionTransaction(state, false, {})
         }
-        await runStatement(state, { planned: current, bound: undefined }, state.sink, true)
+        await runStatement(
+          state,
+          behindChange === true ? await statement.planAgain() : statement,
+          state.sink,
+          true,
+        )
       }
       await endImplicit(state)
     } catch (error) {
       return this.#failed(error)
     }
     state.ready()
-  }
-
-  /** Statements behind a schema change in the same message are planned with the new schema. */
-  #planNow(statement: PlannedStatement, version: number): PlannedStatement {
-    const { planner, schema } = this.#state.services
-    const { kind } = statement.plan
-    if (schema.snapshot.version === version || kind === 'ddl' || kind === 'session') return statement
-    return planner.planOne(statement.sql, this.#state.view())
   }
 
   async #failed(thrown: unknown): Promise<void> {
@@ -274,4 +271,9 @@ export class SqlSession implements FrontSession {
     this.#state.transaction = undefined
     await transaction?.rollback()
   }
+}
+
+/** Of several statements in one message: it is part of their transaction, and not one that begins or ends it, or is none of its business. */
+function belongsToTransaction(plan: Plan): boolean {
+  return plan.kind !== 'session' || ('local' in plan.action && plan.action.local)
 }
