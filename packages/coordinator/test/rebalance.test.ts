@@ -2,7 +2,7 @@ import t from 'tap'
 import { MirabelleError, type Message, type MessageOf, type SegmentRow } from '@mirabelle/messages'
 import type { FtsProber } from '@mirabelle/fts'
 import { silentLogger, type Hello } from '@mirabelle/runtime'
-import { rebalance, type RebalanceSources } from '../src/ha/rebalance.ts'
+import { drainHost, rebalance, type RebalanceSources } from '../src/ha/rebalance.ts'
 import { WorkList } from '../src/ha/mirrors/work-list.ts'
 import { SegmentLinks } from '../src/ha/segment-links.ts'
 import { Topology } from '../src/ha/topology.ts'
@@ -142,7 +142,7 @@ function setUp(rows: readonly SegmentRow[] = turned) {
     for (let i = 0; i < 60; i++) await clock.advance(50)
     return done
   }
-  return { run, did, world, topology, queue, network }
+  return { run, did, world, topology, queue, network, sources, clock }
 }
 
 t.test('roles are recorded after the primary has ended and before anyone is promoted', async (t) => {
@@ -217,8 +217,35 @@ t.test('when the roles cannot be recorded nobody is promoted, and FTS decides', 
   const { run, did, world, queue } = setUp()
   world.failChange = true
   t.match(await run(), [{ outcome: 'failed', message: /FTS decides now: the disk is full/ }])
-  t.same(did, ['held', 'stop 3', 'recorded', 'released'])
+  t.same(did, ['held', 'stop 3', 'recorded', 'start 3 p', 'released'], 'the old primary serves again')
   t.ok(queue.free)
+})
+
+t.test('a mirror that is lost while the primary ends gets no role, and the primary comes back', async (t) => {
+  const { run, did, network, topology } = setUp()
+  const agent = network.answers.get(AGENT)
+  network.answers.set(AGENT, (message) => {
+    if (message.type === 'agent.stop') {
+      network.answers.delete(8002)
+      for (const one of network.connections.filter(({ remotePort }) => remotePort === 8002)) one.cut()
+    }
+    return agent?.(message)
+  })
+  t.match(await run(), [{ outcome: 'failed', message: /nobody at 8002/ }])
+  t.same(did, ['held', 'stop 3', 'start 3 p', 'released'])
+  t.match(topology.row(3), { role: 'p', status: 'u' })
+})
+
+t.test('the same host drained twice at once is drained once, and both are told', async (t) => {
+  const { did, sources, clock } = setUp([row(2, 'm', 'p', { hostname: 'other' }), row(3, 'p', 'm')])
+  const drain = { ...request, type: 'host.drain', hostname: 'h' } as const
+  const both = Promise.all([drainHost(drain, sources), drainHost(drain, sources)])
+  let ended = false
+  void both.then(() => (ended = true))
+  for (let i = 0; i < 60; i++) await clock.advance(50)
+  t.ok(ended, 'the second does not wait for ever')
+  t.match(await both, [[{ outcome: 'done' }], [{ outcome: 'done' }]])
+  t.equal(did.filter((one) => one === 'stop 3').length, 1)
 })
 
 t.test('a host that does not end the primary changes nothing', async (t) => {

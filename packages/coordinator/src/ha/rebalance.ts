@@ -6,7 +6,7 @@
  *
  * 1. FTS keeps off the content, the lane is held: nothing has changed. The hold ends with this process.
  * 2. The acting primary ends in an orderly way: its last WAL goes to its mirror, which has all of it. FTS finds the primary dead and its
- *    mirror in sync, and fails over: the same outcome.
+ *    mirror in sync, and fails over: the same outcome. When the mirror is lost in this moment, or the next step cannot be made durable, the primary is started again.
  * 3. The roles are recorded in one transaction, as in a failover (I2, I3): the old primary `m`,`n`,`d`, its mirror `p`,`n`,`u`. FTS finds
  *    that the acting primary says it is a mirror, and sends PROMOTE.
  * 4. PROMOTE is sent and the lane aimed at the new primary; when it is open the hold is released and those who waited go on. The old primary
@@ -109,12 +109,14 @@ async function switchOver(
         const next = await rebalanceOne(pair, words, limits, sources).finally(switched)
         return next()
       }
-      results.push(
-        sources.work.do(content, words.what, both).catch((error: unknown): ActionResult => {
-          switched()
-          return { dbid: pair.mirror.dbid, content, outcome: 'skipped', message: sentence(error) }
-        }),
-      )
+      // The other direction is other work.
+      const what = `${words.what} from dbid ${pair.primary.dbid} to dbid ${pair.mirror.dbid}`
+      const done = sources.work.do(content, what, both).catch((error: unknown): ActionResult => {
+        return { dbid: pair.mirror.dbid, content, outcome: 'skipped', message: sentence(error) }
+      })
+      results.push(done)
+      // One that is only followed says nothing before its end.
+      void done.then(() => switched())
     })
   }
   return Promise.all(results)
@@ -154,6 +156,7 @@ async function rebalanceOne(
   await replayedSoon({ primary, mirror }, sources)
   const unhold = (await fts()?.hold(content)) ?? (() => undefined)
   let hold: LaneHold | undefined
+  let isStopped = false
   try {
     // From here on nobody else changes the roles of the pair.
     if (faults !== undefined) await faults.at('rebalance.begin', { content })
@@ -171,7 +174,10 @@ async function rebalanceOne(
     await sources.links
       .agent(primary.hostname)
       .request({ type: 'agent.stop', dbid: primary.dbid, mode: 'fast' }, STOP_TIMEOUT_MS)
+    isStopped = true
     if (faults !== undefined) await faults.at('rebalance.stopped', { content })
+    const { roleState } = await statusOf(mirror, sources)
+    if (roleState !== 'mirror') throw new Error(`dbid ${mirror.dbid} is ${roleState}, not mirror`)
     await topology.change({
       rows: [
         { dbid: primary.dbid, role: 'm', mode: 'n', status: 'd' },
@@ -179,6 +185,7 @@ async function rebalanceOne(
       ],
       history: [history(words, primary, 'm', 'd'), history(words, mirror, 'p', 'u')],
     })
+    isStopped = false // from here on it is another one's mirror
     if (faults !== undefined) await faults.at('rebalance.recorded', { content })
     sources.aim(content)
     const opened = promoteAndOpen(mirror, sources)
@@ -206,6 +213,7 @@ async function rebalanceOne(
     }
   } catch (error) {
     log.warn({ content, err: error }, `${words.what}: the switchover did not end; FTS takes over`)
+    if (isStopped) await startOne(primary, sources)
     return end(
       'failed',
       `the switchover did not end, FTS decides now: ${sentence(error)}; see "mirabelle state"`,
@@ -283,9 +291,12 @@ async function replayedSoon(pair: Pair, sources: RebalanceSources): Promise<void
   }
 }
 
-function statuses({ primary, mirror }: Pair, { links }: RebalanceSources): Promise<[Status, Status]> {
-  const ask = (row: SegmentRow) => links.instance(row).request({ type: 'instance.status' }, STATUS_TIMEOUT_MS)
-  return Promise.all([ask(primary), ask(mirror)])
+function statuses({ primary, mirror }: Pair, sources: RebalanceSources): Promise<[Status, Status]> {
+  return Promise.all([statusOf(primary, sources), statusOf(mirror, sources)])
+}
+
+function statusOf(row: SegmentRow, { links }: RebalanceSources): Promise<Status> {
+  return links.instance(row).request({ type: 'instance.status' }, STATUS_TIMEOUT_MS)
 }
 
 /** The mirror has flushed everything that the primary has; only asked while nothing runs. Resolves with why not, within CAUGHT_UP_MS. */

@@ -44,7 +44,11 @@ export async function reviveContents(
       const primary = sources.topology.primary(content)
       if (primary === undefined || (await serves(primary, sources))) return undefined
       return sources.work
-        .do(content, 'revival', () => revive(primary, request, sources))
+        .do(
+          content,
+          `revival${request.acceptDataLoss.includes(content) ? ' with an accepted loss' : ''}`,
+          () => revive(primary, request, sources),
+        )
         .catch((error: unknown): ActionResult => {
           return { dbid: primary.dbid, content, outcome: 'failed', message: sentence(error) }
         })
