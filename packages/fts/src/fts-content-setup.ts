@@ -112,15 +112,19 @@ export const ftsContentSetup = setup({
 
     beginCycle: assign(({ context, event }) => {
       if (event.type !== 'CYCLE') return {}
+      const known = context.pair
+      const isSameMirror = known?.mirror?.dbid === event.pair.mirror?.dbid
       return {
         pair: event.pair,
+        // What was seen of an instance says nothing of the one in its place.
+        recovery: known?.primary.dbid === event.pair.primary.dbid ? context.recovery : null,
         limits: event.limits,
         failures: event.primarySilent ? 1 : 0,
         asks: 0,
         ownStalls: 0,
         primaryDead: event.primaryDead,
-        mirrorDead: context.mirrorDead || event.mirrorDead,
-        mirrorLooks: Math.max(context.mirrorLooks, event.mirrorLooks),
+        mirrorDead: (isSameMirror && context.mirrorDead) || event.mirrorDead,
+        mirrorLooks: Math.max(isSameMirror ? context.mirrorLooks : 0, event.mirrorLooks),
         recheckMs: null,
       }
     }),
@@ -146,6 +150,7 @@ export const ftsContentSetup = setup({
       mirrorDead: context.mirrorDead && context.mirrorLooks > 1,
       recheckMs: context.mirrorDead ? ftsTimes.mirrorDeadMs : ftsTimes.mirrorSuspectMs,
     })),
+    recoveryForgotten: assign(() => ({ recovery: null })),
     faultBegins: assign(() => ({ faultRecorded: true })),
     faultEnds: assign(() => ({ faultRecorded: false, failures: 0 })),
     faultStays: assign(({ context }) => ({

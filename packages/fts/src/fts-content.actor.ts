@@ -182,7 +182,12 @@ export class FtsContentActor {
 
   #begin(): void {
     this.#next = null
-    if (this.#stopped || this.#running || this.#holds > 0) return
+    if (this.#stopped || this.#running) return
+    if (this.#holds > 0) {
+      // The hold began after they had asked.
+      this.#inNextCycle.resolve()
+      return
+    }
     this.#startedAtMs = this.#options.ports.clock.monotonic()
     this.#inThisCycle = this.#inNextCycle
     this.#inNextCycle = new Waiters()

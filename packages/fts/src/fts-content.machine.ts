@@ -27,6 +27,7 @@ const failedOver = [
   'rememberPair',
   'beginMessage',
   'mirrorDeathRefuted',
+  'recoveryForgotten',
   fenceOldPrimary,
   { type: 'setHealth', params: { health: 'failing-over' } },
 ] as const

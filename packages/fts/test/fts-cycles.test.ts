@@ -178,6 +178,22 @@ t.test(
   },
 )
 
+t.test('a scan that was asked for before the hold does not wait for its end', async (t) => {
+  const c = await started(fakeCluster(pairs(1)))
+  c.instances.set(2, 'silent')
+  c.prober.notify({ kind: 'dispatch-failed', dbid: 2 })
+  await c.clock.advance(200)
+  let ended = false
+  const scan = c.prober.requestScan().then(() => (ended = true))
+  const hold = c.prober.hold(0)
+  c.instances.set(2, healthy)
+  await c.clock.advance(5_000)
+  t.ok(ended, 'the content is passed over')
+  ;(await hold)()
+  await scan
+  await c.prober.stop()
+})
+
 t.test('a hold waits for the cycle that runs', async (t) => {
   const c = await started(fakeCluster(pairs(1)))
   c.instances.set(2, 'silent')

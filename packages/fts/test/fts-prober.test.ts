@@ -276,6 +276,20 @@ t.test('a recovery that advances is left alone, one that stands still is not', a
   await c.prober.stop()
 })
 
+t.test('the stalled recovery of the old primary is not held against the new one', async (t) => {
+  const c = await started(fakeCluster(pairs(1), { recoveryStallMs: 2_000 }))
+  c.instances.set(2, { recovering: true, replayLsn: 100 })
+  c.onPromote.set(12, () => {
+    c.instances.set(12, { recovering: true, replayLsn: 100, roleState: 'promoting' })
+    return { recovering: true }
+  })
+  await scan(c)
+  await c.clock.advance(4_000)
+  t.strictSame(c.acts(), failover)
+  t.equal(c.prober.contentState(0)?.health, 'failing-over', 'its promotion has the same time')
+  await c.prober.stop()
+})
+
 t.test('nobody is told anything while the catalog cannot be made durable', async (t) => {
   for (const [dbid, behaviour] of [
     [2, refused],

@@ -213,7 +213,7 @@ async function rebalanceOne(
     }
   } catch (error) {
     log.warn({ content, err: error }, `${words.what}: the switchover did not end; FTS takes over`)
-    if (isStopped) await startOne(primary, sources)
+    if (isStopped) await startAgain(primary, sources)
     return end(
       'failed',
       `the switchover did not end, FTS decides now: ${sentence(error)}; see "mirabelle state"`,
@@ -314,6 +314,18 @@ async function notCaughtUp(pair: Pair, sources: RebalanceSources): Promise<strin
       return sentence(error)
     }
     await delay(clock, POLL_MS)
+  }
+}
+
+/** The primary that was ended serves again, as far as that can be had: until then its end is no reason for a failover. */
+async function startAgain(primary: SegmentRow, sources: RebalanceSources): Promise<void> {
+  const { clock } = sources
+  const deadline = clock.monotonic() + OPEN_TIMEOUT_MS
+  const started = await startOne(primary, sources)
+  while (started.outcome === 'done' && clock.monotonic() < deadline) {
+    const now = await statusOf(primary, sources).catch(() => undefined) // it starts
+    if (now?.roleState === 'primary') return
+    await delay(clock, START_POLL_MS)
   }
 }
 
