@@ -94,7 +94,9 @@ export async function startHost(
   const started = await cluster.control.ask(row.endpoint, { type: 'cluster.start' }, START_MS)
   const { rows } = await cluster.control.ask(row.endpoint, { type: 'cluster.catalog' }, START_MS)
   const here = rows.filter((one) => one.hostname === hostname)
-  const down = here.filter(({ status, role }) => status === 'd' && role === 'm').map(({ dbid }) => dbid)
+  const down = here
+    .filter(({ content, status, role }) => content >= 0 && status === 'd' && role === 'm')
+    .map(({ dbid }) => dbid)
   const failed = started.results.filter(
     ({ dbid, outcome }) => outcome === 'failed' && here.some((one) => one.dbid === dbid),
   )

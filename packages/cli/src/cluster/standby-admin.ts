@@ -6,6 +6,7 @@ import type { ActionResult, MessageOf, SegmentRow } from '@mirabelle/messages'
 import { ensureAgentsOrSay } from './agents.ts'
 import type { Cluster } from './cluster.ts'
 import { withProgress } from './copy-progress.ts'
+import { describedBy } from './describe-catalog.ts'
 import { requireCoordinator } from './coordinators.ts'
 import { stateFromCoordinator } from './state-of.ts'
 
@@ -51,15 +52,34 @@ export async function initStandby(
   reporter.say(
     `${begun ? 'Completing' : 'Making'} the standby coordinator: dbid ${row.dbid} on ${row.hostname}, port ${row.port}, folder ${row.datadir}`,
   )
+  const before = folder.coordinators
   await describeWith(cluster, acting.row, row)
   await folder.update({ makingStandbyDbid: row.dbid })
   const answer = await withProgress(cluster, [row], () =>
     control.ask(acting.row.endpoint, { type: 'standby.init', row }, WORK_MS),
-  )
+  ).catch(async (error: unknown) => {
+    await describeAsBefore(cluster, acting.row, row, before).catch(() => undefined) // then nobody knows whether it has begun
+    throw error
+  })
   if (answer.results.some(({ outcome }) => outcome === 'failed'))
     await describeWith(cluster, acting.row, null)
   await folder.update({ makingStandbyDbid: null })
   return answer.results
+}
+
+/** What was refused before it was begun is not described: nobody must take it for the standby. Rejects when the coordinator does not say what it has. */
+async function describeAsBefore(
+  { control, folder }: Cluster,
+  acting: SegmentRow,
+  { dbid, datadir }: SegmentRow,
+  before: readonly SegmentRow[],
+): Promise<void> {
+  const catalog = await control.ask(acting.endpoint, { type: 'cluster.catalog' }, PLAN_MS)
+  if (catalog.rows.some((one) => one.dbid === dbid && one.datadir === datadir)) return
+  await folder.update((now) => {
+    const rows = [...now.rows.filter(({ content }) => content >= 0), ...before]
+    return { makingStandbyDbid: null, ...describedBy(catalog)({ ...now, rows, makingStandbyDbid: null }) }
+  })
 }
 
 /** The coordinator went on alone after an earlier `init` was interrupted, and has come to the end: that is what was asked for. */

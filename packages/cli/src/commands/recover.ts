@@ -193,11 +193,13 @@ export async function planRecovery(
   options: RecoverOptions,
   look = false,
 ): Promise<readonly MirrorStep[]> {
+  const catalog = await readCatalog(cluster)
   for (const dbid of options.only ?? []) {
-    if (cluster.folder.row(dbid).content < 0)
+    const row = catalog.rows.find((one) => one.dbid === dbid)
+    if (row === undefined) throw new CliError(`there is no dbid ${dbid} in the catalog`)
+    if (row.content < 0)
       throw new CliError(`dbid ${dbid} belongs to the coordinator: "recover" is for segments`)
   }
-  const catalog = await readCatalog(cluster)
   const moves = movesOf(cluster, catalog, options)
   if (moves.length === 0) return []
   return planMoves(cluster, moves, { mode: options.mode, look })
