@@ -1,5 +1,11 @@
 /** The folder of a host: its configuration, the cluster key, the list of its instances. Written by `mirabelle init`, read by the agent. */
-import { isAssignment, MirabelleError, type Assignment, type Endpoint } from '@mirabelle/messages'
+import {
+  isAssignment,
+  isMirabelleError,
+  MirabelleError,
+  type Assignment,
+  type Endpoint,
+} from '@mirabelle/messages'
 import type { CertificateFiles, Disk } from '@mirabelle/runtime'
 
 /** `agent.json` in the folder of a host. */
@@ -78,13 +84,20 @@ function isEndpoint(value: unknown): value is Endpoint {
   )
 }
 
-/** The instances that `instances.json` lists; none when it is not there. Rejects with `datadir.broken` when it cannot be understood. */
+/** The instances that `instances.json` lists; none when it is not there. Rejects with `datadir.broken`, and what to do, when it cannot be understood. */
 export async function readKnownInstances(disk: Disk, dir: string): Promise<readonly KnownInstance[]> {
   const path = instancesFile(dir)
-  const value = await readJsonFile(disk, path)
+  const broken = (why: string, cause?: unknown): MirabelleError =>
+    new MirabelleError(
+      'datadir.broken',
+      `${why}: move it away, start the agent again and run "mirabelle start", which names its instances anew; those that run go on`,
+      { cause },
+    )
+  const value = await readJsonFile(disk, path).catch((error: unknown) => {
+    throw isMirabelleError(error, 'datadir.broken') ? broken(error.message, error) : error
+  })
   if (value === undefined) return []
-  if (!Array.isArray(value) || !value.every(isKnown))
-    throw new MirabelleError('datadir.broken', `${path} is not a list of instances`)
+  if (!Array.isArray(value) || !value.every(isKnown)) throw broken(`${path} is not a list of instances`)
   return value
 }
 

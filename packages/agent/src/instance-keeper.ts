@@ -111,6 +111,23 @@ export class InstanceKeeper {
     this.#watch(process)
   }
 
+  /**
+   * Looks for a process that holds its folder and is not known here: an agent before this one had just started it when this one looked, or what that one knew was lost.
+   */
+  async #findProcess(datadir = this.#assignment.datadir): Promise<void> {
+    if (this.#decider.state !== 'stopped') return
+    const { processes, ports } = this.#options
+    const { dbid, content } = this.#assignment
+    const pid = await processes.holderOf(datadir).catch((error: unknown) => {
+      ports.log.warn({ dbid, err: error }, `nobody knows who holds ${datadir}`)
+      return undefined
+    })
+    const process = pid === undefined ? undefined : processes.adopt(pid)
+    if (process === undefined || this.#decider.state !== 'stopped') return
+    ports.log.info({ dbid, content, pid }, 'adopted an instance that was running unknown')
+    this.adopt(process)
+  }
+
   #requireStopped(): void {
     if (this.#process === undefined) return
     throw new MirabelleError('busy', `dbid ${this.#assignment.dbid} runs as pid ${this.pid}; stop it first`)
@@ -118,9 +135,10 @@ export class InstanceKeeper {
 
   /** Does something to its folder. What is being started is waited for, and nothing is started meanwhile. Rejects with `busy` while its process is there. */
   whileStopped(work: () => Promise<void>): Promise<void> {
-    return this.#serial(() => {
+    return this.#serial(async () => {
+      await this.#findProcess()
       this.#requireStopped()
-      return work()
+      await work()
     })
   }
 
@@ -148,6 +166,7 @@ export class InstanceKeeper {
   start(assignment: Assignment): Promise<number> {
     const fences = this.#fences
     return this.#serial(async () => {
+      await this.#findProcess(assignment.datadir)
       if (this.#process !== undefined) return this.#process.pid
       const starting = this.#start(assignment, fences)
       this.#starting = starting.catch(() => undefined) // told to the one who asked
@@ -212,6 +231,7 @@ export class InstanceKeeper {
   stop(mode: StopMode): Promise<boolean> {
     return this.#serial(async () => {
       this.#waiting = false
+      await this.#findProcess()
       const process = this.#process
       if (process === undefined) return false
       if (faults !== undefined) await faults.at('agent.stop.begin', this.#assignment)
@@ -245,6 +265,7 @@ export class InstanceKeeper {
     this.#waiting = false
     this.#spare.drop()
     await this.#starting
+    await this.#findProcess()
     const process = this.#process
     if (process === undefined) return false
     this.#decider.dispatch({ type: 'FENCE' })

@@ -292,3 +292,28 @@ t.test('nothing is started while something is done to its folder', async (t) => 
   await starting
   t.equal(processes.made.length, 1)
 })
+
+t.test(
+  'a process that nobody adopted, because it had just been started, is found when it matters',
+  async (t) => {
+    const { keeper, assignment, processes, certificates } = setUp(t)
+    const left = processes.leave()
+    t.equal(await keeper.start(assignment), left.pid, 'no second one is started beside it')
+    t.equal(processes.made.length, 0)
+    left.end({ code: null, signal: null })
+    await new Promise(setImmediate)
+    t.same(certificates, [`${left.pid} null null`], 'its end is told')
+
+    const stopped = processes.leave()
+    t.equal(await keeper.stop('immediate'), true)
+    t.same(stopped.signals, ['SIGKILL'])
+
+    const fenced = processes.leave()
+    t.equal(await keeper.fence(), true)
+    t.same(fenced.signals, ['SIGKILL'])
+
+    processes.leave()
+    const work = () => Promise.reject(new Error('its folder is touched'))
+    await t.rejects(keeper.whileStopped(work), { code: 'busy' })
+  },
+)

@@ -15,6 +15,7 @@ export class FakeProcesses implements Processes {
   failure: Error | undefined
   /** A process that cannot be ended by a signal. */
   immortal = false
+  #left: FakeProcess | undefined
   #pid = 1_000_000
 
   async spawn(): Promise<WatchedProcess> {
@@ -26,11 +27,21 @@ export class FakeProcesses implements Processes {
     const process = await this.spawn()
     return { ...process, begin: (startFile) => this.begun.push(`${process.pid} ${startFile}`) }
   }
-  holderOf(): Promise<undefined> {
-    return Promise.resolve(undefined)
+  /** One that another agent has started holds the folder, until it ends. */
+  leave(): FakeProcess {
+    const process = this.#make(++this.#pid)
+    this.made.pop()
+    this.#left = process
+    void process.exited.then(() => {
+      if (this.#left === process) this.#left = undefined
+    })
+    return process
+  }
+  holderOf(): Promise<number | undefined> {
+    return Promise.resolve(this.#left?.pid)
   }
   adopt(pid: number): WatchedProcess {
-    return this.#make(pid)
+    return this.#left?.pid === pid ? this.#left : this.#make(pid)
   }
 
   #make(pid: number): FakeProcess {
