@@ -67,6 +67,20 @@ t.test('changes at the same time are made one after the other', async (test) => 
   test.equal((await ClusterFolder.open(first.dir)).file.epoch, 11)
 })
 
+t.test('of two commands that make a cluster in one folder one makes it', async (test) => {
+  const dir = await mkdtemp(join(tmpdir(), 'mirabelle-folder-'))
+  test.teardown(() => rm(dir, { recursive: true }))
+  const both = await Promise.allSettled([
+    ClusterFolder.create(dir, file),
+    ClusterFolder.create(dir, { ...file, clusterId: 'other' }),
+  ])
+  test.equal(both.filter(({ status }) => status === 'fulfilled').length, 1)
+  test.match(
+    both.find(({ status }) => status === 'rejected'),
+    { reason: { message: /has just begun to make a cluster/ } },
+  )
+})
+
 t.test('a description that was deleted, or damaged, meanwhile is not written anew', async (test) => {
   const [folder, other] = await folders(test)
   const path = join(folder.dir, 'cluster.json')

@@ -95,6 +95,9 @@ t.test('without a cluster each command says in one sentence what to do, and exit
 
 t.test('there is nothing to destroy where there is no cluster', async (test) => {
   test.equal((await mirabelle(test, 'destroy', '--yes')).status, 0)
+  const { status, stdout } = await mirabelle(test, 'destroy', '--yes', '--json')
+  test.equal(status, 0)
+  test.match(JSON.parse(stdout), { deleted: false })
 })
 
 t.test('what cannot be understood exits with 2 and names the option', async (test) => {

@@ -9,7 +9,7 @@ import { assertNothingRuns, stopCluster } from '../cluster/stop-cluster.ts'
 import { CliError } from '../errors.ts'
 import { ClusterFolder } from '../folder/cluster-folder.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
-import { dirOf, dirOption, type DirOption } from './options.ts'
+import { dirOf, dirOption, jsonOption, type DirOption, type JsonOption } from './options.ts'
 
 const REMOVE_MS = 60_000
 const STOP_MS = 30_000
@@ -20,18 +20,21 @@ export function addDestroy(program: Command): void {
     .description('stop a cluster and delete all of its data')
     .addOption(dirOption())
     .option('--yes', 'do not ask')
-    .action(async (options: DirOption & { readonly yes?: boolean }) => {
+    .addOption(jsonOption())
+    .action(async (options: DirOption & JsonOption & { readonly yes?: boolean }) => {
       const reporter = terminalReporter()
       const dir = dirOf(options)
+      const say = (deleted: boolean, sentence: string): void =>
+        reporter.print(options.json === true ? JSON.stringify({ dir, deleted }) : sentence)
       const folder = await ClusterFolder.find(dir)
       if (folder === undefined) {
-        reporter.print(`There is no cluster in ${dir}`)
+        say(false, `There is no cluster in ${dir}`)
         return
       }
       if (options.yes !== true && !(await agreed(dir)))
         throw new CliError('nothing was deleted: say --yes to delete the cluster and all of its data')
       await destroyCluster(await withFolder(folder, reporter))
-      reporter.print(`Deleted the cluster in ${dir}`)
+      say(true, `Deleted the cluster in ${dir}`)
     })
 }
 

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { openCluster } from '../cluster/cluster.ts'
 import { requireCoordinator } from '../cluster/coordinators.ts'
 import { terminalReporter } from '../terminal/reporter.ts'
-import { dirOf, dirOption, type DirOption } from './options.ts'
+import { dirOf, dirOption, jsonOption, type DirOption, type JsonOption } from './options.ts'
 
 const PROBE_MS = 60_000
 
@@ -12,11 +12,12 @@ export function addFtsProbe(program: Command): void {
     .command('fts-probe')
     .description('probe all segments now and wait for the end of the cycle')
     .addOption(dirOption())
-    .action(async (options: DirOption) => {
+    .addOption(jsonOption())
+    .action(async (options: DirOption & JsonOption) => {
       const reporter = terminalReporter()
       const cluster = await openCluster(dirOf(options), reporter)
       const { row } = await requireCoordinator(cluster)
       await cluster.control.ask(row.endpoint, { type: 'cluster.probe' }, PROBE_MS)
-      reporter.print('All segments were probed')
+      reporter.print(options.json === true ? JSON.stringify({ probed: true }) : 'All segments were probed')
     })
 }

@@ -56,7 +56,7 @@ export function addStart(program: Command): void {
       const reporter = terminalReporter()
       const cluster = await openCluster(dirOf(options), reporter)
       cluster.folder.checkContents(options.acceptDataLoss ?? [])
-      if (options.dbid !== undefined) return startInstance(cluster, options.dbid, options.timeout)
+      if (options.dbid !== undefined) return startInstance(cluster, options.dbid, options)
       const takeBack = await undoWhenInterrupted(cluster)
       const report = await startCluster(cluster, {
         timeoutMs: options.timeout,
@@ -83,10 +83,14 @@ export function addStart(program: Command): void {
     })
 }
 
-async function startInstance(cluster: Cluster, dbid: number, timeoutMs: number): Promise<void> {
-  const failure = await startOne(cluster, dbid, timeoutMs)
+async function startInstance(
+  cluster: Cluster,
+  dbid: number,
+  { timeout, json }: Pick<StartCommand, 'timeout' | 'json'>,
+): Promise<void> {
+  const failure = await startOne(cluster, dbid, timeout)
   if (failure !== undefined) throw new CliError(`dbid ${dbid} could not be started: ${failure}`)
-  cluster.reporter.print(`dbid ${dbid} is up`)
+  cluster.reporter.print(json === true ? JSON.stringify({ dbid, started: true }) : `dbid ${dbid} is up`)
 }
 
 /** A start that is interrupted leaves nothing half-started behind, unless the cluster ran before. */

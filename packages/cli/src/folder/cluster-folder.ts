@@ -73,11 +73,15 @@ export class ClusterFolder {
     return folder
   }
 
-  /** Makes the folder of a new cluster and writes its description. */
+  /** Makes the folder of a new cluster and writes its description. Throws CliError when another command has just done so. */
   static async create(dir: string, file: ClusterFile): Promise<ClusterFolder> {
     await mkdir(dir, { recursive: true, mode: 0o700 })
     const folder = new ClusterFolder(dir, file)
-    await folder.#write(file)
+    await whileAlone(dir, async () => {
+      if ((await ClusterFolder.find(dir)) !== undefined)
+        throw new CliError(`another command has just begun to make a cluster in ${dir}: run this again`)
+      await folder.#write(file)
+    })
     return folder
   }
 
