@@ -107,6 +107,8 @@ t.test('what cannot be understood exits with 2 and names the option', async (tes
     [['frobnicate'], /unknown command/],
     [['recover', '--max-rate', 'fast'], /megabytes a second from 0\.1 to 10000/],
     [['mirrors', 'move'], /required option '-i, --input <file>'/],
+    [['config', 'set', '=5s'], /give the name of a setting: mirabelle config set NAME=5s/],
+    [['config', 'set', 'gp_fts_probe_interval'], /give a value: /],
     [['init', '--set', 'gp_fts_probe_interval=soon'], /invalid value for "gp_fts_probe_interval"/],
     [['init', '--hosts', '1', '--mirroring', 'spread', '--segments', '0'], /--segments/],
   ] as const) {

@@ -77,6 +77,7 @@ const nulls = (names: readonly string[]): ConfigChange =>
 
 function assignment(text: string): ConfigChange {
   if (!text.includes('=')) throw new CliError(`give a value: mirabelle config set ${text} VALUE`)
+  if (text.startsWith('=')) throw new CliError(`give the name of a setting: mirabelle config set NAME${text}`)
   return setting(text, {})
 }
 
