@@ -7,8 +7,25 @@ import { planRecovery } from '../src/commands/recover.ts'
 import type { ClusterFile } from '../src/folder/cluster-file.ts'
 import { silentReporter } from '../src/terminal/reporter.ts'
 
-const row = (dbid: number, content: number, role: 'p' | 'm', hostname: string, status: 'u' | 'd' = 'u') =>
-  ({ dbid, content, role, hostname, status, endpoint: { addresses: ['h'], port: dbid } }) as SegmentRow
+const row = (
+  dbid: number,
+  content: number,
+  role: 'p' | 'm',
+  hostname: string,
+  status: 'u' | 'd' = 'u',
+): SegmentRow => ({
+  dbid,
+  content,
+  role,
+  preferredRole: role,
+  mode: 'n',
+  status,
+  port: dbid,
+  hostname,
+  address: 'h',
+  datadir: `/d/${dbid}`,
+  endpoint: { addresses: ['h'], port: dbid },
+})
 const catalog = [
   row(1, -1, 'p', 'h1'),
   row(2, 0, 'p', 'h1'),

@@ -6,16 +6,19 @@ import { initStandby } from '../src/cluster/standby-admin.ts'
 import type { ClusterFile } from '../src/folder/cluster-file.ts'
 import { silentReporter } from '../src/terminal/reporter.ts'
 
-const row = (dbid: number, content: number, role: 'p' | 'm') =>
-  ({
-    dbid,
-    content,
-    role,
-    hostname: 'h',
-    datadir: `/d/${dbid}`,
-    port: dbid,
-    endpoint: { addresses: ['h'], port: dbid },
-  }) as SegmentRow
+const row = (dbid: number, content: number, role: 'p' | 'm'): SegmentRow => ({
+  dbid,
+  content,
+  role,
+  preferredRole: role,
+  mode: 'n',
+  status: 'u',
+  port: dbid,
+  hostname: 'h',
+  address: 'h',
+  datadir: `/d/${dbid}`,
+  endpoint: { addresses: ['h'], port: dbid },
+})
 const nowhere = { host: null, port: null, datadir: null }
 
 /** Runs an init of dbid 10 that the coordinator refuses; resolves with what the description says then. */

@@ -2,6 +2,7 @@
 import t from 'tap'
 import {
   MirabelleError,
+  type AgentInstanceRow,
   type Message,
   type MessageOf,
   type MirrorStep,
@@ -9,6 +10,7 @@ import {
 } from '@mirabelle/messages'
 import { silentLogger, type Hello } from '@mirabelle/runtime'
 import { makeMirrors } from '../src/ha/mirrors/make-mirrors.ts'
+import { removeMirrors } from '../src/ha/mirrors/remove-mirrors.ts'
 import type { MirrorSources } from '../src/ha/mirrors/mirror-sources.ts'
 import { WorkList } from '../src/ha/mirrors/work-list.ts'
 import { SegmentLinks } from '../src/ha/segment-links.ts'
@@ -70,7 +72,7 @@ const request = (...steps: MirrorStep[]): MessageOf<'mirrors.make'> => ({
 })
 
 /** Agents that make what they are told to, on hosts where nothing starts; `made` says what. */
-function setUp(known: readonly SegmentRow[] = rows) {
+function setUp(recorded: readonly SegmentRow[] = rows) {
   const clock = new ManualClock()
   const network = new FakeNetwork(clock)
   const topology = new Topology(
@@ -78,7 +80,7 @@ function setUp(known: readonly SegmentRow[] = rows) {
       clusterId: 'c',
       epoch: 1,
       mirroring: 'group',
-      rows: known,
+      rows: recorded,
       hosts: Object.entries(AGENTS).map(([hostname, port]) => ({
         hostname,
         agent: { addresses: ['127.0.0.1'], port },
@@ -88,9 +90,18 @@ function setUp(known: readonly SegmentRow[] = rows) {
     { load: () => Promise.reject(new Error('unused')), change: () => Promise.resolve() },
   )
   const made: string[] = []
+  /** What is on the hosts besides. */
+  const known = new Map<string, AgentInstanceRow[]>()
   for (const [hostname, port] of Object.entries(AGENTS))
     network.answers.set(port, (message: Message): Message | MirabelleError | undefined => {
-      if (message.type === 'agent.status') return { type: 'agent.statusIs', hostname, pid: 1, instances: [] }
+      if (message.type === 'agent.status')
+        return { type: 'agent.statusIs', hostname, pid: 1, instances: known.get(hostname) ?? [] }
+      if (message.type === 'agent.stop')
+        return { type: 'agent.stopped', dbid: message.dbid, wasRunning: true }
+      if (message.type === 'agent.remove') {
+        made.push(`dbid ${message.dbid} removed`)
+        return { type: 'ok' }
+      }
       if (message.type === 'agent.start') return new MirabelleError('not.ready', 'the copy is not complete')
       if (message.type !== 'agent.create') return undefined
       made.push(`dbid ${message.assignment.dbid} of content ${message.assignment.content} on ${hostname}`)
@@ -118,7 +129,7 @@ function setUp(known: readonly SegmentRow[] = rows) {
     ownStatus: () => ({ replication: [] }) as unknown as MessageOf<'instance.statusIs'>,
     setPeer: () => Promise.resolve(),
   }
-  return { clock, topology, sources, standby, made }
+  return { clock, network, topology, sources, standby, made, known }
 }
 
 t.test('a dbid that another content has got meanwhile is not taken for the finished copy', async (t) => {
@@ -185,4 +196,31 @@ t.test('who asks for another place, or another way, is not told that it is done'
     },
   ])
   await running
+})
+
+t.test('a removal of all mirrors does not take one away that another command makes', async (t) => {
+  const { sources, made, known, network } = setUp(rows.filter(({ role }) => role === 'p'))
+  const left = { content: 1, pid: null, datadir: '/data/8' }
+  known.set('far', [{ ...left, dbid: 8 } as AgentInstanceRow])
+  known.set('near', [{ ...left, dbid: 6, content: 0, datadir: '/data/6' } as AgentInstanceRow])
+  const told: number[] = []
+  for (const dbid of [2, 3])
+    network.answers.set(7000 + dbid, ({ type }) => {
+      told.push(dbid)
+      return { type: type === 'segment.syncRepOff' ? 'fts.probed' : 'ok' } as Message
+    })
+  let ended = (): void => undefined
+  const making = sources.work.do(
+    0,
+    'making of dbid 6',
+    () => new Promise<void>((resolve) => (ended = resolve)),
+  )
+  t.match(await removeMirrors(sources), [
+    { dbid: 2, content: 0, outcome: 'failed', message: /Found making of dbid 6 running/ },
+    { dbid: 8, content: 1, outcome: 'done' },
+  ])
+  t.same([...new Set(told)], [3], 'nor is its primary told anything')
+  t.same(made, ['dbid 8 removed'])
+  ended()
+  await making
 })

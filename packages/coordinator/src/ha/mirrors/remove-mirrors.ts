@@ -11,33 +11,28 @@ const AGENT_TIMEOUT_MS = 5_000
 
 export async function removeMirrors(sources: MirrorSources): Promise<ActionResult[]> {
   const { topology, work } = sources
-  const mirrors = topology.rows().filter((row) => row.content >= 0 && row.role === 'm')
   const results = await Promise.all(
-    mirrors.map((row) =>
-      work
-        .do(row.content, `removal of dbid ${row.dbid}`, () => removeOne(row, sources))
-        .catch((error: unknown) => result(row, 'failed', sentence(error))),
-    ),
-  )
-  const done = !topology.rows().some((row) => row.content >= 0 && row.role === 'm')
-  if (done && topology.mirroring !== 'none') await topology.change({ mirroring: 'none' })
-  if (!done) return results
-  // An earlier run may have ended between the catalog and a primary, which then waits for a mirror whose process is about to go.
-  await tellAll(mirrors, sources)
-  return [...results, ...(await discardLeftovers(null, results, sources))]
-}
-
-/** Every primary knows that it has no mirror; those whose mirror was removed just now have been told. Rejects when one cannot be told. */
-async function tellAll(removed: readonly SegmentRow[], sources: MirrorSources): Promise<void> {
-  const { topology } = sources
-  const told = new Set(removed.map(({ content }) => content))
-  const others = topology.contents.filter((content) => !told.has(content))
-  await Promise.all(
-    others.map(async (content) => {
-      const primary = topology.primary(content)
-      if (primary?.status === 'u') await tellPrimary(primary, sources)
+    topology.contents.map((content) => {
+      const dbid = (topology.mirror(content) ?? topology.primary(content))?.dbid ?? 0
+      return work
+        .do(content, 'removal of mirrors', () => removeOf(content, sources))
+        .catch((error: unknown) => [result({ dbid, content }, 'failed', sentence(error))])
     }),
   )
+  const isDone = !topology.rows().some((row) => row.content >= 0 && row.role === 'm')
+  if (isDone && topology.mirroring !== 'none') await topology.change({ mirroring: 'none' })
+  return results.flat()
+}
+
+/** The mirror of the catalog, and what is left of others: an earlier run was interrupted, or a host was away. */
+async function removeOf(content: Content, sources: MirrorSources): Promise<ActionResult[]> {
+  const { topology } = sources
+  const mirror = topology.mirror(content)
+  const removed = mirror === undefined ? [] : [await removeOne(mirror, sources)]
+  const primary = topology.primary(content)
+  // An earlier run may have ended between the catalog and the primary, which then waits for a mirror whose process is about to go.
+  if (mirror === undefined && primary?.status === 'u') await tellPrimary(primary, sources)
+  return [...removed, ...(await discardLeftovers(content, removed, sources))]
 }
 
 function result(
@@ -109,9 +104,9 @@ export async function discard(
   }
 }
 
-/** Does away with instances that no row names any more, of one content or of all: an earlier run was interrupted, or a host was away. */
+/** Does away with instances of a content that no row names any more: an earlier run was interrupted, or a host was away. */
 export async function discardLeftovers(
-  content: Content | null,
+  content: Content,
   told: readonly ActionResult[],
   sources: MirrorSources,
 ): Promise<ActionResult[]> {
@@ -124,8 +119,7 @@ export async function discardLeftovers(
       .then((answer) => answer.instances)
       .catch(() => []) // its leftovers wait for the next run
     for (const one of instances) {
-      if (one.content < 0 || topology.row(one.dbid) !== undefined) continue
-      if (content !== null && one.content !== content) continue
+      if (one.content !== content || topology.row(one.dbid) !== undefined) continue
       if (told.some(({ dbid }) => dbid === one.dbid)) continue
       results.push(await discard(one, hostname, sources))
     }
