@@ -19,6 +19,7 @@ import { AppendWorkload } from './clients/append-workload.ts'
 import { BankWorkload, initialBalances } from './clients/bank-workload.ts'
 import { Clients } from './clients/clients.ts'
 import { RegisterWorkload } from './clients/register-workload.ts'
+import { RemadeWorkload } from './clients/remade-workload.ts'
 import { SchemaWorkload } from './clients/schema-workload.ts'
 import { SetWorkload } from './clients/set-workload.ts'
 import type { Workload } from './clients/workload.ts'
@@ -246,6 +247,7 @@ function makeWorkloads(names: readonly WorkloadName[], contents: number): Worklo
     bank: () => new BankWorkload(contents),
     set: () => new SetWorkload(contents),
     schema: () => new SchemaWorkload(contents),
+    remade: () => new RemadeWorkload(contents),
   }
   return names.map((name) => makers[name]())
 }

@@ -4,6 +4,7 @@ import type { Verdict } from './anomaly.ts'
 import { checkBank, type BankRules } from './bank.ts'
 import { checkListAppend } from './list-append.ts'
 import { checkRegister } from './register.ts'
+import { checkRemade } from './remade.ts'
 import { checkSchema } from './schema.ts'
 import { checkSet } from './set.ts'
 
@@ -25,5 +26,7 @@ function check(name: WorkloadName, ops: readonly Op[], bank: BankRules): Verdict
       return checkSet(ops)
     case 'schema':
       return checkSchema(ops)
+    case 'remade':
+      return checkRemade(ops)
   }
 }

@@ -3,7 +3,7 @@
  * most one of `ok` (it took effect), `fail` (it did not and never will) or `info` (nobody knows) closes it. The format is in docs/chaos.md.
  */
 
-export const workloadNames = ['append', 'register', 'bank', 'set', 'schema'] as const
+export const workloadNames = ['append', 'register', 'bank', 'set', 'schema', 'remade'] as const
 export type WorkloadName = (typeof workloadNames)[number]
 
 export type OpType = 'invoke' | 'ok' | 'fail' | 'info'
