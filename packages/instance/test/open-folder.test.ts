@@ -3,23 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Assignment } from '@mirabelle/messages'
-import { realDisk } from '@mirabelle/runtime'
+import { realDisk, type Disk } from '@mirabelle/runtime'
 import { openFolder } from '../src/life/open-folder.ts'
 import { writeIdentity } from '../src/state/identity.ts'
 
-/** Opens a folder of an instance that has promised epoch 2, for a start by a coordinator of the epoch. */
-async function opening(
-  test: Test,
-  epoch: number,
-  content: number,
-  role: 'p' | 'm',
-  claim?: (datadir: string) => Promise<void>,
-) {
-  const base = await mkdtemp(join(tmpdir(), 'mirabelle-open-'))
-  test.teardown(() => rm(base, { recursive: true }))
-  const datadir = join(base, 'd')
-  await writeIdentity(realDisk, datadir, { clusterId: 'c', content, dbid: 2, createdAt: 1 })
-  const assignment: Assignment = {
+function assignmentOf(datadir: string, content: number, role: 'p' | 'm'): Assignment {
+  return {
     dbid: 2,
     content,
     role,
@@ -34,6 +23,21 @@ async function opening(
     copyMaxRate: null,
     settings: {},
   }
+}
+
+/** Opens a folder of an instance that has promised epoch 2, for a start by a coordinator of the epoch. */
+async function opening(
+  test: Test,
+  epoch: number,
+  content: number,
+  role: 'p' | 'm',
+  claim?: (datadir: string) => Promise<void>,
+) {
+  const base = await mkdtemp(join(tmpdir(), 'mirabelle-open-'))
+  test.teardown(() => rm(base, { recursive: true }))
+  const datadir = join(base, 'd')
+  await writeIdentity(realDisk, datadir, { clusterId: 'c', content, dbid: 2, createdAt: 1 })
+  const assignment = assignmentOf(datadir, content, role)
   await openFolder(realDisk, 'c', assignment)
   return openFolder(realDisk, 'c', { ...assignment, epoch }, async () => claim?.(datadir))
 }
@@ -53,6 +57,31 @@ t.test('a coordinator starts whatever epoch the administrator knows: its catalog
 
 t.test('a higher epoch is promised by the start', async (test) => {
   test.equal((await opening(test, 3, 0, 'm')).epoch, 3)
+})
+
+t.test('what an instance promises is not lost with the folder that it lies in', async (test) => {
+  const base = await mkdtemp(join(tmpdir(), 'mirabelle-open-'))
+  test.teardown(() => rm(base, { recursive: true }))
+  const datadir = join(base, 'd')
+  await writeIdentity(realDisk, datadir, { clusterId: 'c', content: 0, dbid: 2, createdAt: 1 })
+  const calls: string[] = []
+  const disk: Disk = {
+    ...realDisk,
+    makeDir: async (path) => {
+      await realDisk.makeDir(path)
+      calls.push(`made ${path}`)
+    },
+    syncDir: async (path) => {
+      await realDisk.syncDir(path)
+      calls.push(`synced ${path}`)
+    },
+  }
+  await openFolder(disk, 'c', assignmentOf(datadir, 0, 'm'))
+  for (const folder of ['state', 'wal'])
+    test.ok(
+      calls.lastIndexOf(`synced ${datadir}`) > calls.indexOf(`made ${datadir}/${folder}`),
+      `the name of ${folder} is durable`,
+    )
 })
 
 t.test('of a folder that somebody else works on nothing is changed (I7)', async (test) => {

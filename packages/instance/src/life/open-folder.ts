@@ -31,6 +31,8 @@ export async function openFolder(
   if (assignment.syncRep !== null) await durable.setSyncRep(assignment.syncRep)
   await durable.setAssignment((held) => withNewestSettings(assignment, held))
   await disk.makeDir(receivedWalDir(datadir))
+  // The folders of promises and of WAL may have been made just now: what is durable in them counts for nothing while their names are not.
+  await disk.syncDir(datadir)
   return durable
 }
 

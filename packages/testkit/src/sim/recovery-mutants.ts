@@ -9,6 +9,7 @@ import {
   withoutSyncingTails,
   withRequests,
   withUnreadable,
+  withWritesUnderWayForgotten,
 } from './mutant-tools.ts'
 import type { Mutant } from './mutant.ts'
 import { SIM_SEGMENT_BYTES } from './sim-wal.ts'
@@ -20,6 +21,13 @@ export const recoveryMutants: readonly Mutant[] = [
     bug: 'a mirror begins to stream behind WAL that an earlier process has written and not made durable',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withoutSyncingTails(ports.disk) }) }),
+  },
+  {
+    name: 'write-under-way-forgotten',
+    firstSeed: 29,
+    bug: 'a mirror takes what it writes while a flush begins for part of that flush',
+    found: ['I1'],
+    plant: () => ({ ports: (ports) => ({ ...ports, disk: withWritesUnderWayForgotten(ports.disk) }) }),
   },
   {
     name: 'commit-prepared-may-fail',

@@ -98,7 +98,7 @@ export class SimDisk implements Disk {
 
   async makeDir(path: string): Promise<void> {
     await this.#now()
-    this.#process.host.files.makeFolder(path)
+    this.#process.host.files.makeFolder(path, false)
   }
 
   async rename(from: string, to: string): Promise<void> {

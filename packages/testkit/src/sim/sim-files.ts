@@ -120,6 +120,8 @@ function patched(bytes: Uint8Array | undefined, length: number, from: number, pi
 export class SimFiles {
   readonly #files = new Map<string, SimFile>()
   readonly #folders = new Set<string>(['/'])
+  /** Folders whose names in their own folders are not durable. */
+  readonly #unnamed = new Set<string>()
 
   file(path: string): SimFile | undefined {
     return this.#files.get(path)
@@ -147,10 +149,12 @@ export class SimFiles {
     return this.#folders.has(path)
   }
 
-  makeFolder(path: string): void {
+  /** Makes a folder and its parents. A program makes their names durable by itself; the world lays out what is durable. */
+  makeFolder(path: string, isNamed = true): void {
     for (let at = path; !this.#folders.has(at); at = parentOf(at)) {
       if (this.#files.has(at)) throw diskError('EEXIST', at)
       this.#folders.add(at)
+      if (!isNamed) this.#unnamed.add(at)
     }
   }
 
@@ -183,6 +187,7 @@ export class SimFiles {
     for (const one of [...this.#folders].filter(below)) {
       this.#folders.delete(one)
       this.#folders.add(moved(one))
+      if (this.#unnamed.delete(one)) this.#unnamed.add(moved(one))
     }
     for (const [one, each] of [...this.#files].filter(([path]) => below(path))) {
       this.#files.delete(one)
@@ -193,7 +198,10 @@ export class SimFiles {
   remove(path: string): void {
     this.#files.delete(path)
     const below = (one: string): boolean => one === path || one.startsWith(`${path}/`)
-    for (const one of [...this.#folders].filter(below)) this.#folders.delete(one)
+    for (const one of [...this.#folders].filter(below)) {
+      this.#folders.delete(one)
+      this.#unnamed.delete(one)
+    }
     for (const one of [...this.#files.keys()].filter(below)) this.#files.delete(one)
   }
 
@@ -206,6 +214,7 @@ export class SimFiles {
         file.durable ??= new Uint8Array(0)
         file.isNamed = true
       }
+    for (const one of this.#unnamed) if (parentOf(one) === path) this.#unnamed.delete(one)
   }
 
   /** A disk that told lies has written at last what it said it had. */
@@ -215,6 +224,8 @@ export class SimFiles {
 
   /** The power goes: of what was not durable, chance decides sector by sector. */
   losePower(random: SimRandom): void {
+    for (const folder of [...this.#unnamed]) if (random.chance(0.5)) this.remove(folder)
+    this.#unnamed.clear()
     for (const [path, file] of this.#files) {
       const { content, durable } = file
       if ((durable === undefined || !file.isNamed) && random.chance(0.5)) {
