@@ -26,6 +26,7 @@ function receiving(t: Test, disk: Disk = realDisk) {
     lastRecord: undefined,
     receivedEnd: { end: START, lastRecord: undefined },
     receivedTimeline: 1,
+    acknowledgedEnd: START,
     onAcknowledged: (lsn) => acknowledged.push(lsn),
     onProblem: ({ code }: MirabelleError, badLsn) => problems.push({ code, badLsn }),
   })

@@ -3,7 +3,7 @@ import { copyFileSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { realDisk } from '@mirabelle/runtime'
 import type { Disk, Network } from '@mirabelle/runtime'
-import { FakePrimary, payload, SEGMENT, startMirror, testPorts, until } from './support/fixture.ts'
+import { FakePrimary, payload, SEGMENT, startMirror, testPorts, until, walIn } from './support/fixture.ts'
 import { isData, pair, same } from './support/pair.ts'
 
 t.test(
@@ -87,6 +87,40 @@ t.test(
       [0, primary.seq - 1],
       'a restarted mirror knows the settled statements again',
     )
+  },
+)
+
+t.test(
+  'what was acknowledged of a record that goes across the end of a segment stays as it is while the stream begins anew: PostgreSQL replays it',
+  async (t) => {
+    const { network, primary, mirror } = await pair(t)
+    const m = mirror()
+    await until('streaming', () => primary.hub.mirrorStatus().caughtUp)
+    const before = primary.position.lsn
+    const boundary = 2 * SEGMENT
+    let limit = boundary + 5_000
+    let came = 0
+    network.alter = (message) => {
+      if (!isData(message)) return message
+      const bytes = message.bytes.subarray(0, Math.max(0, limit - message.startLsn))
+      if (bytes.length === 0) return undefined
+      came++
+      return { ...message, bytes }
+    }
+    primary.write([payload(SEGMENT + 50_000)])
+    await until('the segment is acknowledged', () => m.flushed.at(-1) === boundary)
+    t.ok(m.receiver.positions().validEnd < boundary, 'but not the record')
+    const there = walIn(m.dir, 1, SEGMENT, boundary)
+    t.ok(there.equals(walIn(primary.dir, 1, SEGMENT, boundary)))
+    limit = before - 100
+    came = 0
+    network.cut()
+    await until('some of it comes again', () => came > 0)
+    t.ok(walIn(m.dir, 1, SEGMENT, boundary).equals(there))
+    limit = Infinity
+    network.cut()
+    await until('caught up', () => primary.hub.mirrorStatus().caughtUp)
+    t.ok(same(primary, m))
   },
 )
 

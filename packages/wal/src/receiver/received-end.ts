@@ -5,7 +5,7 @@
 import { MirabelleError } from '@mirabelle/messages'
 import type { HistoryEntry, Lsn, Timeline } from '@mirabelle/messages'
 import { segmentStart } from '../format/constants.ts'
-import type { Boundary } from './received-wal.ts'
+import type { Boundary, KeptWal } from './received-wal.ts'
 
 /** First byte of a stream; the record before it when it is known to end there. */
 export interface StreamBegin {
@@ -97,6 +97,24 @@ export class ReceivedEnd {
     const isAtEnd = lsn === this.durable.end && lastRecord === undefined
     const nothingToCompare = this.durableTimeline === this.timeline && isAtEnd
     return this.inOwnFiles || nothingToCompare
+  }
+
+  /** What a stream finds here. */
+  get kept(): KeptWal {
+    return {
+      receivedEnd: this.durable,
+      receivedTimeline: this.durableTimeline,
+      acknowledgedEnd: this.flushLsn,
+    }
+  }
+
+  /**
+   * What may be said to the sender by a stream that has written up to `writtenEnd`: no more than that, or than what it was begun with. What an earlier stream has acknowledged of a record
+   * that was not whole is more, and this sender knows nothing of it.
+   */
+  said(writtenEnd: Lsn): { readonly writeLsn: Lsn; readonly flushLsn: Lsn } {
+    const writeLsn = Math.max(this.durable.end, writtenEnd)
+    return { writeLsn, flushLsn: this.isCompared ? Math.min(this.flushLsn, writeLsn) : 0 }
   }
 
   /** WAL up to here may be acknowledged; true when that is news. */

@@ -20,7 +20,17 @@ export interface Boundary {
   readonly lastRecord: Lsn | undefined
 }
 
-export interface ReceivedWalOptions {
+/** What was received before a stream begins. */
+export interface KeptWal {
+  /** End of the last record. */
+  readonly receivedEnd: Boundary
+  /** The timeline in whose files that lies. */
+  readonly receivedTimeline: Timeline
+  /** PostgreSQL may have read up to here: beyond `receivedEnd` when a record that is not whole goes across the end of a segment. */
+  readonly acknowledgedEnd: Lsn
+}
+
+export interface ReceivedWalOptions extends KeptWal {
   readonly disk: Disk
   readonly dir: string
   /** Another folder in which what was acknowledged before may lie. */
@@ -31,10 +41,6 @@ export interface ReceivedWalOptions {
   readonly start: Lsn
   /** The last record before `start` when `start` is a checked record boundary; undefined = the start of a segment. */
   readonly lastRecord: Lsn | undefined
-  /** End of what was acknowledged before. */
-  readonly receivedEnd: Boundary
-  /** The timeline in whose files that lies. */
-  readonly receivedTimeline: Timeline
   readonly onAcknowledged: (lsn: Lsn) => void
   /** `badLsn` when the WAL itself is bad: where the good one ends. */
   readonly onProblem: (error: MirabelleError, badLsn?: Lsn) => void
@@ -76,7 +82,7 @@ export class ReceivedWal {
       dir: options.dir,
       segmentSize: options.segmentSize,
       start: options.start,
-      protectedEnd: options.receivedEnd.end,
+      protectedEnd: options.acknowledgedEnd,
       protectedTimeline: options.receivedTimeline,
       readProtected: readerOf(options),
       onSynced: (end) => this.#onSynced(end),

@@ -267,8 +267,7 @@ class Receiver implements WalReceiver {
       history: started.history,
       start: begin.lsn,
       lastRecord: begin.lastRecord,
-      receivedEnd: this.#end.durable,
-      receivedTimeline: this.#end.durableTimeline,
+      ...this.#end.kept,
       onAcknowledged: (lsn) => this.#acknowledged(lsn),
       onProblem: (error, badLsn) => this.#failed(attempt, error, badLsn),
     })
@@ -332,8 +331,8 @@ class Receiver implements WalReceiver {
   }
 
   #reply(): void {
-    const { writeLsn, timeline } = this.positions()
-    const flushLsn = this.#end.isCompared ? this.#end.flushLsn : 0
+    const { timeline } = this.#end
+    const { writeLsn, flushLsn } = this.#end.said(this.#received?.writtenEnd ?? 0)
     const replayLsn = this.#options.replayLsn()
     this.#connection?.send({
       type: 'wal.flushed',
