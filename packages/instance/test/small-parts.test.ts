@@ -2,12 +2,16 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { realDisk } from '@mirabelle/runtime'
+import { realDisk, type Disk } from '@mirabelle/runtime'
+import { walFileName } from '@mirabelle/wal'
 import { begunCopy, decodeAnswer, DurableState, queryMessage } from '../src/index.ts'
 import { slotTarget } from '../src/maintenance/slot.ts'
 import { vacuumWork } from '../src/maintenance/vacuum.ts'
+import { syncTail } from '../src/mirror/sync-tail.ts'
 import { laterEnd, missedBy } from '../src/wal-parts.ts'
 import { WalSync } from '../src/primary/wal-sync.ts'
+
+const SEGMENT = 1024 * 1024
 
 t.test(
   'the slot follows the mirror, stays while it is away, and is bounded by max_slot_wal_keep_size',
@@ -62,6 +66,24 @@ t.test('one sync at a time, and the next as soon as there is WAL that it did not
   begun[1]?.(30)
   await new Promise((resolve) => setImmediate(resolve))
   t.equal(begun.length, 2, 'nothing new, no sync')
+})
+
+t.test('the end of WAL is made durable however many recycled segments follow it', async (t) => {
+  const synced: string[] = []
+  const folder = 'pg_wal'
+  const names = Array.from({ length: 200 }, (_, i) => walFileName(1, (i + 1) * SEGMENT, SEGMENT))
+  const disk = {
+    exists: async () => true,
+    list: async () =>
+      [...names, '00000002.history'].map((name) => ({ name, isDirectory: false, size: SEGMENT })),
+    open: async (path: string) => ({
+      sync: async () => void synced.push(path),
+      close: async () => undefined,
+    }),
+    syncDir: async (path: string) => void synced.push(path),
+  } as unknown as Disk
+  await syncTail(disk, [folder], 100 * SEGMENT + 8, SEGMENT)
+  t.same(synced, [...names.slice(36, 100).map((name) => `${folder}/${name}`), folder])
 })
 
 t.test('a failed sync is told, but not after the stop', async (t) => {

@@ -20,7 +20,7 @@ export async function findEnd(core: InstanceCore): Promise<WalEnd> {
       `${core.datadir} has no WAL at all: dbid ${core.dbid} cannot be a mirror; recover it with a full copy`,
     )
   }
-  await syncTail(ports.disk, walFolders)
+  await syncTail(ports.disk, walFolders, end.receivedEnd, wal.segmentSize ?? DEFAULT_SEGMENT_SIZE)
   return end
 }
 
