@@ -151,6 +151,28 @@ t.test('a value that could not be written does not show', async (t) => {
   t.equal(state.epoch, 2, 'a failed write does not stop later ones')
 })
 
+t.test('after a write that failed, what was there before is written again when it is wanted', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'mirabelle-state-'))
+  t.teardown(() => rm(dir, { recursive: true, force: true }))
+  let broken = false
+  const disk = {
+    ...realDisk,
+    // The file has its new name, and that could not be made durable.
+    writeFileDurable: async (path: string, text: string | Uint8Array) => {
+      await realDisk.writeFileDurable(path, text)
+      if (broken) throw new Error('EIO')
+    },
+  }
+  const state = await DurableState.open(disk, dir)
+  await state.setSyncRep(true)
+  broken = true
+  await t.rejects(state.setSyncRep(false), /EIO/)
+  t.equal(state.syncRep, true)
+  broken = false
+  await state.setSyncRep(true)
+  t.equal((await DurableState.open(realDisk, dir)).syncRep, true)
+})
+
 t.test('own SQL: a Query message, and rows or the error of its answer', (t) => {
   t.same([...queryMessage('SELECT 1')].slice(0, 5), [0x51, 0, 0, 0, 13])
   const row = new Uint8Array([0x44, 0, 0, 0, 15, 0, 2, 0, 0, 0, 1, 0x37, 255, 255, 255, 255])

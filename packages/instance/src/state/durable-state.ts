@@ -44,6 +44,8 @@ export class DurableState {
   readonly #disk: Disk
   readonly #datadir: string
   readonly #values: Values = { epoch: 0, syncRep: null, standbyStale: false, role: null, copying: null }
+  /** A write of them failed: the file may hold either value. */
+  readonly #unsure = new Set<keyof Values>()
   #assignment: Assignment | undefined
   readonly #writes = new Map<keyof Values | 'assignment', Promise<void>>()
 
@@ -128,9 +130,11 @@ export class DurableState {
   }
 
   async #store<K extends keyof Values>(key: K, value: Values[K]): Promise<void> {
-    if (this.#values[key] === value) return
+    if (this.#values[key] === value && !this.#unsure.has(key)) return
     if (faults !== undefined) await faults.at(`state.${key}.before`)
+    this.#unsure.add(key)
     await this.#disk.writeFileDurable(this.#path(key), `${JSON.stringify({ value })}\n`)
+    this.#unsure.delete(key)
     if (faults !== undefined) await faults.at(`state.${key}.after`)
     this.#values[key] = value
   }
