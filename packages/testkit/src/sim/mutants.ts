@@ -60,7 +60,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-off-before-catalog',
-    firstSeed: 11,
+    firstSeed: 14,
     bug: 'a primary stops waiting for its mirror when the stream ends, before that is in the catalog',
     found: ['I3', 'lost'],
     plant: () => {
@@ -86,7 +86,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'catalog-not-awaited',
-    firstSeed: 5,
+    firstSeed: 8,
     bug: 'a change of the catalog counts as made before it is durable',
     found: ['I3', 'uncaught'],
     plant: () => ({
@@ -140,7 +140,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-told-late',
-    firstSeed: 46,
+    firstSeed: 48,
     bug: 'which statements took effect is told to the mirror one piece of WAL too late, so that a failover runs some again',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -174,7 +174,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'prepared-forgotten',
-    firstSeed: 13,
+    firstSeed: 15,
     bug: 'a lane opens without looking for prepared transactions',
     found: ['I6'],
     plant: () => ({
@@ -186,7 +186,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'decision-forgotten',
-    firstSeed: 50,
+    firstSeed: 59,
     bug: 'a prepared transaction is rolled back although another participant has committed it',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -198,7 +198,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-ignored',
-    firstSeed: 68,
+    firstSeed: 80,
     bug: 'a coordinator that was replaced goes on with the epoch of its successor',
     found: ['I4', 'lost', 'I3', 'I9', 'appeared', 'liveness'],
     plant: () => {
@@ -238,7 +238,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'failed-fsync-forgiven',
-    firstSeed: 147,
+    firstSeed: 268,
     bug: 'an fsync of a mirror that has failed counts as done',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withFailedSyncsForgiven(ports.disk) }) }),
@@ -272,7 +272,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'copy-not-marked',
-    firstSeed: 82,
+    firstSeed: 124,
     bug: 'that a copy of the base has begun is not written down',
     found: ['torn', 'I5'],
     plant: () => ({
@@ -284,7 +284,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'commit-row-forgotten',
-    firstSeed: 187,
+    firstSeed: 235,
     bug: 'a prepared transaction does not carry the row by which others learn that it was committed',
     found: ['I9', 'lost', 'I6'],
     plant: () => ({
@@ -296,7 +296,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'settled-ignored',
-    firstSeed: 212,
+    firstSeed: 261,
     bug: 'the coordinator runs statements again after a failover without asking whether they have taken effect',
     found: ['doubled'],
     plant: () => ({
@@ -323,7 +323,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'stale-standby-activated',
-    firstSeed: 445,
+    firstSeed: 498,
     bug: 'a standby does not mind that segments know it to be behind',
     found: ['lost', 'I3', 'I4', 'uncaught', 'appeared'],
     plant: () => ({

@@ -17,7 +17,7 @@ import { SIM_SEGMENT_BYTES } from './sim-wal.ts'
 export const recoveryMutants: readonly Mutant[] = [
   {
     name: 'tail-not-synced',
-    firstSeed: 705,
+    firstSeed: 746,
     bug: 'a mirror begins to stream behind WAL that an earlier process has written and not made durable',
     found: ['I1'],
     plant: () => ({ ports: (ports) => ({ ...ports, disk: withoutSyncingTails(ports.disk) }) }),
@@ -31,14 +31,14 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'commit-prepared-may-fail',
-    firstSeed: 319,
+    firstSeed: 509,
     bug: 'PostgreSQL goes on after a COMMIT PREPARED that has failed',
     found: ['I6', 'lost', 'I9'],
     plant: () => ({ engine: (engine) => withFailuresLetPass(engine) }),
   },
   {
     name: 'rolled-back-committed',
-    firstSeed: 11,
+    firstSeed: 16,
     bug: 'what has been prepared and has to be rolled back is committed',
     found: ['I9', 'lost', 'appeared', 'doubled'],
     plant: () => ({
@@ -57,7 +57,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'role-not-written',
-    firstSeed: 130,
+    firstSeed: 131,
     bug: 'that a folder is still that of a mirror is not written down, so that it opens before its promotion has ended',
     found: ['I5'],
     plant: () => ({
@@ -69,7 +69,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'mirror-never-down',
-    firstSeed: 11,
+    firstSeed: 27,
     bug: 'a primary asks for ever to be asked again, because its mirror may still come back',
     found: ['liveness'],
     plant: () => ({
@@ -84,7 +84,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'floor-ignored',
-    firstSeed: 376,
+    firstSeed: 546,
     bug: 'statements whose outcome nobody remembers any more count as not run',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -97,7 +97,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'big-answers-ignored',
-    firstSeed: 1688,
+    firstSeed: 1760,
     bug: 'statements that took effect, but whose answer was too big to be kept, run again',
     found: ['doubled', 'appeared'],
     plant: () => ({
@@ -111,7 +111,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'copy-mark-ignored',
-    firstSeed: 82,
+    firstSeed: 124,
     bug: 'an instance starts on a base that was copied in part, although that is written down',
     found: ['torn', 'I5'],
     plant: () => ({
@@ -156,7 +156,7 @@ export const recoveryMutants: readonly Mutant[] = [
   },
   {
     name: 'base-ends-early',
-    firstSeed: 203,
+    firstSeed: 239,
     bug: 'a mirror goes over to a new base before all WAL of the backup has arrived',
     found: ['I5'],
     plant: () => ({

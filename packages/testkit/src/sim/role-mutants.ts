@@ -12,7 +12,7 @@ import type { Mutant } from './mutant.ts'
 export const roleMutants: readonly Mutant[] = [
   {
     name: 'mirror-away-ignored',
-    firstSeed: 49,
+    firstSeed: 62,
     bug: 'a primary that waits for its mirror goes on answering reads when the mirror is away',
     found: ['I4'],
     plant: () => ({
@@ -27,7 +27,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'lower-epoch-accepted',
-    firstSeed: 50,
+    firstSeed: 60,
     bug: 'an instance obeys a coordinator of a lower epoch than it has promised',
     found: ['I4'],
     plant: () => {
@@ -46,7 +46,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-not-awaited',
-    firstSeed: 50,
+    firstSeed: 51,
     bug: 'an epoch is told to be promised before that is durable',
     found: ['I4'],
     plant: () => ({
@@ -58,7 +58,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'mark-not-counted',
-    firstSeed: 1155,
+    firstSeed: 1271,
     bug: 'a coordinator goes on without its standby although too few segments could be told',
     found: ['I3', 'lost'],
     plant: () => ({
@@ -72,7 +72,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'record-failure-forgiven',
-    firstSeed: 29,
+    firstSeed: 51,
     bug: 'a change of the catalog that failed counts as recorded',
     found: ['I3', 'I2', 'uncaught'],
     plant: () => ({
@@ -84,7 +84,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'syncrep-off-forgotten',
-    firstSeed: 28,
+    firstSeed: 29,
     bug: 'that commits do not wait for the mirror any more is not written down',
     found: ['I3'],
     plant: () => ({
@@ -99,7 +99,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'epoch-not-claimed',
-    firstSeed: 26,
+    firstSeed: 28,
     bug: 'a standby takes over with an epoch that nobody was asked to promise',
     found: ['I4', 'lost'],
     plant: () => ({
@@ -125,7 +125,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'prepare-not-durable',
-    firstSeed: 195,
+    firstSeed: 197,
     bug: 'COMMIT PREPARED is sent before what was prepared is durable anywhere',
     // The answer need not wait for the mirror then, so it is told although that is away.
     found: ['I4', 'I9', 'lost', 'I6', 'liveness'],
@@ -133,7 +133,7 @@ export const roleMutants: readonly Mutant[] = [
   },
   {
     name: 'newer-mirror-served',
-    firstSeed: 440,
+    firstSeed: 849,
     bug: 'a primary streams to a mirror that obeys a newer coordinator than it does',
     found: ['I4'],
     plant: () => ({

@@ -5,7 +5,7 @@ import type { Mutant } from './mutant.ts'
 export const settledMutants: readonly Mutant[] = [
   {
     name: 'settled-not-begun',
-    firstSeed: 212,
+    firstSeed: 859,
     bug: 'a mirror that comes back does not take in which statements have taken effect meanwhile',
     found: ['settled', 'doubled', 'appeared'],
     plant: () => ({
@@ -18,7 +18,7 @@ export const settledMutants: readonly Mutant[] = [
   },
   {
     name: 'settled-not-seeded',
-    firstSeed: 21,
+    firstSeed: 27,
     bug: 'a mirror that is promoted forgets which statements had taken effect before',
     found: ['settled'],
     plant: () => ({
@@ -46,14 +46,14 @@ export const settledMutants: readonly Mutant[] = [
   },
   {
     name: 'transaction-not-asked-for',
-    firstSeed: 59,
+    firstSeed: 61,
     bug: 'what belongs into a transaction runs although that is not open any more',
     found: ['I6', 'I9', 'appeared', 'doubled'],
     plant: () => ({ engine: withTransactionsNotAskedFor }),
   },
   {
     name: 'rows-left-behind',
-    firstSeed: 4,
+    firstSeed: 10,
     bug: 'rows of transactions that earlier coordinators have ended are never deleted',
     found: ['I9'],
     plant: () => ({
