@@ -8,9 +8,7 @@ import { EngineProtocolError } from '../errors.ts'
 import type { JournalRecord } from '../shared/journal.ts'
 import type { Report, WireResult } from '../shared/worker-protocol.ts'
 import type { RequestQueue } from './request-queue.ts'
-
-/** Largest answer that travels with the WAL, in bytes. */
-const MAX_COMPLETION_OUTPUT_BYTES = 2048
+import { toldOutput } from './told-output.ts'
 
 export class Completions {
   generation = 0
@@ -69,8 +67,14 @@ export class Completions {
       if (pending === undefined) continue
       const wrote = result.lsn > this.#lastLsn
       this.#lastLsn = Math.max(this.#lastLsn, result.lsn)
-      const small = wrote && output.length <= MAX_COMPLETION_OUTPUT_BYTES
-      completed.push({ tag: pending.request.tag, lsn: result.lsn, ...(small ? { output } : {}) })
+      // What wrote nothing has no effect that a failover could take back or not.
+      if (!wrote) continue
+      const told = toldOutput(output)
+      completed.push({
+        tag: pending.request.tag,
+        lsn: result.lsn,
+        ...(told === undefined ? {} : { output: told }),
+      })
     }
     if (end > this.#reported) {
       const start = this.#reported

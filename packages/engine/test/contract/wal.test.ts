@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { walFileName as segmentName, WalValidator } from '@mirabelle/wal'
-import { instancePaths, WAL_SEGMENT_BYTES, type WalChunk } from '@mirabelle/engine'
+import { instancePaths, WAL_SEGMENT_BYTES, type EngineResult, type WalChunk } from '@mirabelle/engine'
 import { newPrimary, parse, query, run, value } from '../support/kit.ts'
 
 t.test('a commit moves the flush LSN; a read does not', async (t) => {
@@ -133,7 +133,40 @@ t.test('a small answer travels with its WAL, that of a read does not', async (t)
   const read = query('SELECT 1')
   await Promise.all([engine.submit(write), engine.submit(read)])
   t.equal(parse(completed.get(write.tag) as Uint8Array).types, 'CZ')
-  t.equal(completed.get(read.tag), undefined)
+  t.notOk(completed.has(read.tag))
+})
+
+t.test('what had no effect, or failed, is not told to have taken effect', async (t) => {
+  const { engine } = await newPrimary(t)
+  await run(engine, 'CREATE TABLE a(i int, v text UNIQUE DEFERRABLE INITIALLY DEFERRED)')
+  const completed = new Map<number, Uint8Array | undefined>()
+  engine.onWal = (chunk) => {
+    for (const one of chunk.completed) completed.set(one.tag, one.output)
+  }
+  const texts = [
+    'BEGIN',
+    "INSERT INTO a VALUES (1, 'x')",
+    'SELECT 1/0',
+    'COMMIT',
+    'DELETE FROM a WHERE i = 5',
+  ]
+  const undone = texts.map((sql) => query(sql))
+  // In one batch: all of them are reported together with the WAL of the last one.
+  await Promise.all([...undone, query("INSERT INTO a VALUES (2, 'y')")].map((one) => engine.submit(one)))
+  t.same(
+    undone.filter(({ tag }) => completed.has(tag)),
+    [],
+    'nothing of a transaction that was rolled back, and nothing that changed nothing',
+  )
+  const long = "repeat('x', 2500)"
+  const commit = query('COMMIT')
+  const failing = ['BEGIN', `INSERT INTO a VALUES (3, ${long}), (4, ${long})`].map((sql) => query(sql))
+  const answers = await Promise.all([...failing, commit].map((one) => engine.submit(one)))
+  const { output } = answers[2] as EngineResult
+  t.ok(output.length > 2048 && parse(output).errors[0] === '23505', 'a long error')
+  t.same(parse(completed.get(commit.tag) ?? output.subarray(0, 0)).errors, ['23505'], 'is told in short')
+  t.equal(parse(completed.get(commit.tag) as Uint8Array).types, 'EZ')
+  t.ok((completed.get(commit.tag) as Uint8Array).length < 2048)
 })
 
 t.test('syncWal covers what was written before it, and calls share one fdatasync', async (t) => {
