@@ -180,7 +180,13 @@ export class Dispatcher {
           leavesAtOnce: true,
         })
         const runs = contents.map((content) =>
-          attempt.add(this.lane(content).send({ ...attempt.watched(itemFor(content)), whenLost: 'fail' })),
+          attempt.add(
+            this.lane(content).send({
+              ...attempt.watched(itemFor(content)),
+              whenLost: 'fail',
+              atOneMoment: true,
+            }),
+          ),
         )
         // Everything is sent: what enters the lanes from here on runs after it.
         await transaction.rollback()

@@ -57,7 +57,7 @@ t.test('a statement is prepared until the backend has confirmed it, and again af
   t.equal(types(state.encode(use).bytes), 'CPQ')
   state.prepared('s', true)
   state.sawGeneration(2)
-  t.equal(types(state.encode(use).bytes), 'CPQ')
+  t.equal(types(state.encode(use).bytes), 'QCPQ', 'its settings too, whatever they are')
 })
 
 t.test('a backend with too many statements is told to forget them', async (t) => {

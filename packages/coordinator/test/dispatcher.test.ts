@@ -338,6 +338,23 @@ t.test(
   },
 )
 
+t.test('a read on several contents of which one lacked its settings runs again as a whole', async (t) => {
+  const cluster = await opened()
+  const { dispatcher } = cluster
+  let lacks = true
+  cluster.segment(0).lacksSettings = () => lacks && !(lacks = false)
+  const read = dispatcher.readMany([0, 1], () => item('R'))
+  const written = dispatcher.runOne(0, item('W x')).promise
+  t.same(
+    (await read).map((result) => firstColumn(result.output)),
+    [['x'], []],
+  )
+  t.equal(cluster.segment(1).ran.filter((sql) => sql === 'R').length, 2, 'at another moment, but at one')
+  await written
+  await cluster.clock.advance(100)
+  cluster.rest(t)
+})
+
 t.test('a write on several contents is repeated as a whole when a failover undid it', async (t) => {
   const cluster = await opened()
   let lose = true

@@ -160,6 +160,33 @@ t.test('one that is cancelled while it runs is undone everywhere, the others run
   cluster.rest(t)
 })
 
+t.test('a group that has not begun where its settings are lacking runs again, and once', async (t) => {
+  const cluster = await opened()
+  const holder = await busy(cluster)
+  let lacks = true
+  cluster.segment(1).lacksSettings = (statements) => lacks && statements.includes('W a') && !(lacks = false)
+  const done = Promise.all(['a', 'b'].map((name) => both(cluster, `W ${name}`)))
+  await settle()
+  await holder.letGo()
+  for (const results of await done) t.same(codes(results), [undefined, undefined])
+  t.equal(lacks, false)
+  await cluster.clock.advance(100)
+  for (const content of [0, 1]) t.same(cluster.segment(content).committed.toSorted(), ['a', 'b'])
+  cluster.rest(t)
+})
+
+t.test('a transaction that has not begun where its settings are lacking begins with them', async (t) => {
+  const cluster = await opened()
+  const transaction = cluster.dispatcher.begin()
+  await transaction.touch([0])
+  let lacks = true
+  cluster.segment(0).lacksSettings = () => lacks && !(lacks = false)
+  t.same(codes([await transaction.run(0, item('W a')).promise]), [undefined])
+  await transaction.commit()
+  t.same(cluster.segment(0).committed, ['a'])
+  cluster.rest(t)
+})
+
 t.test('a failover in the middle makes all of a group run again', async (t) => {
   const cluster = await opened()
   const holder = await busy(cluster)

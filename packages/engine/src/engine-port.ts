@@ -13,6 +13,9 @@
  */
 import type { Lsn, Timeline } from '@mirabelle/messages'
 
+/** SQLSTATE of the answer to a request that did not run because the settings that it counts on do not apply. None of PostgreSQL's. */
+export const SETTINGS_LACKING = 'MB001'
+
 /** One run of PostgreSQL frontend messages (Query, or Parse/Bind/Describe/Execute/…/Sync). */
 export interface EngineRequest {
   /** Frontend protocol messages, whole, ending in Query or Sync. */
@@ -32,6 +35,13 @@ export interface EngineRequest {
   readonly inTransaction?: boolean
   /** Requests behind it rely on its success (COMMIT PREPARED): an error of it ends the backend (`onDeath`) before anything else runs. */
   readonly mustSucceed?: boolean
+  /**
+   * Number of the settings under which it runs, the owner's own; 0 are those of a fresh backend. Its first part (up to its first ReadyForQuery) brings them about when
+   * `setsSettings` says so. Otherwise it counts on them, and does not run outside of a transaction while others apply: what was to set them may have been cancelled or
+   * have failed, and a backend that was started anew has none. Its answer is an ErrorResponse with SQLSTATE `SETTINGS_LACKING` then. Undefined: whatever applies.
+   */
+  readonly settings?: number
+  readonly setsSettings?: boolean
   /** Takes the output in pieces as it is produced (big results). While the returned promise is pending the engine goes
    * on for at most 256 KiB: that is the back-pressure. What was handed out here is not in `EngineResult.output` again. */
   readonly onOutput?: (chunk: Uint8Array) => void | Promise<void>
@@ -50,7 +60,7 @@ export interface EngineResult {
   readonly generation: number
 }
 
-/** A request that is complete at `lsn` (part of a WalChunk). `output` only when it is at most 2 KiB and the request wrote WAL. */
+/** A request that wrote WAL and is complete at `lsn` (part of a WalChunk). `output` when it is at most 2 KiB, or in short when it is an error; without it the request went well. */
 export interface EngineCompletion {
   readonly tag: number
   readonly lsn: Lsn

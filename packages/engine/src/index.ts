@@ -1,3 +1,4 @@
+export * from './dispatched.ts'
 export * from './engine-port.ts'
 export * from './errors.ts'
 export * from './options.ts'

@@ -47,7 +47,7 @@ export interface Segment {
   stop(mode: 'smart' | 'fast' | 'immediate'): Promise<void>
 }
 
-const RESET_SQL = ['ROLLBACK', 'DISCARD ALL']
+const RESET_SQL = ['DISCARD ALL']
 
 /** Makes a segment. Nothing happens before `start`. */
 export function createSegment(options: SegmentOptions): Segment {

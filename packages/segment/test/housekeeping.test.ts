@@ -1,5 +1,6 @@
 import t from 'tap'
 import { decodeAnswer } from '@mirabelle/instance'
+import { DispatchFlag } from '@mirabelle/messages'
 import {
   assignmentOf,
   closeAll,
@@ -54,5 +55,47 @@ t.test(
     t.equal(status.roleState, 'primary')
     await segment.stop('smart')
     t.equal(instance.roleState, 'stopped')
+  },
+)
+
+t.test(
+  'what the segment does of its own it does as superuser, whoever the last statement worked for, and then nothing runs in the wrong name',
+  async (t) => {
+    const folders = await makeFolders([2])
+    t.teardown(async () => {
+      closeAll()
+      await folders.remove()
+    })
+    const { segment } = startSegment({
+      ...assignmentOf(folders.base, 2, 'p', { dbid: 3, port: 1 }),
+      syncRep: false,
+    })
+    await segment.start()
+    const { instance } = segment
+    const first = await Dispatcher.open(instance.port, 2)
+    await first.sql('CREATE ROLE alice')
+    const { setsSettings, needsSettings } = DispatchFlag
+    const become = 'SET SESSION AUTHORIZATION alice; SET search_path = mine, pg_catalog'
+    const who = async (c: Dispatcher, flags: number) => {
+      const { output } = await c.sql('SELECT current_user', flags)
+      return decodeAnswer('', output)[0]?.[0]
+    }
+    await first.sql('CREATE SCHEMA mine AUTHORIZATION alice')
+    await first.sql(become, setsSettings)
+    await first.sql('CREATE FUNCTION mine.pg_prepared_xact() RETURNS SETOF int LANGUAGE sql AS $$SELECT 1$$')
+    t.equal(await who(first, needsSettings), 'alice')
+    t.equal(await instance.primary?.checkpoint(), true, 'alice may do no CHECKPOINT')
+    const lacking = await first.sql('SELECT current_user', needsSettings)
+    t.match(Buffer.from(lacking.output).toString('latin1'), /CMB001/, 'alice is asked for again')
+    t.equal(await who(first, 0), 'postgres')
+
+    await first.sql(become, setsSettings)
+    await first.sql('BEGIN')
+    await first.sql('SELECT no_such_function()')
+    first.connection.close()
+    const second = await Dispatcher.open(instance.port, 2, { incarnation: 'c2' })
+    t.equal(instance.roleState, 'primary', 'the next coordinator is let in')
+    t.equal(await who(second, needsSettings), 'postgres', 'and counts on a fresh backend')
+    await segment.stop('smart')
   },
 )

@@ -165,6 +165,7 @@ async function endPrepared(
       syncs: 1,
       // As superuser, who prepared it: the client's role may not.
       settings: NO_SETTINGS,
+      bringsSettings: true,
       write: true,
       whenLost: 'fail',
       mustSucceed: verdict === 'commit',

@@ -147,7 +147,9 @@ async function copySteps(
         write: false,
         onOutput: (chunk: Uint8Array) => feed.take(content, chunk),
       }
-      const run = request.apart ? transaction.runApart(content, item) : transaction.run(content, item)
+      const run = request.apart
+        ? transaction.runApart(content, { ...item, atOneMoment: true })
+        : transaction.run(content, item)
       runs.push({
         ...run,
         promise: run.promise.then((result) => (void feed.take(content, result.output), result)),

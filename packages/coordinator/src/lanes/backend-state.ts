@@ -2,6 +2,7 @@
  * What a lane knows of the PostgreSQL backend at its end: which session settings are applied, which prepared statements exist.
  * All of it is void when the backend's generation changes.
  */
+import { DispatchFlag } from '@mirabelle/messages'
 import type { LaneItem, SessionSettings } from './lane-item.ts'
 import { closeStatementMessage, queryMessage } from './frontend-bytes.ts'
 
@@ -16,6 +17,8 @@ export interface EncodedItem {
   readonly bytes: Uint8Array
   readonly syncs: number
   readonly preambleSyncs: number
+  /** What its settings add to its flags: it brings them along, or counts on those that were sent last. */
+  readonly flags: number
   /** The name of a statement that these bytes prepare under way. */
   readonly prepares: string | undefined
 }
@@ -34,7 +37,7 @@ export class BackendState {
   sawGeneration(generation: number): void {
     if (generation === this.#generation) return
     this.#generation = generation
-    this.#settingsKey = ''
+    this.#settingsKey = undefined
     this.#statements.clear()
   }
 
@@ -52,8 +55,11 @@ export class BackendState {
   /** The bytes of an item for this backend: only the settings that differ, only the statement that is missing. */
   encode(item: LaneItem): EncodedItem {
     const preamble: Uint8Array[] = []
-    if (item.settings !== undefined && this.#settingsKey !== item.settings.key) {
-      preamble.push(queryMessage(settingsScript(item.settings)))
+    let flags = 0
+    if (item.settings !== undefined) {
+      const areThere = this.#settingsKey === item.settings.key && item.bringsSettings !== true
+      flags = areThere ? DispatchFlag.needsSettings : DispatchFlag.setsSettings
+      if (!areThere) preamble.push(queryMessage(settingsScript(item.settings)))
       this.#settingsKey = item.settings.key
     }
     for (const statement of item.lead ?? []) preamble.push(queryMessage(statement))
@@ -70,12 +76,13 @@ export class BackendState {
       prepares = item.statement.name
     }
     if (preamble.length === 0 && prepares === undefined) {
-      return { bytes: item.bytes, syncs: item.syncs, preambleSyncs: 0, prepares: undefined }
+      return { bytes: item.bytes, syncs: item.syncs, preambleSyncs: 0, flags, prepares: undefined }
     }
     return {
       bytes: Buffer.concat([...preamble, parse, item.bytes]),
       syncs: item.syncs + preamble.length,
       preambleSyncs: preamble.length,
+      flags,
       prepares,
     }
   }

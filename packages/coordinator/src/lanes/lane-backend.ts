@@ -20,6 +20,8 @@ export interface BackendEvents {
 export interface LaneBackend {
   /** Generation of the PostgreSQL backend at the time of opening. */
   readonly generation: number
+  /** Bytes of the largest item that it takes; undefined: any. */
+  readonly largestItem?: number
   /** Takes an item, encoded. `flags` are bits of DispatchFlag. */
   send(seq: number, bytes: Uint8Array, syncs: number, preambleSyncs: number, flags: number): void
   cancel(seq: number): void

@@ -1,5 +1,5 @@
 /** What runs in a lane: one run of frontend messages for one content, and what comes back. */
-import { DispatchFlag, type Lsn } from '@mirabelle/messages'
+import { DispatchFlag, MirabelleError, type Content, type Lsn } from '@mirabelle/messages'
 
 /** The settings of a session that its statements need on a segment. */
 export interface SessionSettings {
@@ -42,8 +42,12 @@ export interface LaneItem {
   readonly whenLost: WhenLost
   /** Belongs to a transaction that an earlier item has opened: where none is open it does not run (answer 40001), however that came. */
   readonly inTransaction?: boolean
+  /** One of several that read different contents at one moment: it does not come back later by itself. */
+  readonly atOneMoment?: boolean
   /** Items behind it rely on its success: an error of it ends the backend. */
   readonly mustSucceed?: boolean
+  /** Brings its settings along even where they should be there: it is not to come back because they were not. */
+  readonly bringsSettings?: boolean
   /** Prepared on the backend before `bytes`, when it is not there yet. The Parse joins the first group of messages. */
   readonly statement?: StatementUse
   /** Takes the answer in pieces; its promise is the back-pressure. */
@@ -58,6 +62,20 @@ export function flagsOf({ onOutput, inTransaction, mustSucceed }: LaneItem): num
     (onOutput === undefined ? 0 : DispatchFlag.stream) |
     (inTransaction === true ? DispatchFlag.inTransaction : 0) |
     (mustSucceed === true ? DispatchFlag.mustSucceed : 0)
+  )
+}
+
+/** Why an item is too large for a backend that takes no more than `limit` bytes. */
+export function refusalOfSize(
+  content: Content,
+  { bytes, statement }: LaneItem,
+  limit = Number.POSITIVE_INFINITY,
+): MirabelleError | undefined {
+  const size = bytes.byteLength + (statement?.parse.byteLength ?? 0)
+  if (size <= limit) return undefined
+  return new MirabelleError(
+    'frame.bad',
+    `content ${content}: a statement of ${size} bytes, the limit is ${limit}: send it in smaller parts`,
   )
 }
 

@@ -7,14 +7,14 @@
  * Promise: an item is answered once, in the order of the lane. An autocommit statement survives the loss of its backend: it is
  * answered with what took effect, or run again if it did not; only when neither can be known it ends as `unknown` (sql §3).
  */
-import { MirabelleError, type Content } from '@mirabelle/messages'
+import { DispatchFlag, MirabelleError, type Content } from '@mirabelle/messages'
 import type { Clock, Logger } from '@mirabelle/runtime'
 import type { BackendState } from './backend-state.ts'
 import type { BackendEvents, LaneBackend, OpenBackend } from './lane-backend.ts'
 import { LaneLine } from './lane-line.ts'
-import { flagsOf, LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
+import { flagsOf, LaneLost, refusalOfSize, type LaneItem, type LaneResult } from './lane-item.ts'
 import { LaneQueue, PASSER, type LaneTicket, type LaneUser } from './lane-queue.ts'
-import { firstErrorCode, withoutPreparation } from './backend-bytes.ts'
+import { withoutPreparation } from './backend-bytes.ts'
 import { Orphans } from './orphans.ts'
 import { Outage } from './outage.ts'
 import {
@@ -22,8 +22,11 @@ import {
   cancelledByUser,
   endUnheard,
   isRead,
+  lacksSettings,
   lacksStatement,
+  mayUndoSettings,
   sentOf,
+  staysBack,
   type Sent,
 } from './sent.ts'
 import { Standstill } from './standstill.ts'
@@ -266,20 +269,19 @@ export class Lane {
   }
 
   #dispatch(line: LaneLine, sent: Sent): void {
+    const backend = line.backend as LaneBackend
+    const tooLarge = refusalOfSize(this.content, sent.item, backend.largestItem)
+    if (tooLarge !== undefined) return sent.reject(tooLarge)
     const seq = this.#nextSeq++
     const encoded = (line.state as BackendState).encode(sent.item)
     sent.seq = seq
     sent.at = this.#options.clock.monotonic()
     sent.prepares = encoded.prepares
+    sent.needsSettings = (encoded.flags & DispatchFlag.needsSettings) !== 0
     this.#sent.set(seq, sent)
     sent.item.onSent?.(seq)
-    ;(line.backend as LaneBackend).send(
-      seq,
-      encoded.bytes,
-      encoded.syncs,
-      encoded.preambleSyncs,
-      flagsOf(sent.item),
-    )
+    const flags = flagsOf(sent.item) | encoded.flags
+    backend.send(seq, encoded.bytes, encoded.syncs, encoded.preambleSyncs, flags)
   }
 
   #cancel(sent: Sent): void {
@@ -312,6 +314,10 @@ export class Lane {
         if (sent === undefined) return
         line.state?.sawGeneration(result.generation)
         let output = result.output
+        if (lacksSettings(sent, output)) {
+          line.state?.forgetSettings()
+          return this.#runAgain(line, sent)
+        }
         if (lacksStatement(sent, output)) {
           line.state?.prepared(sent.item.statement?.name ?? '', false)
           if (sent.item.lead === undefined) return this.#runAgain(line, sent)
@@ -322,17 +328,7 @@ export class Lane {
           line.state?.prepared(sent.prepares, cut.prepared)
           output = cut.output
         }
-        // A SET that was part of a failed or rolled back (sub)transaction is undone on the backend. Items without settings of their own are
-        // the control statements of transactions.
-        if (result.txStatus === 'E' || (sent.item.whenLost === 'fail' && sent.item.settings === undefined))
-          line.state?.forgetSettings()
-        else if (
-          sent.item.settings !== undefined &&
-          sent.item.settings.key !== '' &&
-          firstErrorCode(output) !== undefined
-        ) {
-          line.state?.forgetSettings()
-        }
+        if (mayUndoSettings(sent, result.txStatus, output)) line.state?.forgetSettings()
         sent.resolve({ output, lsn: result.lsn, txStatus: result.txStatus })
       },
       onFailed: (seq, error) => {
@@ -354,10 +350,11 @@ export class Lane {
     }
   }
 
-  /** It did not run; now it runs, prepared on the way. The client notices nothing. */
+  /** It did not run; now it runs, with what it lacked. */
   #runAgain(line: LaneLine, sent: Sent): void {
-    if (sent.cancelled) sent.reject(cancelledByUser())
-    else this.#dispatch(line, sent)
+    const error = staysBack(this.content, sent, this.#sent.values())
+    if (error === undefined) this.#dispatch(line, sent)
+    else sent.reject(error)
   }
 
   /** The line is gone: what was under way fails or waits for the next one. */

@@ -3,7 +3,7 @@
  * Never lost while the process lives; when the engine dies the process ends.
  */
 import { DispatchFlag, MirabelleError } from '@mirabelle/messages'
-import { statementFailure, type EnginePort } from '@mirabelle/engine'
+import { DispatchedFlags, statementFailure, type EnginePort } from '@mirabelle/engine'
 import type { BackendEvents, LaneBackend } from './lane-backend.ts'
 
 export interface LocalOptions {
@@ -23,19 +23,18 @@ export function openLocalBackend(options: LocalOptions, events: BackendEvents): 
   let closed = false
   /** What PostgreSQL is done with, and may not be told yet. */
   const held = new Set<number>()
+  const dispatched = new DispatchedFlags()
   return {
     generation: options.generation,
     send(seq, bytes, syncs, preambleSyncs, flags) {
-      const has = (flag: number): boolean => (flags & flag) !== 0
       options.engine
         .submit({
           bytes,
           syncs,
           preambleSyncs,
           tag: TAG_BASE + seq,
-          inTransaction: has(DispatchFlag.inTransaction),
-          mustSucceed: has(DispatchFlag.mustSucceed),
-          ...(has(DispatchFlag.stream)
+          ...dispatched.read(seq, flags),
+          ...((flags & DispatchFlag.stream) !== 0
             ? { onOutput: (chunk: Uint8Array) => events.onOutput(seq, chunk) }
             : {}),
         })

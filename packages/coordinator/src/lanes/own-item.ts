@@ -3,5 +3,12 @@ import { queryMessage } from './frontend-bytes.ts'
 import { NO_SETTINGS, type LaneItem } from './lane-item.ts'
 
 export function ownItem(sql: string, write: boolean): LaneItem {
-  return { bytes: queryMessage(sql), syncs: 1, settings: NO_SETTINGS, write, whenLost: 'fail' }
+  return {
+    bytes: queryMessage(sql),
+    syncs: 1,
+    settings: NO_SETTINGS,
+    bringsSettings: true,
+    write,
+    whenLost: 'fail',
+  }
 }

@@ -32,7 +32,7 @@ export interface RemoteOptions {
 /** How long a process may take to say whether PostgreSQL is done with a statement, ms: PostgreSQL itself is not asked. */
 const HAS_RUN_MS = 500
 
-/** The biggest single item, bytes: what no frame can carry is refused here. */
+/** The biggest single item, bytes, settings not counted: what no frame can carry is refused. */
 const ITEM_BYTES = 60 * 1024 * 1024
 
 /** Connects to a primary and opens its lane. */
@@ -80,7 +80,7 @@ export async function openRemoteBackend(
         'connection.lost',
         `content ${target.content}: dbid ${target.dbid} closed the lane while it opened`,
       )
-    return new RemoteBackend(connection, answer.generation, options, target, events, batch)
+    return new RemoteBackend(connection, answer.generation, options, target, batch)
   } catch (error) {
     connection.close()
     throw error
@@ -120,10 +120,10 @@ function deliver(
 
 class RemoteBackend implements LaneBackend {
   readonly generation: number
+  readonly largestItem = ITEM_BYTES
   readonly #connection: Connection
   readonly #options: RemoteOptions
   readonly #target: RemoteTarget
-  readonly #events: BackendEvents
   readonly #batch: DispatchBatch
 
   constructor(
@@ -131,11 +131,9 @@ class RemoteBackend implements LaneBackend {
     generation: number,
     options: RemoteOptions,
     target: RemoteTarget,
-    events: BackendEvents,
     batch: DispatchBatch,
   ) {
     this.#connection = connection
-    this.#events = events
     this.#batch = batch
     this.generation = generation
     this.#options = options
@@ -143,14 +141,6 @@ class RemoteBackend implements LaneBackend {
   }
 
   send(seq: number, bytes: Uint8Array, syncs: number, preambleSyncs: number, flags: number): void {
-    if (bytes.byteLength > ITEM_BYTES) {
-      const error = new MirabelleError(
-        'frame.bad',
-        `content ${this.#target.content}: a statement of ${bytes.byteLength} bytes, the limit is ${ITEM_BYTES}: send it in smaller parts`,
-      )
-      this.#options.ports.clock.soon(() => this.#events.onFailed(seq, error))
-      return
-    }
     this.#batch.add([seq, syncs, preambleSyncs, flags, bytes])
   }
 

@@ -1,7 +1,9 @@
 /** An item under way, and what becomes of it when its backend was lost and another one stands. Pure. */
+import { SETTINGS_LACKING } from '@mirabelle/engine'
 import { MirabelleError, type Content, type SettledEntry } from '@mirabelle/messages'
 import { errorResponse, readyForQuery } from '@mirabelle/pgwire'
 import { firstErrorCode, startsWithError, withoutPreparation } from './backend-bytes.ts'
+import { undone } from '../dtx/undone.ts'
 import { LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
 
 const UNDEFINED_STATEMENT = '26000'
@@ -14,6 +16,8 @@ export interface Sent {
   /** When it was sent last, monotonic ms. */
   at: number
   prepares: string | undefined
+  /** It counts on settings that were sent before it. */
+  needsSettings: boolean
   /** A piece of its answer has gone out: it cannot run again unnoticed. */
   streamed: boolean
   /** A cancel came: it does not run again. */
@@ -30,6 +34,7 @@ export function sentOf(item: LaneItem, resolve: Sent['resolve'], reject: Sent['r
     seq: 0,
     at: 0,
     prepares: undefined,
+    needsSettings: false,
     streamed: false,
     cancelled: false,
     over: false,
@@ -50,7 +55,41 @@ export function lacksStatement({ item, prepares }: Sent, output: Uint8Array): bo
   return firstErrorCode(output) === UNDEFINED_STATEMENT
 }
 
-/** What such a one is answered when it has begun a transaction in front of it, which has failed. */
+/**
+ * It did not run: the settings that it counted on were to come with a statement that was cancelled or has failed, or PostgreSQL was started anew, or the segment
+ * has done something of its own meanwhile.
+ */
+export function lacksSettings({ needsSettings }: Sent, output: Uint8Array): boolean {
+  return needsSettings && startsWithError(output) && firstErrorCode(output) === SETTINGS_LACKING
+}
+
+/**
+ * Settings that were sent may be undone with it: a SET that was part of a failed or rolled back (sub)transaction is, and items without settings of their own are the control
+ * statements of transactions; so is one whose own settings may be what has failed.
+ */
+export function mayUndoSettings(
+  { item }: Sent,
+  txStatus: LaneResult['txStatus'],
+  output: Uint8Array,
+): boolean {
+  if (txStatus === 'E' || (item.whenLost === 'fail' && item.settings === undefined)) return true
+  return item.settings !== undefined && item.settings.key !== '' && firstErrorCode(output) !== undefined
+}
+
+/** Why one that did not run does not run now by itself; undefined when it can, and its client notices nothing. `behind`: what was sent after it. */
+export function staysBack(
+  content: Content,
+  { item, cancelled }: Sent,
+  behind: Iterable<Sent>,
+): Error | undefined {
+  const why = 'the segment had lost its session'
+  if (cancelled) return cancelledByUser()
+  if (item.atOneMoment === true) return new LaneLost(content, 'no', why)
+  const isFollowed = item.lead !== undefined && [...behind].some((one) => one.item.inTransaction === true)
+  return isFollowed ? undone(`${why}: the transaction has not begun`) : undefined
+}
+
+/** What one that lacks its statement is answered when it has begun a transaction in front of it, which has failed. */
 export const BEGUN_IN_VAIN: Uint8Array = Buffer.concat([
   errorResponse({
     code: '40001',

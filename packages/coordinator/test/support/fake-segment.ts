@@ -4,6 +4,7 @@
  *
  * `W x` writes x, `R` reads, `FAIL` is an error; the rest is BEGIN … COMMIT and the two-phase statements of PostgreSQL.
  */
+import { SETTINGS_LACKING } from '@mirabelle/engine'
 import { DispatchFlag, MirabelleError, type SettledEntry } from '@mirabelle/messages'
 import type { BackendEvents, LaneBackend, OpenBackend } from '../../src/lanes/lane-backend.ts'
 
@@ -37,6 +38,8 @@ export class FakeSegment {
   generation = 1
   /** Asked for each statement. */
   fault: (sql: string) => Fault | undefined = () => undefined
+  /** Asked for each item that counts on settings which were sent before it: they do not apply. */
+  lacksSettings: (statements: readonly string[]) => boolean = () => false
   opened = 0
   #lsn = 100
   #line: Line | undefined
@@ -139,6 +142,12 @@ export class FakeSegment {
       return undefined
     }
     const statements = queries(bytes)
+    const needs = (flags & DispatchFlag.needsSettings) !== 0 && line.writes === undefined
+    if (needs && this.lacksSettings(statements)) {
+      const output = errorResponse(SETTINGS_LACKING, 'the settings of the session do not apply any more')
+      line.events.onDone(seq, { output, lsn: this.#lsn, txStatus: 'I', generation })
+      return undefined
+    }
     const outputs: Uint8Array[] = []
     let wrote = false
     for (const [i, sql] of statements.entries()) {

@@ -4,7 +4,7 @@
  * Two batches are out at a time, one running and one queued in the worker, so that the worker never idles between them.
  */
 import type { EngineRequest, EngineResult } from '../engine-port.ts'
-import type { WireRequest } from '../shared/worker-protocol.ts'
+import { ANY_SETTINGS, type WireRequest } from '../shared/worker-protocol.ts'
 
 const MAX_BATCH_REQUESTS = 64
 const MAX_BATCH_BYTES = 256 * 1024
@@ -71,6 +71,8 @@ export class RequestQueue {
         streaming: request.onOutput !== undefined,
         inTransaction: request.inTransaction === true,
         mustSucceed: request.mustSucceed === true,
+        settings: request.settings ?? ANY_SETTINGS,
+        setsSettings: request.setsSettings === true,
       }
     })
     this.#out.push(taken)

@@ -28,7 +28,13 @@ export interface WireRequest {
   readonly streaming: boolean
   readonly inTransaction: boolean
   readonly mustSucceed: boolean
+  /** See EngineRequest; `ANY_SETTINGS` when it does not care. */
+  readonly settings: number
+  readonly setsSettings: boolean
 }
+
+/** In place of a number of settings: whatever applies. */
+export const ANY_SETTINGS = -1
 
 export type ToWorker =
   | { readonly type: 'run'; readonly requests: readonly WireRequest[]; readonly bytes: Uint8Array }

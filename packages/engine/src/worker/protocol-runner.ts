@@ -10,6 +10,7 @@ import type { Lsn } from '@mirabelle/messages'
 import { WAL_PAGE_BYTES } from '../layout.ts'
 import { Field, type SharedState } from '../shared/shared-state.ts'
 import type { WireRequest } from '../shared/worker-protocol.ts'
+import { Admission, IDLE } from './admission.ts'
 import { BackendScanner } from './backend-scanner.ts'
 import { syncEnds } from './frontend-cuts.ts'
 import { IdentityLock } from './identity-lock.ts'
@@ -24,27 +25,8 @@ const MAX_KEPT_OUTPUT_BYTES = 1024 * 1024
 const COPY_FAIL_REASON = new TextEncoder().encode('the request holds no further COPY data\0')
 const COPY_FAIL = Uint8Array.from([0x66, 0, 0, 0, COPY_FAIL_REASON.length + 4, ...COPY_FAIL_REASON])
 const SYNC = Uint8Array.from([0x53, 0, 0, 0, 4])
-const IDLE = 0x49
 const RM_XLOG_ID = 0
 const XLOG_NOOP = 0x20
-/** What a request gets that belongs to a transaction which is not open (any more). */
-const NO_TRANSACTION = new TextEncoder().encode(
-  'SERROR\0VERROR\0C40001\0Mthe transaction is not open any more: the statement did not run\0\0',
-)
-const OUTSIDE = Uint8Array.from([
-  0x45,
-  0,
-  0,
-  0,
-  NO_TRANSACTION.length + 4,
-  ...NO_TRANSACTION,
-  0x5a,
-  0,
-  0,
-  0,
-  5,
-  IDLE,
-])
 /** All that PostgreSQL says to a ROLLBACK, or to the COMMIT of a transaction that has failed. */
 const ROLLED_BACK = Buffer.from('C\0\0\0\x0dROLLBACK\0Z\0\0\0\x05I', 'latin1')
 
@@ -55,13 +37,15 @@ export class ProtocolRunner {
   readonly #stream: OutputStream
   readonly #scanner: BackendScanner
   readonly #identity: IdentityLock
+  readonly #admission = new Admission()
 
   #requests: readonly WireRequest[] = []
   #bytes = new Uint8Array(0)
   #index = 0
   /** Where the bytes for PostgreSQL come from: the batch, or a Sync in place of a request that may not run. */
   #source: Uint8Array = SYNC
-  #isPassedOver = false
+  /** What the request is answered that may not run. */
+  #refused: Uint8Array | undefined
   #input = 0
   #inputEnd = 0
   /** Ends of the preamble's parts that PostgreSQL was not given yet. */
@@ -187,9 +171,9 @@ export class ProtocolRunner {
     this.#parkWhenHalted()
     this.#state.set(Field.runningWalWrites, this.#state.get(Field.walWrites))
     this.#state.set(Field.running, request.seq)
-    this.#isPassedOver = request.inTransaction && this.#status === IDLE
+    this.#refused = this.#admission.refuse(request, this.#status)
     this.#mayCommit = this.#status === IDLE || request.preambleSyncs > 0 || request.streaming
-    if (this.#isPassedOver) {
+    if (this.#refused !== undefined) {
       this.#source = SYNC
       this.#input = 0
       this.#inputEnd = SYNC.length
@@ -219,6 +203,7 @@ export class ProtocolRunner {
     if (request === undefined) return
     this.#status = status
     if (this.#draining) return
+    this.#admission.answered(request, status, this.#failed)
     this.#syncsLeft--
     if (this.#inPreamble && this.#syncsLeft > 0 && !this.#failed) {
       this.#outputEnd = 0
@@ -237,9 +222,9 @@ export class ProtocolRunner {
   }
 
   #finish(request: WireRequest): void {
-    const output = this.#isPassedOver ? OUTSIDE.slice() : this.#output.slice(0, this.#outputEnd)
+    const output = this.#refused?.slice() ?? this.#output.slice(0, this.#outputEnd)
     const lsn = this.#flushed(this.#mayCommit || !ROLLED_BACK.equals(output))
-    if (request.mustSucceed && (this.#failed || this.#isPassedOver))
+    if (request.mustSucceed && (this.#failed || this.#refused !== undefined))
       throw new Error(`a request that must succeed has failed: ${new TextDecoder().decode(output)}`)
     this.#reporter.finished(request.seq, lsn, this.#status, output, this.#protocolError)
     this.#beginNext()

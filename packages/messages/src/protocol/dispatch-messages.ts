@@ -11,6 +11,10 @@ export const DispatchFlag = {
   inTransaction: 2,
   /** What comes behind it relies on its success: an error of it ends PostgreSQL (COMMIT PREPARED). */
   mustSucceed: 4,
+  /** The first part of its preamble brings about the session's settings, for itself and for those behind it. */
+  setsSettings: 8,
+  /** It counts on the settings that the last one before it with `setsSettings` has brought about, or on those of a fresh backend: it does not run without them. */
+  needsSettings: 16,
 } as const
 
 export const dispatchMessages = {
@@ -38,7 +42,9 @@ export const dispatchMessages = {
           f.uint('dispatch seq'),
           f.uint('ReadyForQuery answers in all'),
           f.uint('ReadyForQuery answers of the preamble'),
-          f.uint('flags: 1 = stream the output, 2 = not outside a transaction, 4 = must succeed'),
+          f.uint(
+            'flags: 1 = stream the output, 2 = not outside a transaction, 4 = must succeed, 8 = sets the settings, 16 = needs those that were set last',
+          ),
           f.bytes('frontend messages'),
         ],
         'a statement',

@@ -6,13 +6,7 @@
  * (I4); an answer leaves only through the gate (I1); a transaction whose coordinator is gone is rolled back before anything else
  * runs, prepared ones stay (I6); own SQL never runs inside somebody's transaction. No answer is decoded here.
  */
-import {
-  EngineStaleGeneration,
-  statementFailure,
-  type EnginePort,
-  type EngineResult,
-  type WalChunk,
-} from '@mirabelle/engine'
+import { statementFailure, type EnginePort, type EngineResult, type WalChunk } from '@mirabelle/engine'
 import { DispatchFlag, MirabelleError, type Lsn, type SettledEntry } from '@mirabelle/messages'
 import type { CommitGate, QuietLane } from '@mirabelle/instance'
 import { withTimeout, type Clock, type Logger } from '@mirabelle/runtime'
@@ -32,7 +26,7 @@ export interface LaneOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly engine: EnginePort
-  /** Statements that bring the backend back to how a new session finds it. */
+  /** Statements that bring the backend back to how a new session finds it, once no transaction is open. */
   readonly resetSql: readonly string[]
 }
 
@@ -140,7 +134,8 @@ export class DispatchLane {
           `${session.pending} statements with ${session.pendingBytes} bytes wait for their answers; ${MAX_PENDING} and ${MAX_PENDING_BYTES} is the limit`,
         )
       }
-      const item: Item = { session, seq, syncs, preambleSyncs, flags, bytes, cancelled: false }
+      const asks = session.flags.read(seq, flags)
+      const item: Item = { session, seq, syncs, preambleSyncs, flags, asks, bytes, cancelled: false }
       if (this.#holds > 0) this.#held.push(item)
       else this.#submit(item)
     }
@@ -155,7 +150,7 @@ export class DispatchLane {
     const at = this.#held.findIndex((one) => one.seq === seq)
     const item = this.#held[at]
     if (item === undefined) return
-    if ((item.flags & DispatchFlag.inTransaction) !== 0) {
+    if (item.asks.inTransaction === true) {
       item.cancelled = true
       return
     }
@@ -216,18 +211,14 @@ export class DispatchLane {
     const primary = this.#primary as LanePrimary
     this.#running.set(item.seq, item)
     this.#used = true
-    const has = (flag: number): boolean => (item.flags & flag) !== 0
     this.#options.engine
       .submit({
         bytes: item.bytes,
         syncs: item.syncs,
         preambleSyncs: item.preambleSyncs,
         tag: item.seq,
-        // A statement inside a transaction must not run outside it because the backend was restarted in between.
-        ...(this.#txStatus === 'I' ? undefined : { generation: this.#generation }),
-        inTransaction: has(DispatchFlag.inTransaction),
-        mustSucceed: has(DispatchFlag.mustSucceed),
-        ...(has(DispatchFlag.stream)
+        ...item.asks,
+        ...((item.flags & DispatchFlag.stream) !== 0
           ? { onOutput: item.session.window(item.seq, () => primary.gate.passed(primary.endLsn())).take }
           : undefined),
       })
@@ -252,8 +243,6 @@ export class DispatchLane {
 
   #broke(item: Item, error: unknown): void {
     this.#running.delete(item.seq)
-    // Its backend is gone, and the transaction with it: whoever comes next must not be refused for that, too.
-    if (error instanceof EngineStaleGeneration) this.#txStatus = 'I'
     const failure = statementFailure(error)
     if (failure.code === null) this.#laneLost(error)
     else this.#tellFailed(item, failure.code, failure.message)
@@ -307,6 +296,7 @@ export class DispatchLane {
     await this.#drained(Number.POSITIVE_INFINITY)
     if (this.#primary === undefined || this.#primary !== primary) return
     try {
+      await this.#own.rollback()
       for (const sql of this.#options.resetSql) await this.#own.rows(sql)
       this.#txStatus = 'I'
       this.#used = false

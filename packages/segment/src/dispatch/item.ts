@@ -1,4 +1,5 @@
 /** One dispatched statement on its way through a segment. */
+import type { DispatchedRequest } from '@mirabelle/engine'
 import type { MessageOf } from '@mirabelle/messages'
 import type { Session } from './session.ts'
 
@@ -11,6 +12,8 @@ export interface Item {
   readonly syncs: number
   readonly preambleSyncs: number
   readonly flags: number
+  /** What the flags say of it to the engine. */
+  readonly asks: DispatchedRequest
   readonly bytes: Uint8Array
   /** A cancel came while it was held back, and it may not be left out: it is interrupted once it runs. */
   cancelled: boolean

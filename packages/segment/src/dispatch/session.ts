@@ -5,7 +5,7 @@
  */
 import type { Epoch, Lsn, MessageOf, MirabelleError } from '@mirabelle/messages'
 import type { Clock, Connection } from '@mirabelle/runtime'
-import type { EngineResult } from '@mirabelle/engine'
+import { DispatchedFlags, type EngineResult } from '@mirabelle/engine'
 import { OutputWindow } from './output-window.ts'
 
 type DoneTuple = MessageOf<'query.done'>['items'][number]
@@ -26,6 +26,8 @@ export class Session {
   /** Statements received and not answered, and their bytes. */
   pending = 0
   pendingBytes = 0
+  /** Of the statements received, in their order. */
+  readonly flags = new DispatchedFlags()
   readonly #clock: Clock
   readonly #windows = new Map<number, OutputWindow>()
   #done: DoneTuple[] = []

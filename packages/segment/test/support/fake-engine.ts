@@ -52,7 +52,7 @@ export class FakeEngine implements EnginePort {
   }
   submit(request: EngineRequest): Promise<EngineResult> {
     return new Promise((resolve, reject) => {
-      const sql = new TextDecoder().decode(request.bytes.subarray(5, -1))
+      const sql = lastQuery(request.bytes)
       this.#queue.push({ request, sql, resolve, reject })
       if (this.auto) queueMicrotask(() => void this.step())
     })
@@ -87,6 +87,12 @@ export class FakeEngine implements EnginePort {
     this.txStatus = 'I'
   }
 
+  /** The answer to what belongs to a transaction that is not open. */
+  #outside({ tag }: EngineRequest): EngineResult {
+    const output = new TextEncoder().encode('the transaction is not open any more')
+    return { tag, output, lsn: this.lsn, txStatus: 'I', generation: this.generation }
+  }
+
   /** Runs the next request. */
   async step(): Promise<void> {
     const one = this.#queue.shift()
@@ -95,6 +101,7 @@ export class FakeEngine implements EnginePort {
     const { generation = this.generation } = request
     if (generation !== this.generation)
       return one.reject(new EngineStaleGeneration(request.tag, generation, this.generation))
+    if (request.inTransaction === true && this.txStatus === 'I') return one.resolve(this.#outside(request))
     this.ran.push(sql)
     if (sql === 'BEGIN') this.txStatus = 'T'
     if (/^(COMMIT|ROLLBACK|PREPARE TRANSACTION)/.test(sql)) this.txStatus = 'I'
@@ -123,6 +130,14 @@ export class FakeEngine implements EnginePort {
     // The instance's own SQL expects PostgreSQL's bytes.
     one.resolve(request.tag < 0 ? { ...result, output: answerOf(sql) } : result)
   }
+}
+
+/** The text of the last of these Query messages. */
+function lastQuery(bytes: Uint8Array): string {
+  const view = Buffer.from(bytes)
+  let at = 0
+  for (let next = at; next < view.length; next += 1 + view.readUInt32BE(next + 1)) at = next
+  return view.toString('utf8', at + 5, view.length - 1)
 }
 
 /** DataRow with '0' for the question after prepared transactions, else nothing. */
