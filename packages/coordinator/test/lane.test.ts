@@ -445,3 +445,65 @@ t.test(
     t.equal((await read).output.byteLength, 5)
   },
 )
+
+/** Room for two of the statements of these tests. */
+const NARROW = { items: 2, bytes: 1_000, itemBytes: 2_000 }
+
+t.test('a segment gets no more at a time than it takes, in the order of the lane', async (t) => {
+  const { lane, segment, attach, lost } = setUp()
+  segment.limits = NARROW
+  await attach()
+  const big = 'x'.repeat(900)
+  const texts = ['1', '2', '3', big, '4', 'y'.repeat(1_500), '5', '6']
+  await Promise.all(texts.map((text) => lane.run(item(`W ${text}`)).promise))
+  t.same(segment.committed, texts)
+  t.equal(segment.most, 2)
+  t.same(lost, [])
+  await t.rejects(lane.run(item(`W ${'z'.repeat(2_000)}`)).promise, { code: 'frame.bad' })
+  t.equal(lane.inFlight, 0)
+})
+
+t.test('what waits for room when the backend is lost is known not to have run', async (t) => {
+  const { lane, segment, attach } = setUp()
+  segment.limits = NARROW
+  await attach()
+  segment.fault = (sql) => (sql === 'W 1' ? 'hang' : undefined)
+  const runs = ['1', '2', '3', '4'].map((text) => lane.run(item(`W ${text}`)).promise)
+  const commit = t.rejects(lane.run(item('W 5', { whenLost: 'lookup' })).promise, {
+    name: 'LaneLost',
+    tookEffect: 'no',
+  })
+  await settle()
+  segment.lose()
+  segment.fault = () => undefined
+  await attach()
+  await Promise.all([...runs, commit])
+  t.same(segment.committed, ['1', '2', '3', '4'])
+})
+
+t.test('what waits for room can be cancelled, but for a part of a transaction: that is sent', async (t) => {
+  const { lane, segment, attach } = setUp()
+  segment.limits = NARROW
+  await attach()
+  segment.fault = (sql) => (sql === 'W 1' ? 'hang' : undefined)
+  const [first, second, third, part, last] = [
+    lane.run(item('W 1')),
+    lane.run(item('W 2')),
+    lane.run(item('W 3')),
+    lane.run(item('R', { inTransaction: true })),
+    lane.run(item('W 4')),
+  ] as const
+  await settle()
+  const interrupted = t.rejects(part.promise, { code: 'cancelled' }, 'where it runs')
+  part.cancel()
+  const cancelled = t.rejects(third.promise, { code: 'cancelled' })
+  third.cancel()
+  await cancelled
+  const stopped = t.rejects(first.promise, { code: 'cancelled' })
+  first.cancel()
+  await stopped
+  await second.promise
+  await interrupted
+  await last.promise
+  t.same(segment.committed, ['2', '4'])
+})

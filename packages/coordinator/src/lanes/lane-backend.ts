@@ -5,6 +5,7 @@
  */
 import type { MirabelleError, SettledEntry } from '@mirabelle/messages'
 import type { LaneResult } from './lane-item.ts'
+import type { SendLimits } from './send-window.ts'
 
 /** What a backend tells its lane. */
 export interface BackendEvents {
@@ -20,8 +21,8 @@ export interface BackendEvents {
 export interface LaneBackend {
   /** Generation of the PostgreSQL backend at the time of opening. */
   readonly generation: number
-  /** Bytes of the largest item that it takes; undefined: any. */
-  readonly largestItem?: number
+  /** What it takes; undefined: anything. */
+  readonly limits?: SendLimits
   /** Takes an item, encoded. `flags` are bits of DispatchFlag. */
   send(seq: number, bytes: Uint8Array, syncs: number, preambleSyncs: number, flags: number): void
   cancel(seq: number): void

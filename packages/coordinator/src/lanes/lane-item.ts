@@ -1,5 +1,5 @@
 /** What runs in a lane: one run of frontend messages for one content, and what comes back. */
-import { DispatchFlag, MirabelleError, type Content, type Lsn } from '@mirabelle/messages'
+import { DispatchFlag, type Lsn } from '@mirabelle/messages'
 
 /** The settings of a session that its statements need on a segment. */
 export interface SessionSettings {
@@ -65,18 +65,9 @@ export function flagsOf({ onOutput, inTransaction, mustSucceed }: LaneItem): num
   )
 }
 
-/** Why an item is too large for a backend that takes no more than `limit` bytes. */
-export function refusalOfSize(
-  content: Content,
-  { bytes, statement }: LaneItem,
-  limit = Number.POSITIVE_INFINITY,
-): MirabelleError | undefined {
-  const size = bytes.byteLength + (statement?.parse.byteLength ?? 0)
-  if (size <= limit) return undefined
-  return new MirabelleError(
-    'frame.bad',
-    `content ${content}: a statement of ${size} bytes, the limit is ${limit}: send it in smaller parts`,
-  )
+/** Bytes of an item, its settings not counted. */
+export function sizeOf({ bytes, statement }: LaneItem): number {
+  return bytes.byteLength + (statement?.parse.byteLength ?? 0)
 }
 
 export interface LaneResult {

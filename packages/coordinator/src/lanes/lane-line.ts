@@ -2,18 +2,25 @@
  * One backend of a lane, from the attempt to open it until it is gone. Made by `Lane.attach`, ended once by the lane.
  * Promise: after its end nothing that it still says or that was begun for it counts, and whoever awaits it through `during` is let go.
  */
-import type { MirabelleError } from '@mirabelle/messages'
+import type { Content, MirabelleError } from '@mirabelle/messages'
 import { BackendState } from './backend-state.ts'
 import type { LaneBackend } from './lane-backend.ts'
+import { SendWindow } from './send-window.ts'
+import type { Sent } from './sent.ts'
 
 export class LaneLine {
   #backend: LaneBackend | undefined
   #state: BackendState | undefined
+  #window: SendWindow | undefined
   #over: MirabelleError | undefined
   #letGo: (reason: MirabelleError) => void = () => {}
   readonly #gone: Promise<never>
+  readonly #content: Content
+  readonly #send: (sent: Sent) => void
 
-  constructor() {
+  constructor(content: Content, send: (sent: Sent) => void) {
+    this.#content = content
+    this.#send = send
     this.#gone = new Promise((_resolve, reject) => {
       this.#letGo = reject
     })
@@ -25,6 +32,9 @@ export class LaneLine {
   }
   get state(): BackendState | undefined {
     return this.#state
+  }
+  get window(): SendWindow | undefined {
+    return this.#window
   }
   /** Why it has ended, or undefined while it lives. */
   get over(): MirabelleError | undefined {
@@ -42,6 +52,7 @@ export class LaneLine {
     const backend = await this.during(opening)
     this.#backend = backend
     this.#state = new BackendState(backend.generation)
+    this.#window = new SendWindow(this.#content, backend.limits, this.#send)
     return backend
   }
 

@@ -12,7 +12,7 @@ import type { Clock, Logger } from '@mirabelle/runtime'
 import type { BackendState } from './backend-state.ts'
 import type { BackendEvents, LaneBackend, OpenBackend } from './lane-backend.ts'
 import { LaneLine } from './lane-line.ts'
-import { flagsOf, LaneLost, refusalOfSize, type LaneItem, type LaneResult } from './lane-item.ts'
+import { flagsOf, LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
 import { LaneQueue, PASSER, type LaneTicket, type LaneUser } from './lane-queue.ts'
 import { withoutPreparation } from './backend-bytes.ts'
 import { Orphans } from './orphans.ts'
@@ -141,7 +141,7 @@ export class Lane {
       sent = sentOf(item, resolve, reject)
       if (this.#line === undefined || !this.queue.isOpen)
         reject(new LaneLost(this.content, 'no', 'the segment is failing over'))
-      else this.#dispatch(this.#line, sent)
+      else this.#line.window?.add(sent)
     })
     return {
       promise,
@@ -192,13 +192,13 @@ export class Lane {
     resolve: (run: (item: LaneItem) => Promise<LaneResult>) => Promise<void>,
   ): Promise<void> {
     if (this.#line !== undefined || this.#closed) return
-    const line = new LaneLine()
+    const line: LaneLine = new LaneLine(this.content, (sent) => this.#dispatch(line, sent))
     this.#line = line
     try {
       const backend = await line.open(open(this.#events(line), this.#nextSeq))
       for (const { go } of this.#beside.splice(0)) go(line)
       await line.during(resolve((item) => this.#sendRaw(line, item)))
-      await this.#orphans.settle(line, backend, (sent) => this.#dispatch(line, sent))
+      await this.#orphans.settle(line, backend, (sent) => line.window?.add(sent))
       if (line.over !== undefined) throw line.over
     } catch (error) {
       // Nothing was open yet, so nobody but the caller needs to hear of it.
@@ -270,8 +270,6 @@ export class Lane {
 
   #dispatch(line: LaneLine, sent: Sent): void {
     const backend = line.backend as LaneBackend
-    const tooLarge = refusalOfSize(this.content, sent.item, backend.largestItem)
-    if (tooLarge !== undefined) return sent.reject(tooLarge)
     const seq = this.#nextSeq++
     const encoded = (line.state as BackendState).encode(sent.item)
     sent.seq = seq
@@ -282,12 +280,17 @@ export class Lane {
     sent.item.onSent?.(seq)
     const flags = flagsOf(sent.item) | encoded.flags
     backend.send(seq, encoded.bytes, encoded.syncs, encoded.preambleSyncs, flags)
+    // It had to wait for room, and what comes behind it must not run without it.
+    if (sent.cancelled) backend.cancel(seq)
   }
 
   #cancel(sent: Sent): void {
     // Also when the backend is lost before it has heard of it: the statement does not run again.
     sent.cancelled = true
-    if (this.#sent.get(sent.seq) !== sent) return this.#orphans.cancel(sent)
+    if (this.#sent.get(sent.seq) !== sent) {
+      if (this.#line?.window?.cancel(sent) !== true) this.#orphans.cancel(sent)
+      return
+    }
     this.#line?.backend?.cancel(sent.seq)
     if (isRead(sent)) this.#options.clock.setTimer(UNHEARD_CANCEL_MS, () => endUnheard(sent))
   }
@@ -295,7 +298,7 @@ export class Lane {
   #sendRaw(line: LaneLine, item: LaneItem): Promise<LaneResult> {
     return new Promise((resolve, reject) => {
       if (line.over !== undefined) reject(new LaneLost(this.content, 'no', 'lost while it opened'))
-      else this.#dispatch(line, sentOf(item, resolve, reject))
+      else line.window?.add(sentOf(item, resolve, reject))
     })
   }
 
@@ -305,6 +308,7 @@ export class Lane {
       const sent = line.over === undefined ? this.#sent.get(seq) : undefined
       if (sent === undefined) return undefined
       this.#sent.delete(seq)
+      line.window?.answered(sent)
       this.standstill.over()
       return sent
     }
@@ -353,7 +357,7 @@ export class Lane {
   /** It did not run; now it runs, with what it lacked. */
   #runAgain(line: LaneLine, sent: Sent): void {
     const error = staysBack(this.content, sent, this.#sent.values())
-    if (error === undefined) this.#dispatch(line, sent)
+    if (error === undefined) line.window?.add(sent)
     else sent.reject(error)
   }
 
@@ -365,7 +369,7 @@ export class Lane {
     this.#term++
     const wasOpen = this.isOpen
     this.queue.close()
-    const under = [...this.#sent.values()]
+    const under = [...this.#sent.values(), ...(line.window?.end() ?? [])]
     this.#sent = new Map()
     for (const sent of under) this.#orphans.add(sent, reason)
     this.standstill.over()

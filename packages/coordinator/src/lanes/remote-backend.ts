@@ -32,8 +32,11 @@ export interface RemoteOptions {
 /** How long a process may take to say whether PostgreSQL is done with a statement, ms: PostgreSQL itself is not asked. */
 const HAS_RUN_MS = 500
 
-/** The biggest single item, bytes, settings not counted: what no frame can carry is refused. */
-const ITEM_BYTES = 60 * 1024 * 1024
+/**
+ * What may be under way at a time: half of what a segment takes before it cuts the lane off, whatever settings add to it. And the biggest single item, which goes alone: what
+ * no frame can carry is refused.
+ */
+const LIMITS = { items: 5_000, bytes: 32 * 1024 * 1024, itemBytes: 60 * 1024 * 1024 }
 
 /** Connects to a primary and opens its lane. */
 export async function openRemoteBackend(
@@ -120,7 +123,7 @@ function deliver(
 
 class RemoteBackend implements LaneBackend {
   readonly generation: number
-  readonly largestItem = ITEM_BYTES
+  readonly limits = LIMITS
   readonly #connection: Connection
   readonly #options: RemoteOptions
   readonly #target: RemoteTarget

@@ -7,6 +7,8 @@ import { undone } from '../dtx/undone.ts'
 import { LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
 
 const UNDEFINED_STATEMENT = '26000'
+/** The number of what has not been sent on the line of the moment: nobody has it, and no floor is above it. */
+export const UNSENT = Number.MAX_SAFE_INTEGER
 
 export interface Sent {
   readonly item: LaneItem

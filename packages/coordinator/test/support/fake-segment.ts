@@ -6,6 +6,7 @@
  */
 import { SETTINGS_LACKING } from '@mirabelle/engine'
 import { DispatchFlag, MirabelleError, type SettledEntry } from '@mirabelle/messages'
+import type { SendLimits } from '../../src/lanes/send-window.ts'
 import type { BackendEvents, LaneBackend, OpenBackend } from '../../src/lanes/lane-backend.ts'
 
 export type Fault = 'lose-before' | 'lose-after' | 'hang' | 'refuse'
@@ -40,6 +41,10 @@ export class FakeSegment {
   fault: (sql: string) => Fault | undefined = () => undefined
   /** Asked for each item that counts on settings which were sent before it: they do not apply. */
   lacksSettings: (statements: readonly string[]) => boolean = () => false
+  /** What it takes at a time. With more it cuts the connection, as a segment does. */
+  limits: SendLimits | undefined
+  /** The most that it has had at a time. */
+  most = 0
   opened = 0
   #lsn = 100
   #line: Line | undefined
@@ -95,21 +100,30 @@ export class FakeSegment {
 
   #backend(line: Line): LaneBackend {
     const queue: (() => void)[] = []
+    const pending = new Set<number>()
     let hanging = false
     const pump = () => {
       while (queue.length > 0 && line.alive && !hanging) queue.shift()?.()
     }
+    const { limits } = this
     return {
       generation: this.generation,
+      ...(limits === undefined ? {} : { limits }),
       send: (seq, bytes, _syncs, preambleSyncs, flags) => {
+        pending.add(seq)
+        this.most = Math.max(this.most, pending.size)
+        if (limits !== undefined && this.most > limits.items)
+          this.lose(new MirabelleError('queue.full', 'too much at a time'))
         queue.push(() => {
           if (this.#run(line, seq, bytes, preambleSyncs, flags) === 'hang') hanging = true
+          else pending.delete(seq)
         })
         setImmediate(pump)
       },
       cancel: (seq) => {
         if (this.deaf) return
         hanging = false
+        pending.delete(seq)
         if (line.writes !== undefined) line.failed = true
         if (line.alive) line.events.onFailed(seq, new MirabelleError('cancelled', 'canceled'))
         setImmediate(pump)
