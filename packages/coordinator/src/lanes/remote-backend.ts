@@ -13,6 +13,7 @@ import {
 import type { Connection, Hello, Ports } from '@mirabelle/runtime'
 import { DispatchBatch } from './dispatch-batch.ts'
 import type { BackendEvents, LaneBackend } from './lane-backend.ts'
+import { WholeAnswers } from './whole-answers.ts'
 
 export interface RemoteTarget {
   readonly dbid: Dbid
@@ -38,6 +39,8 @@ const HAS_RUN_MS = 500
  */
 const LIMITS = { items: 5_000, bytes: 32 * 1024 * 1024, itemBytes: 60 * 1024 * 1024 }
 
+const NOTHING = new Uint8Array(0)
+
 /** Connects to a primary and opens its lane. */
 export async function openRemoteBackend(
   target: RemoteTarget,
@@ -59,8 +62,9 @@ export async function openRemoteBackend(
   const batch = new DispatchBatch(options.ports.clock, (items) =>
     connection.send({ type: 'query.dispatch', items }),
   )
+  const answers = new WholeAnswers()
   connection.setHandlers({
-    onMessage: (message) => deliver(message, connection, events, batch),
+    onMessage: (message) => deliver(message, { connection, events, batch, answers }),
     onClose: (reason) => {
       if (opened) lose(reason)
     },
@@ -83,33 +87,38 @@ export async function openRemoteBackend(
         'connection.lost',
         `content ${target.content}: dbid ${target.dbid} closed the lane while it opened`,
       )
-    return new RemoteBackend(connection, answer.generation, options, target, batch)
+    return new RemoteBackend(connection, answer.generation, options, target, { batch, answers })
   } catch (error) {
     connection.close()
     throw error
   }
 }
 
-function deliver(
-  message: Message,
-  connection: Connection,
-  events: BackendEvents,
-  batch: DispatchBatch,
-): void {
+/** What a connection brings answers to. */
+interface Receiving {
+  readonly connection: Connection
+  readonly events: BackendEvents
+  readonly batch: DispatchBatch
+  readonly answers: WholeAnswers
+}
+
+function deliver(message: Message, { connection, events, batch, answers }: Receiving): void {
   switch (message.type) {
     case 'query.done':
       for (const [seq, lsn, txStatus, generation, output] of message.items) {
-        events.onDone(seq, { output, lsn, txStatus, generation })
+        events.onDone(seq, { output: answers.over(seq, output), lsn, txStatus, generation })
       }
       batch.answered(message.items.length)
       return
     case 'query.failed':
+      answers.over(message.seq, NOTHING)
       events.onFailed(message.seq, new MirabelleError(message.code as 'cancelled', message.message))
       batch.answered(1)
       return
     case 'query.output': {
       const bytes = message.chunk.byteLength
-      const passed = events.onOutput(message.seq, message.chunk)
+      const isKept = answers.keeps(message.seq, message.chunk)
+      const passed = isKept ? undefined : events.onOutput(message.seq, message.chunk)
       const credit = () => connection.send({ type: 'query.credit', seq: message.seq, bytes })
       if (passed === undefined) credit()
       // When the consumer failed the statement is cancelled by whoever noticed; the credit lets it come to its end.
@@ -128,22 +137,25 @@ class RemoteBackend implements LaneBackend {
   readonly #options: RemoteOptions
   readonly #target: RemoteTarget
   readonly #batch: DispatchBatch
+  readonly #answers: WholeAnswers
 
   constructor(
     connection: Connection,
     generation: number,
     options: RemoteOptions,
     target: RemoteTarget,
-    batch: DispatchBatch,
+    { batch, answers }: Pick<Receiving, 'batch' | 'answers'>,
   ) {
     this.#connection = connection
     this.#batch = batch
+    this.#answers = answers
     this.generation = generation
     this.#options = options
     this.#target = target
   }
 
   send(seq: number, bytes: Uint8Array, syncs: number, preambleSyncs: number, flags: number): void {
+    this.#answers.sent(seq, flags)
     this.#batch.add([seq, syncs, preambleSyncs, flags, bytes])
   }
 

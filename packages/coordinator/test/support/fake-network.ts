@@ -6,7 +6,11 @@ import type { ManualClock } from './manual-clock.ts'
 /** Answers by port: a message, an error, or nothing (a peer that hangs). */
 export class FakeNetwork implements Network {
   readonly answers = new Map<number, (message: Message) => Message | MirabelleError | undefined>()
-  readonly connections: (Connection & { cut: (code?: 'connection.lost') => void })[] = []
+  readonly connections: (Connection & {
+    cut: (code?: 'connection.lost') => void
+    /** A message of the peer that answers nothing. */
+    says: (message: Message) => void
+  })[] = []
   readonly clock: ManualClock
 
   constructor(clock: ManualClock) {
@@ -45,7 +49,8 @@ export class FakeNetwork implements Network {
       drained: () => Promise.resolve(),
       close,
       cut: close,
-    } as unknown as Connection & { cut: () => void }
+      says: (message: Message) => handlers?.onMessage(message, undefined),
+    } as unknown as (typeof this.connections)[number]
     this.connections.push(connection)
     return Promise.resolve(connection)
   }
