@@ -1,6 +1,7 @@
 /** Writes on several contents share a transaction when they wait together, and nobody is told anything that would not be true alone. */
 import t from 'tap'
 import { firstErrorCode } from '../src/lanes/backend-bytes.ts'
+import { queryMessage } from '../src/lanes/frontend-bytes.ts'
 import type { DistributedTransaction } from '../src/dtx/transaction.ts'
 import { canceller, failing, item, opened, type Cluster } from './support/dispatched-cluster.ts'
 import { settle } from './support/manual-clock.ts'
@@ -186,6 +187,29 @@ t.test('a transaction that has not begun where its settings are lacking begins w
   t.same(cluster.segment(0).committed, ['a'])
   cluster.rest(t)
 })
+
+t.test(
+  'a lone statement that begins by itself and lacks its settings runs again, whoever is behind it',
+  async (t) => {
+    const cluster = await opened()
+    const { dispatcher } = cluster
+    let lacks = true
+    cluster.segment(0).lacksSettings = () => lacks && !(lacks = false)
+    const lone = dispatcher.runOne(0, {
+      ...item('W a'),
+      lead: ['BEGIN'],
+      bytes: queryMessage('COMMIT'),
+    }).promise
+    const transaction = dispatcher.begin()
+    await transaction.touch([0])
+    const runs = ['W b', 'W c'].map((sql) => transaction.run(0, item(sql)).promise)
+    const committed = transaction.commit()
+    t.same(codes([await lone, ...(await Promise.all(runs))]), [undefined, undefined, undefined])
+    await committed
+    t.same(cluster.segment(0).committed, ['b', 'c'])
+    cluster.rest(t)
+  },
+)
 
 t.test('a failover in the middle makes all of a group run again', async (t) => {
   const cluster = await opened()

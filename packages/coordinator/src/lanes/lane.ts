@@ -356,7 +356,8 @@ export class Lane {
 
   /** It did not run; now it runs, with what it lacked. */
   #runAgain(line: LaneLine, sent: Sent): void {
-    const error = staysBack(this.content, sent, this.#sent.values())
+    const behind = [...this.#sent.values(), ...(line.window?.waiting ?? [])]
+    const error = staysBack(this.content, sent, behind)
     if (error === undefined) line.window?.add(sent)
     else sent.reject(error)
   }

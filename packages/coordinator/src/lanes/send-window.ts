@@ -29,6 +29,11 @@ export class SendWindow {
     this.#send = send
   }
 
+  /** What has not been sent. */
+  get waiting(): readonly Sent[] {
+    return this.#waiting
+  }
+
   /** Sends it, now or when there is room. */
   add(sent: Sent): void {
     const size = sizeOf(sent.item)

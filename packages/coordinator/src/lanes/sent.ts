@@ -82,12 +82,13 @@ export function mayUndoSettings(
 export function staysBack(
   content: Content,
   { item, cancelled }: Sent,
-  behind: Iterable<Sent>,
+  behind: readonly Sent[],
 ): Error | undefined {
   const why = 'the segment had lost its session'
   if (cancelled) return cancelledByUser()
   if (item.atOneMoment === true) return new LaneLost(content, 'no', why)
-  const isFollowed = item.lead !== undefined && [...behind].some((one) => one.item.inTransaction === true)
+  const begins = item.lead !== undefined && item.whenLost === 'fail'
+  const isFollowed = begins && behind.some((one) => one.item.inTransaction === true)
   return isFollowed ? undone(`${why}: the transaction has not begun`) : undefined
 }
 
