@@ -246,7 +246,7 @@ export class ProtocolRunner {
     const mayBeHalf = lsn !== this.#recordEnd && lsn % WAL_PAGE_BYTES === 0
     this.#recordEnd = lsn
     this.#recordsSeen = records
-    if (isLeftInMemory || mayBeHalf) this.#flushAll()
+    if (isLeftInMemory || mayBeHalf) this.#reporter.hold(() => this.#flushAll())
     return this.#recordEnd
   }
 

@@ -34,6 +34,7 @@ export class Reporter {
   #finished: Finished[] = []
   #oldestAt = 0
   #walPosted = 0
+  #isHeld = false
 
   constructor(
     timeline: Timeline,
@@ -71,8 +72,16 @@ export class Reporter {
     if (this.#finished.length > 0 && performance.now() - this.#oldestAt > MAX_WAIT_MS) this.report()
   }
 
+  /** Nothing is shipped out of the middle of `work`: WAL that is final may end with a commit record, and the request that is complete with it is only being finished. */
+  hold(work: () => void): void {
+    this.#isHeld = true
+    work()
+    this.#isHeld = false
+  }
+
   /** Called at each WAL write: ships what is final once it is enough. */
   shipIfMuch(): void {
+    if (this.#isHeld) return
     const to = this.#capture.finalEnd
     if (to - this.#capture.reported < SHIP_BYTES) return
     // Requests whose WAL ends beyond `to` stay back with it.

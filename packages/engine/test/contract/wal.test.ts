@@ -3,7 +3,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { walFileName as segmentName, WalValidator } from '@mirabelle/wal'
-import { instancePaths, WAL_SEGMENT_BYTES, type EngineResult, type WalChunk } from '@mirabelle/engine'
+import {
+  instancePaths,
+  WAL_PAGE_BYTES,
+  WAL_SEGMENT_BYTES,
+  type EngineResult,
+  type WalChunk,
+} from '@mirabelle/engine'
 import { newPrimary, parse, query, run, value } from '../support/kit.ts'
 
 t.test('a commit moves the flush LSN; a read does not', async (t) => {
@@ -58,6 +64,37 @@ t.test('a long statement ships its WAL while it runs, its completion with the co
   const carriers = chunks.filter((chunk) => chunk.completed.some((one) => one.tag === long.tag))
   t.equal(carriers.length, 1)
   t.ok((carriers[0] as WalChunk).start < lsn && lsn <= (carriers[0] as WalChunk).end)
+})
+
+const LONG_HEADER_BYTES = 40
+const SHORT_HEADER_BYTES = 24
+
+/** Bytes of records before a position: WAL without the headers of its pages. */
+function recordBytes(lsn: number): number {
+  const inPage = Math.max(0, (lsn % WAL_PAGE_BYTES) - SHORT_HEADER_BYTES)
+  const pages = Math.floor(lsn / WAL_PAGE_BYTES)
+  const longer = Math.ceil(lsn / WAL_SEGMENT_BYTES) * (LONG_HEADER_BYTES - SHORT_HEADER_BYTES)
+  return pages * (WAL_PAGE_BYTES - SHORT_HEADER_BYTES) + inPage - longer
+}
+
+t.test('a commit record that ends with a page does not travel before its completion', async (t) => {
+  const { engine } = await newPrimary(t)
+  const emit = (bytes: number) => query(`SELECT pg_logical_emit_message(true, '', repeat('y', ${bytes}))`)
+  const { result } = await run(engine, 'CREATE TABLE a(i int)')
+  const { lsn: start } = await engine.submit(emit(400_000))
+  const overhead = recordBytes(start) - recordBytes(result.lsn) - 400_000
+  // So much that it is shipped before the end of the request, in which the page behind it is written, or not at all.
+  const end = Math.ceil((start + 256 * 1024) / WAL_PAGE_BYTES) * WAL_PAGE_BYTES
+  const chunks: WalChunk[] = []
+  engine.onWal = (chunk) => chunks.push(chunk)
+  const request = emit(recordBytes(end) - recordBytes(start) - overhead)
+  const { lsn } = await engine.submit(request)
+  t.ok(lsn > end && lsn < end + 100, 'a record behind it makes its end certain')
+  const carrier = chunks.find((chunk) => chunk.end >= end)
+  t.same(
+    carrier?.completed.map(({ tag }) => tag),
+    [request.tag],
+  )
 })
 
 t.test('the LSN of an answer is the end of a record, also when nothing was committed', async (t) => {
