@@ -247,7 +247,7 @@ export class Agent {
         return this.#stopInstance(message.dbid, (keeper) => keeper.stop(message.mode))
       case 'agent.fence':
         this.#options.ports.log.warn({ dbid: message.dbid, reason: message.reason }, 'fencing an instance')
-        return this.#stopInstance(message.dbid, (keeper) => keeper.fence())
+        return this.#stopInstance(message.dbid, (keeper) => keeper.fence(message.epoch))
       case 'agent.create':
         return this.#create(message)
       case 'agent.offerPlace':

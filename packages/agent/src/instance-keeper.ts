@@ -8,6 +8,7 @@ import {
   MirabelleError,
   type AgentInstanceRow,
   type Assignment,
+  type Epoch,
 } from '@mirabelle/messages'
 import { createDecider, type Decider, type Disk, type Ports, faults } from '@mirabelle/runtime'
 import { instanceLogFile } from './agent-config.ts'
@@ -259,8 +260,18 @@ export class InstanceKeeper {
     return true
   }
 
-  /** Kills the process at once, whatever else is under way, and voids the starts that were asked for before. Resolves when it is gone. */
-  async fence(): Promise<boolean> {
+  /**
+   * Kills the process at once, whatever else is under way, and voids the starts that were asked for before. Resolves when it is gone. Rejects with `epoch.stale` when a
+   * coordinator of a later epoch has started it: what the one that asks knows is out of date. 0: no coordinator asks.
+   */
+  async fence(epoch: Epoch = 0): Promise<boolean> {
+    const { dbid, epoch: startedIn } = this.#assignment
+    if (epoch !== 0 && epoch < startedIn)
+      throw new MirabelleError(
+        'epoch.stale',
+        `a fence of epoch ${epoch} is refused: dbid ${dbid} was started in epoch ${startedIn}`,
+        { detail: { epoch: startedIn } },
+      )
     this.#fences++
     this.#waiting = false
     this.#spare.drop()

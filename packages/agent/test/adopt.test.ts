@@ -27,7 +27,7 @@ t.test('a hung instance is adopted by who holds its folder, and can be fenced', 
     dbid: 7,
     content: 0,
     role: 'm',
-    epoch: 1,
+    epoch: 2,
     hostname: 'host',
     datadir,
     listen,
@@ -80,10 +80,13 @@ t.test('a hung instance is adopted by who holds its folder, and can be fenced', 
   const connection = await ports.network.connect({ ...listen, port: agent.port }, hello, limits)
   const status: MessageOf<'agent.statusIs'> = await connection.request({ type: 'agent.status' }, 10_000)
   t.match(status.instances, [{ dbid: 7, pid: child.pid, state: 'running' }])
-  const fenced = await connection.request(
-    { type: 'agent.fence', dbid: 7, epoch: 0, reason: 'a test' },
-    10_000,
+  const fence = { type: 'agent.fence', dbid: 7, reason: 'a test' } as const
+  await t.rejects(
+    connection.request({ ...fence, epoch: 1 }, 10_000),
+    { code: 'epoch.stale' },
+    'a coordinator that was replaced does not end what its successor has started',
   )
+  const fenced = await connection.request({ ...fence, epoch: 2 }, 10_000)
   t.match(fenced, { wasRunning: true })
   t.same(await ended, [null, 'SIGKILL'])
   const elsewhere = { ...assignment, dbid: 8, datadir: `${dir}/none` }

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import type { MirrorStep } from '@mirabelle/messages'
 import { run } from '../src/run.ts'
+import { renderPlan } from '../src/render/mirror-plan.ts'
 import { renderRecover, renderStart } from '../src/render/start-report.ts'
 
 const command = fileURLToPath(new URL('../bin/mirabelle.js', import.meta.url))
@@ -163,5 +165,29 @@ t.test("start counts segments as gpstart's table does", (test) => {
   test.ok(lines.some((line) => /Failed segment starts +=\s1 +<<<<<<<</.test(line)))
   test.ok(lines.some((line) => line.includes('dbid 3 (content 1): no such host')))
   test.equal(renderStart([results[0]]).exitStatus, 0)
+  test.end()
+})
+
+t.test('a dry run says what would be done about contents that nobody serves', (test) => {
+  const step = (content: number, obstacle: string | null) =>
+    ({
+      kind: 'recover',
+      content,
+      oldDbid: null,
+      row: { dbid: 9 },
+      source: null,
+      mode: 'auto',
+      bytes: null,
+      obstacle,
+      warning: null,
+    }) as unknown as MirrorStep
+  const revival = (outcome: 'skipped' | 'failed') =>
+    ({ dbid: 2, content: 0, outcome, message: 'as it is' }) as const
+  const report = renderPlan([step(0, 'its primary is down'), step(1, null)], [revival('skipped')])
+  test.equal(report.exitStatus, 0, 'what waits for that can be done then')
+  test.match(report.lines[0], /^Content 0: dbid 2: as it is/)
+  test.equal(renderPlan([step(0, 'its primary is down')], [revival('failed')]).exitStatus, 2)
+  test.equal(renderPlan([step(1, null)], [revival('failed')]).exitStatus, 1)
+  test.equal(renderPlan([], [revival('skipped')]).exitStatus, 0)
   test.end()
 })

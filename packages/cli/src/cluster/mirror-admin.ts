@@ -79,15 +79,16 @@ export async function makeSteps(
   )
 }
 
-/** Brings contents back that nobody serves, each from its newest copy. A result for each; none when all are served. */
+/** Brings contents back that nobody serves, each from its newest copy; with `look` it is only said how. A result for each; none when all are served. */
 export async function revive(
   cluster: Cluster,
   acceptDataLoss: readonly number[],
-  { stallMs }: MirrorLimits,
+  { stallMs }: Pick<MirrorLimits, 'stallMs'>,
+  look = false,
 ): Promise<readonly ActionResult[]> {
   await ensureAgentsOrSay(cluster)
   const { row } = await requireCoordinator(cluster)
-  const message = { type: 'cluster.revive', acceptDataLoss, stallMs } as const
+  const message = { type: 'cluster.revive', acceptDataLoss, stallMs: Math.round(stallMs), look } as const
   return (await cluster.control.ask(row.endpoint, message, WORK_MS)).results
 }
 

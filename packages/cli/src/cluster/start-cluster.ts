@@ -181,6 +181,7 @@ async function bringUp(
       type: 'cluster.revive',
       acceptDataLoss: (options.acceptDataLoss ?? []).filter((content) => content >= 0),
       stallMs: REVIVE_STALL_MS,
+      look: false,
     } as const
     const looked = (await cluster.control.ask(row.endpoint, message, REVIVE_MS)).results
     // Who was starting goes on by itself, and may have taken longer than that look.

@@ -131,7 +131,9 @@ async function make(options: MakeCommand, plan: (cluster: Cluster) => Promise<Pl
   const cluster = await openCluster(dirOf(options), reporter)
   const planned = await plan(cluster)
   if (options.dryRun === true) {
-    printPlan(planned.steps, options, (line) => reporter.print(line), 'No mirrors to be made')
+    printPlan(planned.steps, options, (line) => reporter.print(line), {
+      nothing: 'No mirrors to be made',
+    })
     return
   }
   const results = await carryOut(cluster, planned, limitsOf(options))

@@ -119,11 +119,11 @@ async function runRecover(options: RecoverCommand): Promise<void> {
   }
   refuseContradictions(options)
   cluster.folder.checkContents(options.acceptDataLoss ?? [])
-  const revived =
-    options.dryRun === true ? [] : await revive(cluster, options.acceptDataLoss ?? [], limitsOf(options))
-  const steps = await planRecovery(cluster, wanted, options.dryRun === true)
-  if (options.dryRun === true) {
-    printPlan(steps, options, (line) => reporter.print(line))
+  const look = options.dryRun === true
+  const revived = await revive(cluster, options.acceptDataLoss ?? [], limitsOf(options), look)
+  const steps = await planRecovery(cluster, wanted, look)
+  if (look) {
+    printPlan(steps, options, (line) => reporter.print(line), { revivals: revived })
     return
   }
   const recovered = steps.length === 0 ? [] : await recoverSteps(cluster, steps, limitsOf(options))
@@ -149,17 +149,20 @@ export function limitsOf(options: {
   return { parallel: options.parallel, maxRate: options.maxRate, stallMs: Math.round(options.timeout) }
 }
 
-/** Prints a plan and sets the exit status. */
+/** Prints a plan and sets the exit status. `revivals`: what would be done before about contents that nobody serves. */
 export function printPlan(
   steps: readonly MirrorStep[],
   options: JsonOption,
   print: (line: string) => void,
-  nothing = 'No segments to recover',
+  {
+    nothing = 'No segments to recover',
+    revivals = [],
+  }: { readonly nothing?: string; readonly revivals?: readonly ActionResult[] } = {},
 ): void {
-  const report = renderPlan(steps)
+  const report = renderPlan(steps, revivals)
   process.exitCode = report.exitStatus
-  if (options.json === true) print(JSON.stringify({ steps }))
-  else if (steps.length === 0) print(nothing)
+  if (options.json === true) print(JSON.stringify(revivals.length === 0 ? { steps } : { steps, revivals }))
+  else if (steps.length === 0 && revivals.length === 0) print(nothing)
   else for (const line of report.lines) print(line)
 }
 

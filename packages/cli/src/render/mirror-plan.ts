@@ -1,5 +1,5 @@
 /** What `--dry-run` of the commands for mirrors prints: for each segment the way, the source, the target, the bytes. */
-import type { MirrorStep } from '@mirabelle/messages'
+import type { ActionResult, MirrorStep } from '@mirabelle/messages'
 import { megabytes } from '../cluster/copy-progress.ts'
 import { columns, RULER, type Report } from './lines.ts'
 
@@ -10,10 +10,21 @@ const MODES = {
   full: 'Full',
 } as const
 
-export function renderPlan(steps: readonly MirrorStep[]): Report {
+/** `revivals`: what would be done before, or could not be, about contents that nobody serves. */
+export function renderPlan(steps: readonly MirrorStep[], revivals: readonly ActionResult[] = []): Report {
+  const revived = new Set(
+    revivals.filter(({ outcome }) => outcome !== 'failed').map(({ content }) => content),
+  )
   const blocked = steps.filter(({ obstacle }) => obstacle !== null)
+  // What waits for its primary can be done when that is back.
+  const failed = [
+    ...revivals.filter(({ outcome }) => outcome === 'failed'),
+    ...blocked.filter(({ content }) => !revived.has(content)),
+  ]
+  const all = revivals.length + steps.length
   return {
     lines: [
+      ...revivals.map(({ content, dbid, message }) => `Content ${content}: dbid ${dbid}: ${message}`),
       RULER,
       ...columns(
         ['Content', 'Dbid', 'Synchronization mode', 'Recovery source', 'Recovery target', 'Directory', 'MB'],
@@ -33,9 +44,9 @@ export function renderPlan(steps: readonly MirrorStep[]): Report {
       RULER,
       ...steps.flatMap((step) => (step.warning === null ? [] : [`Warning: ${step.warning}`])),
       ...blocked.map((step) => `Content ${step.content}: ${step.obstacle ?? ''}`),
-      `Dry run: nothing was changed${blocked.length === 0 ? '' : `; ${blocked.length} of ${steps.length} could not be done now`}`,
+      `Dry run: nothing was changed${failed.length === 0 ? '' : `; ${failed.length} of ${all} could not be done now`}`,
     ],
-    exitStatus: blocked.length === 0 ? 0 : blocked.length < steps.length ? 1 : 2,
+    exitStatus: failed.length === 0 ? 0 : failed.length < all ? 1 : 2,
   }
 }
 

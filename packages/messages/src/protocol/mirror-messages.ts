@@ -65,6 +65,7 @@ export const mirrorMessages = {
         16_384,
       ),
       stallMs: f.uint('work that makes no progress for so long is given up'),
+      look: f.bool('only say what would be done'),
     },
   ),
   'host.drain': define(

@@ -13,7 +13,7 @@ const PARALLEL = 16
  */
 export async function recover(ask: Ask, mode: MessageOf<'mirrors.plan'>['mode']): Promise<void> {
   const revive = (acceptDataLoss: readonly number[]) =>
-    ask<'cluster.revive'>({ type: 'cluster.revive', acceptDataLoss, stallMs: STALL_MS })
+    ask<'cluster.revive'>({ type: 'cluster.revive', acceptDataLoss, stallMs: STALL_MS, look: false })
   const { results } = await revive([])
   const lackNothing = results.filter(({ outcome, message }) => outcome === 'failed' && lacksNothing(message))
   if (lackNothing.length > 0) await revive(lackNothing.map(({ content }) => content))

@@ -32,9 +32,11 @@ export interface ReviveRequest {
   readonly acceptDataLoss: readonly Content[]
   /** Given up when nothing has changed for so long, ms. */
   readonly stallMs: number
+  /** Only say what would be done. */
+  readonly look: boolean
 }
 
-/** A result per content that nobody serves; none for those that are well. */
+/** A result per content that nobody serves; none for those that are well. Who only looks gets `skipped` for what would be done. */
 export async function reviveContents(
   request: ReviveRequest,
   sources: RebalanceSources,
@@ -43,15 +45,12 @@ export async function reviveContents(
     sources.topology.contents.map(async (content): Promise<ActionResult | undefined> => {
       const primary = sources.topology.primary(content)
       if (primary === undefined || (await serves(primary, sources))) return undefined
-      return sources.work
-        .do(
-          content,
-          `revival${request.acceptDataLoss.includes(content) ? ' with an accepted loss' : ''}`,
-          () => revive(primary, request, sources),
-        )
-        .catch((error: unknown): ActionResult => {
-          return { dbid: primary.dbid, content, outcome: 'failed', message: sentence(error) }
-        })
+      const work = () => revive(primary, request, sources)
+      const what = `revival${request.acceptDataLoss.includes(content) ? ' with an accepted loss' : ''}`
+      const done = request.look ? work() : sources.work.do(content, what, work)
+      return done.catch((error: unknown): ActionResult => {
+        return { dbid: primary.dbid, content, outcome: 'failed', message: sentence(error) }
+      })
     }),
   )
   return results.filter((result) => result !== undefined)
@@ -108,23 +107,40 @@ async function revive(
     outcome: 'failed',
     message,
   })
-  if (acting.useless === null && !isNewer(other, acting)) return start(primary, request, sources)
+  const would = ({ dbid }: SegmentRow, message: string): ActionResult => ({
+    dbid,
+    content,
+    outcome: 'skipped',
+    message,
+  })
+  if (acting.useless === null && !isNewer(other, acting))
+    return request.look
+      ? would(primary, 'would be started again as primary')
+      : start(primary, request, sources)
   if (mirror === undefined || other === undefined)
     return failed(`the only copy of content ${content} cannot be started: ${acting.useless ?? ''}`)
   if (other.useless !== null)
     return failed(
       `no copy of content ${content} can be started: dbid ${primary.dbid}: ${acting.useless ?? ''}; dbid ${mirror.dbid}: ${other.useless}`,
     )
+  const instead = (why: string): ActionResult =>
+    would(mirror, `would act as primary instead of dbid ${primary.dbid}: ${why}`)
   // In sync by the catalog (I2), or of a newer timeline: it has everything that anybody was told.
-  if (isNewer(other, acting))
-    return takeOver(primary, mirror, 'nothing is lost, its timeline is newer', request, sources)
-  if (mirror.mode === 's' && mirror.status === 'u') return start(mirror, request, sources, primary)
+  if (isNewer(other, acting)) {
+    const why = 'nothing is lost, its timeline is newer'
+    return request.look ? instead(why) : takeOver(primary, mirror, why, request, sources)
+  }
+  if (mirror.mode === 's' && mirror.status === 'u')
+    return request.look
+      ? instead('nothing is lost, it was in sync')
+      : start(mirror, request, sources, primary)
   const lacks = await loss(acting, other, sources)
   if (!request.acceptDataLoss.includes(content))
     return failed(
       `dbid ${primary.dbid} on ${primary.hostname}, which has all of content ${content}, cannot be started: ${acting.useless ?? ''}. dbid ${mirror.dbid} on ${mirror.hostname} was not in sync: ${lacks}. Bring dbid ${primary.dbid} back if there is any way; "mirabelle recover --accept-data-loss ${content}" gives up what only it has`,
     )
-  return takeOver(primary, mirror, `accepted loss: ${lacks}`, request, sources)
+  const why = `accepted loss: ${lacks}`
+  return request.look ? instead(why) : takeOver(primary, mirror, why, request, sources)
 }
 
 /** It was primary after the other one: the catalog is that of a coordinator which did not know. */
