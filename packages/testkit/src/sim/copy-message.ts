@@ -33,12 +33,17 @@ function copy(value: unknown): unknown {
   }
   size += SMALL
   if (Array.isArray(value)) return value.map(copy)
-  const result: Record<string, unknown> = {}
-  for (const key in value) {
-    const field = (value as Record<string, unknown>)[key]
+  // As a whole first: a field at a time the engine would look for the shape of the copy at each.
+  const result = { ...value } as Record<string, unknown>
+  for (const key in result) {
+    const field = result[key]
     size += key.length
-    if (field === undefined) size += SMALL
-    else result[key] = copy(field)
+    if (typeof field === 'string') size += field.length + 2
+    else if (typeof field === 'object' && field !== null) result[key] = copy(field)
+    else {
+      size += SMALL
+      if (field === undefined) Reflect.deleteProperty(result, key)
+    }
   }
   return result
 }

@@ -92,7 +92,6 @@ export class PromiseWatch {
     const { instance, assignment } = running
     const { content, dbid } = assignment
     const { timeline } = instance
-    const who = `dbid ${dbid} of content ${content}`
     const last = this.#answered.get(content)
     if (
       last !== undefined &&
@@ -100,14 +99,14 @@ export class PromiseWatch {
     )
       throw new SimFailure(
         'I4',
-        `${who} answers on timeline ${timeline} after dbid ${last.dbid} has answered on timeline ${last.timeline}`,
+        `${nameOf(running)} answers on timeline ${timeline} after dbid ${last.dbid} has answered on timeline ${last.timeline}`,
       )
     this.#answered.set(content, { timeline, dbid })
     const epoch = (from.peer as { epoch?: number }).epoch ?? 0
     if (epoch < (this.#epochs.get(dbid) ?? 0))
       throw new SimFailure(
         'I4',
-        `${who} answers a coordinator of epoch ${epoch} after it has promised epoch ${this.#epochs.get(dbid)}`,
+        `${nameOf(running)} answers a coordinator of epoch ${epoch} after it has promised epoch ${this.#epochs.get(dbid)}`,
       )
     this.#tells(running, Math.max(...message.items.map(([, lsn]) => lsn)))
   }
@@ -122,17 +121,17 @@ export class PromiseWatch {
   /** A primary tells of WAL up to `lsn`: it is durable where it has to be. */
   #tells(running: RunningInstance, lsn: Lsn): void {
     const { instance, assignment, process } = running
-    const { content, dbid } = assignment
+    const { dbid } = assignment
     const { timeline } = instance
-    const who = `dbid ${dbid} of content ${content}`
+    const what = (): string => `${nameOf(running)} answers`
     this.#told.set(process, Math.max(lsn, this.#told.get(process) ?? 0))
-    this.#durableAt(running, dbid, lsn, timeline, `${who} answers`)
+    this.#durableAt(running, dbid, lsn, timeline, what)
     if (instance.gate?.syncRep !== true) return this.#mayAnswerAlone(running, timeline)
-    this.#durableAt(running, this.#peerOf(running), lsn, timeline, `${who} answers`)
+    this.#durableAt(running, this.#peerOf(running), lsn, timeline, what)
     if (instance.primary?.hub.replicationRows().length === 0)
       throw new SimFailure(
         'I4',
-        `${who} answers while it waits for a mirror that is away, which may have taken its place`,
+        `${nameOf(running)} answers while it waits for a mirror that is away, which may have taken its place`,
       )
   }
 
@@ -151,10 +150,11 @@ export class PromiseWatch {
     if (running?.process !== process || gate === undefined) return
     const who = `dbid ${dbid}, the coordinator,`
     this.#told.set(process, Math.max(lsn, this.#told.get(process) ?? 0))
-    this.#durableAt(running, dbid, lsn, timeline, `${who} answers`)
+    const what = (): string => `${who} answers`
+    this.#durableAt(running, dbid, lsn, timeline, what)
     const { peer } = assignment
     if (peer === null) return
-    if (gate.syncRep) return this.#durableAt(running, peer.dbid, lsn, timeline, `${who} answers`)
+    if (gate.syncRep) return this.#durableAt(running, peer.dbid, lsn, timeline, what)
     // One that is being made cannot take over before its base is whole.
     const place = this.#cluster.places.get(peer.dbid)
     if (place === undefined || !hasWholeBase(this.#cluster, place)) return
@@ -178,11 +178,11 @@ export class PromiseWatch {
   #peerHasAllTold(running: RunningInstance, who: string): void {
     const { instance, process } = running
     const told = Math.max(instance.gate?.releasedLsn ?? 0, this.#told.get(process) ?? 0)
-    if (told > FIRST_LSN) this.#durableAt(running, this.#peerOf(running), told, instance.timeline, who)
+    if (told > FIRST_LSN) this.#durableAt(running, this.#peerOf(running), told, instance.timeline, () => who)
   }
 
   /** I1: WAL up to `lsn` of a primary is durable on the disk of `dbid`, byte for byte. */
-  #durableAt(running: RunningInstance, dbid: Dbid, lsn: Lsn, timeline: number, what: string): void {
+  #durableAt(running: RunningInstance, dbid: Dbid, lsn: Lsn, timeline: number, what: () => string): void {
     const key = `${running.assignment.dbid}>${dbid}`
     const before = this.#checked.get(key)
     const from = before?.timeline === timeline ? before.lsn : FIRST_LSN
@@ -209,7 +209,7 @@ export class PromiseWatch {
     if (!same && !this.#sameRecords(running, row, timeline, lsn))
       throw new SimFailure(
         'I1',
-        `${what} WAL up to ${formatLsn(lsn)} of timeline ${timeline}, which is not durable at dbid ${dbid} (looked at from ${formatLsn(from)})`,
+        `${what()} WAL up to ${formatLsn(lsn)} of timeline ${timeline}, which is not durable at dbid ${dbid} (looked at from ${formatLsn(from)})`,
       )
     this.#checked.set(key, { timeline, lsn })
   }
@@ -259,7 +259,7 @@ export class PromiseWatch {
       mirror.assignment.dbid,
       message.flushLsn,
       message.timeline,
-      `dbid ${mirror.assignment.dbid} acknowledges`,
+      () => `dbid ${mirror.assignment.dbid} acknowledges`,
     )
   }
 
@@ -393,4 +393,8 @@ export class PromiseWatch {
     if (peer === null) throw new SimFailure('I3', `dbid ${assignment.dbid} speaks of a mirror, and has none`)
     return peer.dbid
   }
+}
+
+function nameOf({ assignment: { dbid, content } }: RunningInstance): string {
+  return `dbid ${dbid} of content ${content}`
 }

@@ -22,8 +22,8 @@ interface Known {
 
 export class SettledWatch {
   readonly #cluster: SimCluster
-  /** All that PostgreSQL has said, by content: number, LSN and answer in one text. */
-  readonly #said = new Map<Content, Set<string>>()
+  /** All that PostgreSQL has said, by content and number: the coordinators of a run give the same numbers. */
+  readonly #said = new Map<Content, Map<number, SettledEntry[]>>()
   readonly #own = new WeakMap<SimProcess, Known>()
   readonly #heard = new WeakMap<SimProcess, Known>()
   /** Sent on a connection and not known to have arrived. */
@@ -52,7 +52,10 @@ export class SettledWatch {
       for (const { tag, lsn, output } of completed) {
         if (tag < 0) continue
         const entry: SettledEntry = [tag, lsn, output ?? null]
-        this.#saidIn(content).add(textOf(entry))
+        const said = this.#saidIn(content)
+        const others = said.get(tag)
+        if (others === undefined) said.set(tag, [entry])
+        else others.push(entry)
         own?.entries.set(tag, entry)
       }
     }
@@ -94,7 +97,7 @@ export class SettledWatch {
     if (running === undefined) return
     const said = this.#saidIn(running.assignment.content)
     for (const entry of frame.settled) {
-      if (!said.has(textOf(entry)))
+      if (!wasSaid(said, entry))
         return this.#fail(running, `tells its mirror ${wordsOf(entry)}, which PostgreSQL did not say`)
     }
     // Until it is known to have arrived nobody knows what the mirror knows.
@@ -143,7 +146,7 @@ export class SettledWatch {
     const answered = new Map(settled.map((entry) => [entry[0], entry]))
     for (const entry of settled) {
       const isOwn = own !== undefined && same(own.entries.get(entry[0]), entry)
-      if (!isOwn && (entry[1] > fork || !said.has(textOf(entry))))
+      if (!isOwn && (entry[1] > fork || !wasSaid(said, entry)))
         return this.#fail(running, `answers ${wordsOf(entry)}, which is not so on its timeline`)
     }
     if (hasShortRings(this.#cluster.world.seed)) return
@@ -165,10 +168,10 @@ export class SettledWatch {
     return readHistory(process.host.files, folders, instance.timeline).at(-1)?.end ?? 0
   }
 
-  #saidIn(content: Content): Set<string> {
+  #saidIn(content: Content): Map<number, SettledEntry[]> {
     let said = this.#said.get(content)
     if (said === undefined) {
-      said = new Set()
+      said = new Map()
       this.#said.set(content, said)
     }
     return said
@@ -186,12 +189,15 @@ function both(a: (reply: Message) => void, b: ((reply: Message) => void) | undef
   }
 }
 
-function textOf([seq, lsn, output]: SettledEntry): string {
-  return `${seq} ${lsn} ${output === null ? 'lost' : Buffer.from(output).toString('latin1')}`
+function wasSaid(said: ReadonlyMap<number, readonly SettledEntry[]>, entry: SettledEntry): boolean {
+  return said.get(entry[0])?.some((one) => same(one, entry)) === true
 }
 
 function same(a: SettledEntry | undefined, b: SettledEntry | undefined): boolean {
-  return a !== undefined && b !== undefined && textOf(a) === textOf(b)
+  if (a === undefined || b === undefined || a[0] !== b[0] || a[1] !== b[1]) return false
+  const [, , one] = a
+  const [, , other] = b
+  return one === null || other === null ? one === other : Buffer.compare(one, other) === 0
 }
 
 function wordsOf([seq, lsn, output]: SettledEntry): string {

@@ -35,8 +35,16 @@ const dataDir = (pgdata: string): string => `${pgdata}/data`
 
 /** All folders in which the stand-in engine of an instance finds WAL. */
 export function walFoldersOf(datadir: string): readonly string[] {
-  return [receivedWalDir(datadir), pgWalDir(datadir), dataDir(pgdataDir(datadir))]
+  let folders = walFolders.get(datadir)
+  if (folders === undefined) {
+    folders = [receivedWalDir(datadir), pgWalDir(datadir), dataDir(pgdataDir(datadir))]
+    walFolders.set(datadir, folders)
+  }
+  return folders
 }
+
+/** They are asked for at every answer. */
+const walFolders = new Map<string, readonly string[]>()
 
 /** PostgreSQL finds what it needs to start in `D/pgdata`. */
 export function hasDatabase(files: SimFiles, datadir: string): boolean {

@@ -66,12 +66,29 @@ export function newestTimeline(files: SimFiles, folders: readonly string[]): Tim
   return newest
 }
 
-export function readHistory(files: SimFiles, folders: readonly string[], timeline: Timeline): HistoryEntry[] {
+const NO_HISTORY: readonly HistoryEntry[] = []
+const FIRST_SPANS = timelineSpans(NO_HISTORY, 1)
+
+export function readHistory(
+  files: SimFiles,
+  folders: readonly string[],
+  timeline: Timeline,
+): readonly HistoryEntry[] {
+  // The first timeline has no ancestors.
+  if (timeline === 1) return NO_HISTORY
   for (const folder of folders) {
     const file = files.file(historyPath(folder, timeline))
-    if (file !== undefined) return parseHistory(new TextDecoder().decode(file.content), timeline)
+    if (file !== undefined) return parseHistory(Buffer.from(file.content).toString(), timeline)
   }
-  return []
+  return NO_HISTORY
+}
+
+function spansOf(history: readonly HistoryEntry[], timeline: Timeline): readonly TimelineSpan[] {
+  return timeline === 1 ? FIRST_SPANS : timelineSpans(history, timeline)
+}
+
+function isSameHistory(a: readonly HistoryEntry[], b: readonly HistoryEntry[]): boolean {
+  return a === b || formatHistory(a) === formatHistory(b)
 }
 
 /**
@@ -123,8 +140,18 @@ export function unreadWal(files: SimFiles, pgWal: string, received: string): str
   return unread === undefined ? undefined : `the received ${unread.name}`
 }
 
-/** What was read last, by database and timeline: the next time, on the disk of the primary or of its mirror, only what follows is read. */
-const known = new Map<string, { readonly bytes: Uint8Array; readonly wal: RecoveredWal }>()
+/** WAL as it was read, and where each of its records lies. */
+interface ReadWal {
+  readonly bytes: Uint8Array
+  readonly wal: RecoveredWal
+  readonly places: readonly { readonly lsn: Lsn; readonly endLsn: Lsn }[]
+}
+
+/**
+ * What was read last, by database and timeline: the next time, on the disk of the primary or of its mirror, only what differs from it or follows it is
+ * read.
+ */
+const known = new Map<string, ReadWal>()
 
 /** Reads the WAL of a timeline from its beginning as far as it is good, or up to `limit`. `durable`: as it would be after a loss of power. */
 export function recoverWal(
@@ -137,17 +164,14 @@ export function recoverWal(
   const history = readHistory(files, folders, timeline)
   const bytes = Buffer.concat(segmentsOf(files, folders, timeline, history, limit, durable))
   const whole = bytes.subarray(0, Math.max(0, Math.min(bytes.length, limit - FIRST_LSN)))
-  if (whole.length < PAGE_SIZE) return readOn(whole, timeline, history, undefined)
+  if (whole.length < PAGE_SIZE) return readOn(whole, timeline, history, undefined, 0).wal
   const database = `${whole.readBigUInt64LE(SYSTEM_IDENTIFIER_AT)} ${timeline}`
   const before = known.get(database)
-  const wal = readOn(
-    whole,
-    timeline,
-    history,
-    before !== undefined && holds(whole, before) ? before.wal : undefined,
-  )
-  known.set(database, { bytes: whole, wal })
-  return wal
+  const count = before !== undefined && isSameHistory(before.wal.history, history) ? held(whole, before) : 0
+  const read = readOn(whole, timeline, history, before, count)
+  // The beginning of what is known, as up to some limit, is no news.
+  if (count === 0 || read.places.length > count) known.set(database, read)
+  return read.wal
 }
 
 /** The same where the last record before `limit` cannot be read: to PostgreSQL that is the end of WAL. It promotes, and others have to see that something is missing. */
@@ -161,42 +185,59 @@ export function recoverWithoutLast(
   return whole.lastRecord === 0 ? whole : recoverWal(files, folders, timeline, whole.lastRecord)
 }
 
-/** True when these bytes begin with all the good WAL that was read before. */
-function holds(whole: Uint8Array, { bytes, wal }: { bytes: Uint8Array; wal: RecoveredWal }): boolean {
-  const good = wal.end - FIRST_LSN
-  return (
-    wal.lastRecord > 0 &&
-    whole.length >= good &&
-    Buffer.compare(whole.subarray(0, good), bytes.subarray(0, good)) === 0
-  )
+/** With how many of the records that were read before these bytes begin. */
+function held(whole: Uint8Array, { bytes, places }: ReadWal): number {
+  const holds = (count: number): boolean => {
+    const length = (places[count - 1]?.endLsn ?? FIRST_LSN) - FIRST_LSN
+    return (
+      whole.length >= length && Buffer.compare(whole.subarray(0, length), bytes.subarray(0, length)) === 0
+    )
+  }
+  if (holds(places.length)) return places.length
+  let count = 0
+  for (let above = places.length; count + 1 < above;) {
+    const middle = (count + above) >> 1
+    if (holds(middle)) count = middle
+    else above = middle
+  }
+  return count
 }
 
-/** The good WAL in `whole`, of which `before` is the beginning. */
+/** The good WAL in `whole`, which begins with the first `count` records of `before`. */
 function readOn(
   whole: Buffer,
   timeline: Timeline,
   history: readonly HistoryEntry[],
-  before: RecoveredWal | undefined,
-): RecoveredWal {
-  const spans = timelineSpans(history, timeline)
-  const goesOn = before !== undefined && formatHistory(before.history) === formatHistory(history)
-  const { records, validEnd } = readWalRecords(goesOn ? whole.subarray(before.end - FIRST_LSN) : whole, {
-    start: goesOn ? before.end : FIRST_LSN,
-    atRecord: goesOn,
+  before: ReadWal | undefined,
+  count: number,
+): ReadWal {
+  const last = before?.places[count - 1]
+  const start = last?.endLsn ?? FIRST_LSN
+  const { records, validEnd } = readWalRecords(whole.subarray(start - FIRST_LSN), {
+    start,
+    atRecord: last !== undefined,
     segmentSize: SIM_SEGMENT_BYTES,
-    spans,
-    ...(goesOn
-      ? { prev: before.lastRecord, systemIdentifier: whole.readBigUInt64LE(SYSTEM_IDENTIFIER_AT) }
-      : {}),
+    spans: spansOf(history, timeline),
+    ...(last === undefined
+      ? {}
+      : { prev: last.lsn, systemIdentifier: whole.readBigUInt64LE(SYSTEM_IDENTIFIER_AT) }),
   })
   const good = records.filter((record) => record.crcOk && record.endLsn <= validEnd)
   const added = good.map((record) => decodeKv(mainData(record) ?? new Uint8Array(0)))
+  const places = [
+    ...(before?.places.slice(0, count) ?? []),
+    ...good.map(({ lsn, endLsn }) => ({ lsn, endLsn })),
+  ]
   return {
-    timeline,
-    history,
-    end: validEnd,
-    lastRecord: good.at(-1)?.lsn ?? (goesOn ? before.lastRecord : 0),
-    records: goesOn ? [...before.records, ...added] : added,
+    bytes: whole,
+    wal: {
+      timeline,
+      history,
+      end: validEnd,
+      lastRecord: places.at(-1)?.lsn ?? 0,
+      records: [...(before?.wal.records.slice(0, count) ?? []), ...added],
+    },
+    places,
   }
 }
 
@@ -226,7 +267,7 @@ function segmentsOf(
   durable: boolean,
   from: Lsn = FIRST_LSN,
 ): Uint8Array[] {
-  const spans = timelineSpans(history, timeline)
+  const spans = spansOf(history, timeline)
   const segments: Uint8Array[] = []
   for (let start = from; start < limit; start += SIM_SEGMENT_BYTES) {
     const segment = bestSegment(files, folders, spans, start, durable)
