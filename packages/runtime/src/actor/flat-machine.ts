@@ -28,11 +28,21 @@ interface Performed {
   readonly exec: unknown
 }
 
+type Assigner = (args: object, params: unknown) => object
+
+interface Prepared {
+  readonly name: string
+  readonly implementation: Implementation | undefined
+  /** Of an assignment: what each field becomes; undefined when one function says all. */
+  readonly assigners: readonly (readonly [string, unknown])[] | undefined
+}
+
 const ASSIGN = 'xstate.assign'
 
 export class FlatMachine {
   readonly #machine: AnyStateMachine
   readonly #root: AnyStateNode
+  readonly #actions = new Map<Action, Prepared>()
   /** Of each state, what a snapshot in it has. */
   readonly #states = new Map<AnyStateNode, { readonly nodes: AnyStateNode[]; readonly tags: Set<string> }>()
 
@@ -83,18 +93,37 @@ export class FlatMachine {
     const { self, system } = scope
     let context = before
     for (const action of actions) {
-      const implementation = implementationOf(this.#machine, action)
+      const { name, implementation, assigners } = this.#prepared(action)
       const params = paramsOf(action, context, event)
       if (implementation?.resolve === undefined) {
         const info = { context, event, self, system }
-        const performed: Performed = { type: nameOf(action), info, params, exec: implementation }
+        const performed: Performed = { type: name, info, params, exec: implementation }
         scope.actionExecutor(performed as never)
         continue
       }
       const args = { context, event, spawn: noSpawn, self, system }
-      context = { ...(context as object), ...assigned(implementation.assignment, args, params) }
+      const changed: Record<string, unknown> = { ...(context as object) }
+      if (assigners === undefined)
+        Object.assign(changed, (implementation.assignment as Assigner)(args, params))
+      else
+        for (const [key, value] of assigners)
+          changed[key] = typeof value === 'function' ? (value as Assigner)(args, params) : value
+      context = changed
     }
     return context
+  }
+
+  /** What is known of an action once and for all. */
+  #prepared(action: Action): Prepared {
+    let prepared = this.#actions.get(action)
+    if (prepared === undefined) {
+      const implementation = implementationOf(this.#machine, action)
+      const assignment = implementation?.resolve === undefined ? {} : implementation.assignment
+      const assigners = typeof assignment === 'function' ? undefined : Object.entries(assignment as object)
+      prepared = { name: nameOf(action), implementation, assigners }
+      this.#actions.set(action, prepared)
+    }
+    return prepared
   }
 }
 
@@ -163,18 +192,6 @@ function paramsOf(action: Action, context: unknown, event: EventObject): unknown
   if (typeof action !== 'object') return undefined
   const { params } = action as { params?: unknown }
   return typeof params === 'function' ? (params as (of: object) => unknown)({ context, event }) : params
-}
-
-function assigned(assignment: unknown, args: object, params: unknown): object {
-  if (typeof assignment === 'function')
-    return (assignment as (args: object, params: unknown) => object)(args, params)
-  const changed: Record<string, unknown> = {}
-  for (const [key, value] of Object.entries(assignment as object))
-    changed[key] =
-      typeof value === 'function'
-        ? (value as (args: object, params: unknown) => unknown)(args, params)
-        : value
-  return changed
 }
 
 function noSpawn(): never {

@@ -7,6 +7,7 @@ import type { Message } from '@mirabelle/messages'
 import type { InstancePlace, RunningInstance, SimCluster } from './sim-cluster.ts'
 import type { SimCoordinator } from './sim-coordinator.ts'
 import type { SimConnection } from './sim-connection.ts'
+import type { SimFile } from './sim-files.ts'
 import type { SimProcess } from './sim-process.ts'
 import { SimFailure } from './sim-world.ts'
 
@@ -30,8 +31,8 @@ type OnReply = (reply: Message) => void
 
 export class DurableWatch {
   readonly #cluster: SimCluster
-  /** What a small file holds, by its path on a host, and the bytes that this was read from. */
-  readonly #read = new Map<string, { readonly bytes: Uint8Array; readonly value: unknown }>()
+  /** What a small file holds, and the bytes that this was read from. */
+  readonly #read = new WeakMap<SimFile, { readonly bytes: Uint8Array; readonly value: unknown }>()
   /** Since when a primary says that it does not wait for its mirror while its disk says that it does. */
   readonly #forgets = new Map<SimProcess, number>()
 
@@ -137,18 +138,34 @@ export class DurableWatch {
   }
 
   #durable(host: string, datadir: string, name: string): unknown {
-    const path = `${stateDir(datadir)}/${name}`
-    const bytes = this.#cluster.host(host).files.file(path)?.durable
-    if (bytes === undefined || bytes.length === 0) return undefined
-    const key = `${host}:${path}`
-    const known = this.#read.get(key)
+    const file = this.#cluster.host(host).files.file(statePath(datadir, name))
+    const bytes = file?.durable
+    if (file === undefined || bytes === undefined || bytes.length === 0) return undefined
+    const known = this.#read.get(file)
     if (known?.bytes === bytes) return known.value
     const { value } = JSON.parse(new TextDecoder().decode(bytes)) as { value: unknown }
-    this.#read.set(key, { bytes, value })
+    this.#read.set(file, { bytes, value })
     return value
   }
 
   #fail(what: string, promise = 'I4'): void {
     this.#cluster.world.fail(new SimFailure(promise, what))
   }
+}
+
+/** Paths of small files, by folder and name: they are asked for at every probe. */
+const statePaths = new Map<string, Map<string, string>>()
+
+function statePath(datadir: string, name: string): string {
+  let paths = statePaths.get(datadir)
+  if (paths === undefined) {
+    paths = new Map()
+    statePaths.set(datadir, paths)
+  }
+  let path = paths.get(name)
+  if (path === undefined) {
+    path = `${stateDir(datadir)}/${name}`
+    paths.set(name, path)
+  }
+  return path
 }

@@ -4,7 +4,7 @@
  */
 import { EngineDied } from '@mirabelle/engine'
 import { nextBaseDir, pgdataDir, pgWalDir, receivedWalDir, type BuildBase } from '@mirabelle/instance'
-import { MirabelleError, type Dbid, type Lsn, type Timeline } from '@mirabelle/messages'
+import { MirabelleError, type Dbid, type HistoryEntry, type Lsn, type Timeline } from '@mirabelle/messages'
 import { historyFileName } from '@mirabelle/wal'
 import type { RunningInstance } from './sim-cluster.ts'
 import type { SimFiles } from './sim-files.ts'
@@ -12,6 +12,7 @@ import type { SimHost } from './sim-host.ts'
 import type { SimProcess } from './sim-process.ts'
 import {
   FIRST_LSN,
+  readHistory,
   readIdentifier,
   recoverWal,
   SIM_SEGMENT_BYTES,
@@ -116,11 +117,11 @@ export function writeCopy(
   lsn: Lsn,
   files: SimFiles,
   folder: string,
-): ReturnType<typeof recoverWal>['history'] {
+): readonly HistoryEntry[] {
   const source = from.process.host.files
   const folders = walFoldersOf(from.assignment.datadir)
   const bytes = walBytes(source, folders, timeline, FIRST_LSN, lsn, false)
-  const { history } = recoverWal(source, folders, timeline, lsn)
+  const history = readHistory(source, folders, timeline)
   if (bytes === undefined) throw new MirabelleError('wal.removed', `dbid ${from.assignment.dbid} lacks WAL`)
   files.makeFolder(folder)
   let begin = FIRST_LSN

@@ -2,11 +2,18 @@
  * The files of one simulated host: what programs see (the page cache) and what would be there after the power went. Lives as long as the host;
  * a process that is killed loses nothing here, a host that loses its power loses what was not made durable, or a part of it.
  */
-import { copyBytes } from './copy-message.ts'
 import type { SimRandom } from './sim-random.ts'
 
 /** A disk writes whole sectors: of an unsynced change each sector is either there or not after the power went. */
 const SECTOR = 512
+
+/** What a sync that is under way makes durable. */
+interface Taken {
+  readonly from: number
+  readonly to: number
+  /** Copied when the file changes before the sync has come to its end. */
+  bytes: Uint8Array | undefined
+}
 
 export class SimFile {
   /** What is read. */
@@ -22,6 +29,8 @@ export class SimFile {
   /** Only bytes within it differ from what is durable, when the lengths agree. */
   #dirtyFrom = Number.POSITIVE_INFINITY
   #dirtyTo = 0
+  /** By syncs that are under way, while it is what they found. */
+  #taken: Taken[] = []
 
   constructor(content: Uint8Array = new Uint8Array(0)) {
     this.content = content
@@ -35,8 +44,10 @@ export class SimFile {
 
   /** All of it is this now, durably. */
   replace(bytes: Uint8Array): void {
-    this.resize(0)
-    this.write(0, bytes)
+    this.#keepTaken()
+    this.content = bytes.slice()
+    this.filled = endOfFilled(bytes, 0)
+    this.#dirty(0, bytes.length)
     this.durable = bytes
     this.isNamed = true
     this.#told = undefined
@@ -50,6 +61,7 @@ export class SimFile {
 
   resize(length: number): void {
     if (length === this.content.length) return
+    this.#keepTaken()
     const resized = new Uint8Array(length)
     resized.set(this.content.subarray(0, length))
     this.content = resized
@@ -59,15 +71,15 @@ export class SimFile {
 
   write(position: number, bytes: Uint8Array): void {
     if (position + bytes.length > this.content.length) this.resize(position + bytes.length)
+    this.#keepTaken()
     this.content.set(bytes, position)
-    let end = position + bytes.length
-    while (end > this.filled && bytes[end - 1 - position] === 0) end--
-    this.filled = Math.max(this.filled, end)
+    this.filled = Math.max(this.filled, position + endOfFilled(bytes, this.filled - position))
     this.#dirty(position, position + bytes.length)
   }
 
   /** Zeros from here to the end. */
   clear(position: number): void {
+    this.#keepTaken()
     this.content.fill(0, position)
     this.filled = Math.min(this.filled, position)
     this.#dirty(position, this.content.length)
@@ -78,19 +90,31 @@ export class SimFile {
     const from = Math.min(this.#dirtyFrom, this.content.length)
     const to = Math.min(this.#dirtyTo, this.content.length)
     const { length } = this.content
-    const bytes = copyBytes(this.content.subarray(from, Math.max(from, to)))
+    const taken: Taken = { from, to: Math.max(from, to), bytes: undefined }
+    this.#taken.push(taken)
     return (lies = false) => {
+      this.#taken = this.#taken.filter((one) => one !== taken)
+      const isUnchanged = taken.bytes === undefined
+      const bytes = taken.bytes ?? this.content.subarray(taken.from, taken.to)
       if (lies || this.#told !== undefined)
         this.#told = patched(this.#told ?? this.durable?.slice(), length, from, bytes)
       if (lies) return
       this.durable = patched(this.durable, length, from, bytes)
       // Written meanwhile, or nothing: whatever is within the old range may be dirty still.
       if (
-        this.content.length === length &&
-        Buffer.compare(this.content.subarray(from, from + bytes.length), bytes) === 0
+        isUnchanged ||
+        (this.content.length === length &&
+          Buffer.compare(this.content.subarray(from, from + bytes.length), bytes) === 0)
       )
         this.#cleaned(from, from + bytes.length)
     }
+  }
+
+  /** It is about to change. */
+  #keepTaken(): void {
+    if (this.#taken.length === 0) return
+    for (const taken of this.#taken) taken.bytes = this.content.slice(taken.from, taken.to)
+    this.#taken = []
   }
 
   #dirty(from: number, to: number): void {
@@ -104,6 +128,13 @@ export class SimFile {
       this.#dirtyTo = 0
     } else if (this.#dirtyFrom >= from && this.#dirtyFrom < to) this.#dirtyFrom = to
   }
+}
+
+/** Behind the last byte that is not zero, but not before `from`. */
+function endOfFilled(bytes: Uint8Array, from: number): number {
+  let end = bytes.length
+  while (end > from && bytes[end - 1] === 0) end--
+  return end
 }
 
 /** The bytes with `piece` put in at `from`; they are changed in place when the length stays. */
