@@ -27,9 +27,6 @@ export interface EngineRequest {
   readonly preambleSyncs?: number
   /** Opaque number of the owner, handed back in completions. Unique among the requests that are not over. */
   readonly tag: number
-  /** When given: run only on this generation of the backend (the request continues a transaction or uses prepared statements of
-   * it), else reject with EngineStaleGeneration. */
-  readonly generation?: number
   /** It belongs to a transaction that an earlier request has opened. When none is open it does not run, and its answer is an ErrorResponse with
    * SQLSTATE 40001. `cancel` interrupts it but never takes it out of the queue: what comes behind it must not run without it. */
   readonly inTransaction?: boolean

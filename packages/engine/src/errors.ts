@@ -82,21 +82,6 @@ export class EngineCancelled extends EngineError {
   }
 }
 
-/** The request was made for an older start of the backend: its prepared statements, settings or open transaction are gone. */
-export class EngineStaleGeneration extends EngineError {
-  readonly code = 'ENGINE_STALE_GENERATION'
-  readonly sqlState = '57P02'
-  readonly tag: number
-
-  constructor(tag: number, wanted: number, actual: number) {
-    super(
-      `request ${tag} was made for generation ${wanted} of the backend, which now is at ${actual}: send the session's settings again, its transaction is rolled back`,
-    )
-    this.name = 'EngineStaleGeneration'
-    this.tag = tag
-  }
-}
-
 /** The engine is not running (stopped, stopping, not started), or is in the other role. */
 export class EngineStopped extends EngineError {
   readonly code = 'ENGINE_STOPPED'

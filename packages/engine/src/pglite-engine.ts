@@ -9,7 +9,7 @@
 import { mkdir } from 'node:fs/promises'
 import type { Lsn, Timeline } from '@mirabelle/messages'
 import type { EnginePort, EngineRequest, EngineResult, EngineStarted, WalChunk } from './engine-port.ts'
-import { EngineDied, EngineProtocolError, EngineStaleGeneration, EngineStopped } from './errors.ts'
+import { EngineDied, EngineProtocolError, EngineStopped } from './errors.ts'
 import { Backend, type BackendStarted, type Received } from './host/backend.ts'
 import { Canceller } from './host/canceller.ts'
 import { readBaseStart } from './control-file.ts'
@@ -274,10 +274,6 @@ export class PgliteEngine implements EnginePort {
 
   #pump(): void {
     if (this.#phase !== 'primary') return
-    const { generation } = this.#completions
-    for (const { request, reject } of this.#queue.takeStale(generation)) {
-      reject(new EngineStaleGeneration(request.tag, request.generation ?? 0, generation))
-    }
     for (let batch = this.#queue.nextBatch(); batch !== undefined; batch = this.#queue.nextBatch()) {
       this.#backend.send({ type: 'run', requests: batch.requests, bytes: batch.bytes }, [batch.bytes.buffer])
     }

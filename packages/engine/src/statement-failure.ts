@@ -10,7 +10,6 @@ export interface StatementFailure {
 /** Codes of the engine port's errors that end one statement and leave the lane as it is. */
 const ofOneStatement: Readonly<Record<string, StatementFailure['code']>> = {
   ENGINE_CANCELLED: 'cancelled',
-  ENGINE_STALE_GENERATION: 'cancelled',
   ENGINE_PROTOCOL: 'message.bad',
 }
 

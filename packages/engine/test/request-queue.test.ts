@@ -1,12 +1,11 @@
 import t from 'tap'
 import { RequestQueue, type Pending } from '../src/host/request-queue.ts'
 
-const pending = (tag: number, bytes = 10, generation?: number): Pending => ({
+const pending = (tag: number, bytes = 10): Pending => ({
   request: {
     tag,
     bytes: new Uint8Array(bytes).fill(tag),
     syncs: 1,
-    ...(generation === undefined ? {} : { generation }),
   },
   seq: 0,
   resolve: () => undefined,
@@ -46,18 +45,5 @@ t.test('after a restart what had not begun goes first again, in order', (t) => {
   const again = queue.nextBatch()
   t.equal(again?.requests.length, 3)
   t.equal(again?.bytes[0], 3)
-  t.end()
-})
-
-t.test('requests for another generation are taken out', (t) => {
-  const queue = new RequestQueue()
-  queue.add(pending(1, 10, 1))
-  queue.add(pending(2, 10, 2))
-  queue.add(pending(3))
-  t.same(
-    queue.takeStale(2).map((one) => one.request.tag),
-    [1],
-  )
-  t.equal(queue.size, 2)
   t.end()
 })

@@ -118,15 +118,6 @@ export class RequestQueue {
     return back
   }
 
-  /** Takes out what waits for another generation of the backend than this. */
-  takeStale(generation: number): Pending[] {
-    const stale = this.#waiting.filter(
-      ({ request }) => request.generation !== undefined && request.generation !== generation,
-    )
-    if (stale.length > 0) this.#waiting = this.#waiting.filter((one) => !stale.includes(one))
-    return stale
-  }
-
   /** Puts requests that were never begun in front of those that wait. */
   putInFront(requests: readonly Pending[]): void {
     this.#waiting = [...requests, ...this.#waiting]

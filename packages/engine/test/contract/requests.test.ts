@@ -182,12 +182,6 @@ t.test('a taker that throws ends its request and no other', async (t) => {
   t.equal(await value(engine, 'SELECT 3'), '3')
 })
 
-t.test('a request for an older generation is not run', async (t) => {
-  const { engine } = await newPrimary(t)
-  await t.rejects(engine.submit(query('SELECT 1', { generation: 99 })), { code: 'ENGINE_STALE_GENERATION' })
-  t.equal((await engine.submit(query('SELECT 1', { generation: 1 }))).generation, 1)
-})
-
 t.test('a request of a transaction does not run when that transaction is not open', async (t) => {
   const { engine } = await newPrimary(t)
   await run(engine, 'CREATE TABLE a(i int PRIMARY KEY)')

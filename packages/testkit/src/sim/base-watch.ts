@@ -8,7 +8,7 @@ import { parseWalFileName, segmentStart } from '@mirabelle/wal'
 import { hasDatabase, labelOf } from './sim-base.ts'
 import type { SimCluster } from './sim-cluster.ts'
 import type { SimProcess } from './sim-process.ts'
-import { SIM_SEGMENT_BYTES } from './sim-wal.ts'
+import { SIM_SEGMENT_BYTES } from './sim-wal-paths.ts'
 import { SimFailure } from './sim-world.ts'
 
 export class BaseWatch {

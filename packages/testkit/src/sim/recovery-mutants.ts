@@ -12,7 +12,7 @@ import {
   withWritesUnderWayForgotten,
 } from './mutant-tools.ts'
 import type { Mutant } from './mutant.ts'
-import { SIM_SEGMENT_BYTES } from './sim-wal.ts'
+import { SIM_SEGMENT_BYTES } from './sim-wal-paths.ts'
 
 export const recoveryMutants: readonly Mutant[] = [
   {

@@ -15,11 +15,11 @@ import {
   readHistory,
   readIdentifier,
   recoverWal,
-  SIM_SEGMENT_BYTES,
   strayWal,
   walBytes,
   writeWal,
 } from './sim-wal.ts'
+import { SIM_SEGMENT_BYTES } from './sim-wal-paths.ts'
 
 const BUILD_MS = [50, 900] as const
 

@@ -34,7 +34,7 @@ import { SimFabric } from './sim-network.ts'
 import { SimHost } from './sim-host.ts'
 import type { SimProcess } from './sim-process.ts'
 import { simProcesses } from './sim-processes.ts'
-import { SIM_SEGMENT_BYTES } from './sim-wal.ts'
+import { SIM_SEGMENT_BYTES } from './sim-wal-paths.ts'
 import type { SimWorld } from './sim-world.ts'
 import { AGENT_PORT, CLUSTER_ID, initialCatalog, layOut, type SimLayout } from './sim-layout.ts'
 

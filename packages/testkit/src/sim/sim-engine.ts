@@ -8,7 +8,6 @@ import {
   EngineDied,
   EngineLocked,
   EngineRefused,
-  EngineStaleGeneration,
   EngineStopped,
   type EngineCompletion,
   type EnginePort,
@@ -34,13 +33,13 @@ import {
   newestTimeline,
   recoverWal,
   recoverWithoutLast,
-  SIM_SEGMENT_BYTES,
   unreadWal,
   walBytes,
   writeHistory,
   writeWal,
   type RecoveredWal,
 } from './sim-wal.ts'
+import { SIM_SEGMENT_BYTES } from './sim-wal-paths.ts'
 
 const START_MS = [15, 60] as const
 const PROMOTE_MS = [10, 60] as const
@@ -325,10 +324,6 @@ export class SimEngine implements EnginePort {
     const runs: { pending: Pending; ran: KvRun }[] = []
     for (const pending of batch) {
       const { request } = pending
-      if (request.generation !== undefined && request.generation !== this.#generation) {
-        pending.reject(new EngineStaleGeneration(request.tag, request.generation, this.#generation))
-        continue
-      }
       const ran = (this.#session as KvSession).run(request)
       if (request.mustSucceed === true && isFailure(ran.output)) {
         this.#die(new EngineDied('a request that must succeed has failed'))

@@ -22,9 +22,8 @@ import {
 } from '@mirabelle/wal'
 import { decodeKv, type KvRecord } from './kv-store.ts'
 import type { SimFiles } from './sim-files.ts'
+import { historyPath, segmentPath, SIM_SEGMENT_BYTES } from './sim-wal-paths.ts'
 
-/** Small, so that runs of a minute cross many segments. */
-export const SIM_SEGMENT_BYTES = 16 * 1024
 /** Where the WAL of a new cluster begins. */
 export const FIRST_LSN = 16 * 1024
 
@@ -302,44 +301,6 @@ function bestSegment(
     if (best !== undefined) return best
   }
   return undefined
-}
-
-/** Paths of a folder's segments and histories: they are asked for at every answer and every look. */
-interface Paths {
-  readonly segments: Map<number, string>
-  readonly histories: Map<Timeline, string>
-}
-
-const pathsOf = new Map<string, Paths>()
-
-function pathsIn(folder: string): Paths {
-  let paths = pathsOf.get(folder)
-  if (paths === undefined) {
-    paths = { segments: new Map(), histories: new Map() }
-    pathsOf.set(folder, paths)
-  }
-  return paths
-}
-
-function segmentPath(folder: string, timeline: Timeline, lsn: Lsn): string {
-  const { segments } = pathsIn(folder)
-  const key = timeline * 2 ** 32 + Math.floor(lsn / SIM_SEGMENT_BYTES)
-  let path = segments.get(key)
-  if (path === undefined) {
-    path = `${folder}/${walFileName(timeline, lsn, SIM_SEGMENT_BYTES)}`
-    segments.set(key, path)
-  }
-  return path
-}
-
-function historyPath(folder: string, timeline: Timeline): string {
-  const { histories } = pathsIn(folder)
-  let path = histories.get(timeline)
-  if (path === undefined) {
-    path = `${folder}/${historyFileName(timeline)}`
-    histories.set(timeline, path)
-  }
-  return path
 }
 
 /** Writes WAL of a primary into the files of `pg_wal` (page cache only). Returns the paths that were touched. */
