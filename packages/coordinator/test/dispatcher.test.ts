@@ -338,6 +338,35 @@ t.test(
   },
 )
 
+t.test(
+  'a write whose settings were lacking does not run inside the transaction that came behind it',
+  async (t) => {
+    for (const fits of [true, false]) {
+      const cluster = await opened()
+      const { dispatcher } = cluster
+      await dispatcher.runOne(0, item('R')).promise
+      let lacks = true
+      cluster.segment(0).lacksSettings = (statements) =>
+        lacks && statements.includes('W x') && !(lacks = false)
+      const outdated = new Error('another schema')
+      const isOutdated = () => {
+        if (!fits) throw outdated
+      }
+      const write = dispatcher.runOne(0, { ...item('W x'), fits: isOutdated }).promise
+      const written = fits ? write : t.rejects(write, outdated)
+      const transaction = dispatcher.begin()
+      await transaction.touch([0])
+      await transaction.run(0, item('W y')).promise
+      const behind = dispatcher.runOne(0, item('W z')).promise
+      t.equal(lacks, false)
+      await transaction.rollback()
+      await Promise.all([written, behind])
+      t.same(cluster.segment(0).committed, fits ? ['x', 'z'] : ['z'])
+      cluster.rest(t)
+    }
+  },
+)
+
 t.test('a read on several contents of which one lacked its settings runs again as a whole', async (t) => {
   const cluster = await opened()
   const { dispatcher } = cluster

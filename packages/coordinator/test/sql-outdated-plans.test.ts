@@ -1,6 +1,7 @@
 /** Others change the schema between the moment in which a statement is planned and the one in which it runs. */
 import t from 'tap'
 import type pg from 'pg'
+import { PlanOutdated } from '../src/execute/outdated.ts'
 import { queryMessage } from '../src/lanes/frontend-bytes.ts'
 import { startLocalCluster, type LocalCluster } from './support/local-cluster.ts'
 import { sqlstate, WireClient } from './support/wire-client.ts'
@@ -119,3 +120,30 @@ t.test('a schema change that waits for a content which stands still keeps nobody
     t.equal((await b.query(policy)).rows.length, explicit ? 0 : 1)
   }
 })
+
+t.test(
+  'what took the short way and met another schema takes the general one, and its client notices nothing',
+  async (t) => {
+    await b.query('CREATE TABLE short (x int) DISTRIBUTED BY (x)')
+    const { dispatcher } = cluster
+    const ways: readonly (string | pg.QueryConfig)[] = [
+      'INSERT INTO short VALUES (1)',
+      { text: 'INSERT INTO short VALUES ($1)', values: [1] },
+      { name: 'short', text: 'INSERT INTO short VALUES ($1)', values: [1] },
+    ]
+    for (const way of ways) {
+      await b.query(way)
+      let outdated = 0
+      const runOne = dispatcher.runOne.bind(dispatcher)
+      dispatcher.runOne = (...asked) => {
+        if (outdated > 0) return runOne(...asked)
+        outdated++
+        return { promise: Promise.reject(new PlanOutdated()), cancel() {} }
+      }
+      t.equal((await b.query(way)).rowCount, 1)
+      dispatcher.runOne = runOne
+      t.equal(outdated, 1)
+    }
+    t.same((await b.query('SELECT count(*)::int AS n FROM short')).rows, [{ n: 2 * ways.length }])
+  },
+)

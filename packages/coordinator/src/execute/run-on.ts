@@ -67,6 +67,7 @@ function itemOf(scope: Scope, part: Part, write: boolean): Omit<LaneItem, 'whenL
     syncs: part.syncs ?? 1,
     settings: part.settings ?? scope.settings,
     write,
+    fits: () => throwIfOutdated(scope),
     ...(part.statement === undefined ? {} : { statement: part.statement }),
   }
 }

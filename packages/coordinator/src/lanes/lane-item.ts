@@ -44,6 +44,8 @@ export interface LaneItem {
   readonly inTransaction?: boolean
   /** One of several that read different contents at one moment: it does not come back later by itself. */
   readonly atOneMoment?: boolean
+  /** Throws when it may not run any more as it is; asked before it runs at another moment than its turn. */
+  readonly fits?: () => void
   /** Items behind it rely on its success: an error of it ends the backend. */
   readonly mustSucceed?: boolean
   /** Brings its settings along even where they should be there: it is not to come back because they were not. */

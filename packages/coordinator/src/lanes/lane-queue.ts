@@ -11,6 +11,8 @@ export interface LaneUser {
   readonly age: number
   /** True while it has run nothing anywhere: it can go to the end of its queues without harm. */
   readonly requeueable: boolean
+  /** It had its turn and has not run: it goes ahead of all who wait. */
+  readonly hadItsTurn?: boolean
   /** It holds a lane to give it another primary, while the present one lives. */
   readonly switchesOver?: boolean
   /** Chosen as the victim of a deadlock. */
@@ -21,6 +23,8 @@ export interface LaneUser {
   makeWay?(): void
   /** Somebody has begun to wait for a lane that it holds. */
   othersWait?(): void
+  /** A transaction of its own is open on this content, or was. */
+  hasBegunOn?(content: number): boolean
 }
 
 /** Anonymous user of passes: it holds nothing, so it is never part of a deadlock. */
@@ -102,13 +106,22 @@ export class LaneQueue {
     if (ticket.state === 'waiting') this.#holder?.user.othersWait?.()
   }
 
-  /** Joins at the front: only for the recording of role changes, which may not wait behind clients. */
+  /** Joins at the front: for the recording of role changes, which may not wait behind clients, and for what had its turn already. */
   enterFirst(user: LaneUser, go: () => void, fail: (error: Error) => void): LaneTicket {
     const ticket: LaneTicket = { user, queue: this, hold: true, go, fail, state: 'waiting' }
     this.#waiting.unshift(ticket)
     this.#pump()
     this.#tellHolder(ticket)
     return ticket
+  }
+
+  /** The holder begins anew: those that were there before it go now, one after the other. */
+  letAheadGo(): void {
+    for (let [first] = this.#waiting; first?.user.hadItsTurn === true; [first] = this.#waiting) {
+      this.#waiting.shift()
+      first.state = 'gone'
+      first.go()
+    }
   }
 
   /** Leaves the queue or gives the lane back. */

@@ -17,6 +17,7 @@ import { LaneQueue, PASSER, type LaneTicket, type LaneUser } from './lane-queue.
 import { withoutPreparation } from './backend-bytes.ts'
 import { Orphans } from './orphans.ts'
 import { Outage } from './outage.ts'
+import { runAgain } from './run-again.ts'
 import {
   BEGUN_IN_VAIN,
   cancelledByUser,
@@ -67,6 +68,7 @@ export class Lane {
   #closed = false
   #term = 0
   #beside: { readonly go: (line: LaneLine) => void; readonly fail: (error: Error) => void }[] = []
+  readonly #again = (sent: Sent) => runAgain(this.queue, sent, () => this.#line?.window?.add(sent))
 
   constructor(options: LaneOptions) {
     this.content = options.content
@@ -102,10 +104,10 @@ export class Lane {
   run(item: LaneItem, user: LaneUser = PASSER): LaneRun {
     if (this.queue.free) return this.send(item)
     const unavailable = this.unavailable
-    if (unavailable !== undefined) return rejected(unavailable)
+    if (unavailable !== undefined) return { promise: Promise.reject(unavailable), cancel() {} }
     if (this.queue.full) {
       const text = `content ${this.content}: too many statements wait (${this.queue.waiting.length})`
-      return rejected(new MirabelleError('queue.full', text))
+      return { promise: Promise.reject(new MirabelleError('queue.full', text)), cancel() {} }
     }
     let under: LaneRun | undefined
     let ticket: LaneTicket | undefined
@@ -198,7 +200,7 @@ export class Lane {
       const backend = await line.open(open(this.#events(line), this.#nextSeq))
       for (const { go } of this.#beside.splice(0)) go(line)
       await line.during(resolve((item) => this.#sendRaw(line, item)))
-      await this.#orphans.settle(line, backend, (sent) => line.window?.add(sent))
+      await this.#orphans.settle(line, backend, this.#again)
       if (line.over !== undefined) throw line.over
     } catch (error) {
       // Nothing was open yet, so nobody but the caller needs to hear of it.
@@ -358,7 +360,7 @@ export class Lane {
   #runAgain(line: LaneLine, sent: Sent): void {
     const behind = [...this.#sent.values(), ...(line.window?.waiting ?? [])]
     const error = staysBack(this.content, sent, behind)
-    if (error === undefined) line.window?.add(sent)
+    if (error === undefined) this.#again(sent)
     else sent.reject(error)
   }
 
@@ -393,8 +395,4 @@ export class Lane {
     this.detach(error)
     this.setUnavailable(error)
   }
-}
-
-function rejected(error: Error): LaneRun {
-  return { promise: Promise.reject(error), cancel() {} }
 }

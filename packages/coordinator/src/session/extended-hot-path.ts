@@ -19,7 +19,11 @@ interface Opening {
 }
 
 /** Undefined when this is no case for the hot path: then nothing has been done. */
-export function runRound(state: SessionState, round: readonly FrontendMessage[]): Promise<void> | undefined {
+export function runRound(
+  state: SessionState,
+  round: readonly FrontendMessage[],
+  planAgain: () => Promise<void>,
+): Promise<void> | undefined {
   if (!state.plain || round.length < 2 || round.length > 4 || state.own('statement_timeout') > 0)
     return undefined
   let at = 0
@@ -42,7 +46,14 @@ export function runRound(state: SessionState, round: readonly FrontendMessage[])
     params: paramsOf(fields),
     resultFormats: fields.resultFormats,
   }
-  return runPrepared(state, described, bound, bind.bytes, { parsed, describePortal: describe !== undefined })
+  return runPrepared(
+    state,
+    described,
+    bound,
+    bind.bytes,
+    { parsed, describePortal: describe !== undefined },
+    planAgain,
+  )
 }
 
 function isUnnamedPortal(describe: FrontendMessage): boolean {

@@ -87,7 +87,12 @@ export class ExtendedQuery {
 
   #round(): Promise<void> | undefined {
     try {
-      return runRound(this.#state, this.#kept)
+      const round = this.#kept
+      return runRound(this.#state, round, () => {
+        // What it prepared is prepared, and its client knows.
+        this.#kept = round.filter(({ type }) => type !== Frontend.parse)
+        return this.process('sync')
+      })
     } catch (error) {
       // A message that cannot be read: the general way says so at its place in the round.
       if (error instanceof PgError) return undefined

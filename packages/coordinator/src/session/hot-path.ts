@@ -8,6 +8,7 @@ import type { LaneRun } from '../lanes/lane.ts'
 import { isMirabelleError } from '@mirabelle/messages'
 import { LaneLost, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'
 import { SqlError } from '../errors.ts'
+import { PlanOutdated } from '../execute/outdated.ts'
 import { lostInAutocommit } from '../execute/hold.ts'
 import { routeInputOf } from '../execute/routing.ts'
 import type { Bound } from '../execute/statement.ts'
@@ -44,12 +45,13 @@ export function runQuery(
   state: SessionState,
   planned: PlannedStatement,
   message: Buffer,
+  planAgain: () => Promise<void>,
 ): Promise<void> | undefined {
   if (planned.rewritten === true) return undefined
   const target = targetOf(planned, routeInputOf(state.services.schema.snapshot.segmentCount, undefined))
   if (target === undefined) return undefined
   state.begins(planned.sql)
-  return run(state, target, { bytes: message, syncs: 1 }, undefined)
+  return run(state, target, { bytes: message, syncs: 1 }, undefined, planAgain)
 }
 
 /** Runs Bind, Describe of the portal, Execute and Sync of a prepared statement in one item. */
@@ -59,6 +61,7 @@ export function runPrepared(
   bound: Bound,
   bind: Buffer,
   options: { readonly parsed: boolean; readonly describePortal: boolean },
+  planAgain: () => Promise<void>,
 ): Promise<void> | undefined {
   const target = targetOf(described.planned, routeInputOf(state.services.schema.snapshot.segmentCount, bound))
   if (target === undefined) return undefined
@@ -68,7 +71,7 @@ export function runPrepared(
   const rows = options.describePortal ? describedRows(described, bound.resultFormats) : undefined
   const noRows = options.describePortal && rows === undefined
   const inFront = rows ?? (noRows ? NO_DATA_BYTES : undefined)
-  return run(state, target, { bytes, syncs: 1, statement: described.use }, inFront)
+  return run(state, target, { bytes, syncs: 1, statement: described.use }, inFront, planAgain)
 }
 
 const NO_DATA_BYTES = Buffer.from([0x6e, 0, 0, 0, 4])
@@ -90,16 +93,21 @@ export function renamedBind(bind: Buffer, statement: string): Buffer {
 
 /**
  * Sends the item and passes the answer on. `afterBind`: stands between the BindComplete of the answer and its rows.
- * A read goes out in pieces; it runs again after a failover unless a piece has gone out.
+ * A read goes out in pieces; it runs again after a failover unless a piece has gone out. `planAgain` takes the general way, when others have changed the schema before it ran.
  */
 async function run(
   state: SessionState,
   target: Target,
   item: Pick<LaneItem, 'bytes' | 'syncs' | 'statement'>,
   afterBind: Buffer | undefined,
+  planAgain: () => Promise<void>,
 ): Promise<void> {
   const { connection, services, slot } = state
-  const { dispatcher } = services
+  const { dispatcher, schema } = services
+  const { version } = schema.snapshot
+  const fits = (): void => {
+    if (schema.snapshot.version !== version) throw new PlanOutdated()
+  }
   const settings = state.settings.forStatements
   let streamed = false
   const forward = (bytes: Uint8Array) => {
@@ -113,11 +121,13 @@ async function run(
   slot.begin()
   try {
     for (;;) {
+      fits()
       const sent: LaneRun = target.write
-        ? dispatcher.runOne(target.content, { ...item, settings, write: true })
+        ? dispatcher.runOne(target.content, { ...item, settings, fits, write: true })
         : dispatcher.lane(target.content).run({
             ...item,
             settings,
+            fits,
             write: false,
             whenLost: 'lookup',
             onOutput: (chunk) => {
@@ -137,10 +147,11 @@ async function run(
       return
     }
   } catch (error) {
-    fail(state, error)
+    if (!(error instanceof PlanOutdated)) return fail(state, error)
   } finally {
     slot.end()
   }
+  return planAgain()
 }
 
 function fail(state: SessionState, error: unknown): void {

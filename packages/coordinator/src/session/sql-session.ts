@@ -110,7 +110,7 @@ export class SqlSession implements FrontSession {
       const planned = state.services.planner.plan(text, state.view())
       const only = planned.length === 1 ? planned[0] : undefined
       if (only !== undefined) {
-        const running = runQuery(state, only, message.bytes)
+        const running = runQuery(state, only, message.bytes, () => this.#simple(text))
         if (running !== undefined) return this.#run(() => running)
       }
       return this.#run(() => this.#statements(planned, text))
