@@ -18,7 +18,7 @@ t.before(async () => {
     'CREATE TABLE kv (k int PRIMARY KEY, v text)',
     'GRANT ALL ON kv TO alice, bob',
     "INSERT INTO kv VALUES (1, 'x')",
-    "CREATE FUNCTION spin() RETURNS int STABLE LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '%', repeat('x', 200000); LOOP END LOOP; END $$",
+    "CREATE FUNCTION spin() RETURNS int STABLE LANGUAGE plpgsql AS $$ BEGIN LOOP BEGIN RAISE NOTICE '%', repeat('x', 200000); LOOP END LOOP; EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$",
   ])
     await admin.query(sql)
 })

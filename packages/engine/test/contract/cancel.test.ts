@@ -1,16 +1,15 @@
 /** Cancelling: by PostgreSQL's own interrupt where it calls out, else by a restart of the backend. */
 import t from 'tap'
 import type { EngineRequest } from '@mirabelle/engine'
-import { newPrimary, parse, query, run, value } from '../support/kit.ts'
+import { ENDLESS, newPrimary, parse, query, run, value } from '../support/kit.ts'
 
-/** A request that never ends and never calls out, and a promise that it has come that far: a notice too big for buffers. */
+/** A request that never ends, and a promise that it has begun. */
 function spinning(): { request: EngineRequest; spins: Promise<void> } {
   let tell: () => void = () => undefined
   const spins = new Promise<void>((resolve) => {
     tell = resolve
-  }).then(() => pause(50))
-  const sql = "DO $$ BEGIN RAISE NOTICE '%', repeat('x', 200000); LOOP END LOOP; END $$"
-  return { request: query(sql, { onOutput: () => tell() }), spins }
+  })
+  return { request: query(ENDLESS, { onOutput: () => tell() }), spins }
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

@@ -166,3 +166,7 @@ export async function until(condition: () => boolean, limitMs = 20_000): Promise
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
+
+/** Never ends and never calls out once it has begun, whenever a cancel comes: a notice too big for buffers says that it has begun. */
+export const ENDLESS =
+  "DO $$ BEGIN LOOP BEGIN RAISE NOTICE '%', repeat('x', 200000); LOOP END LOOP; EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$"

@@ -48,16 +48,17 @@ export const powerFaults = {
       const told = await toldDurable(view, lost)
       const { processes, files, liars } = await lose(view, power, all ? undefined : host, random, told)
       const hasCoordinator = lost.some((one) => one.content === -1 && one.role === 'p')
-      const contents = (hasCoordinator ? seen : lost).map(({ content }) => content)
       const where = all ? 'all hosts' : host
       const hung =
         hanging.length === 0 ? '' : `; fsyncs of dbid ${hanging.map(({ dbid }) => dbid).join()} hung`
       if (liars.length > 0) throw new NotDurable(liars)
-      const again = random.chance(AGAIN) ? { running: loseAgain(view, power, random) } : {}
+      const isAgain = random.chance(AGAIN)
+      // The second time it is lost on all hosts.
+      const hit = hasCoordinator || isAgain ? seen : lost
       return {
-        ...again,
+        ...(isAgain ? { running: loseAgain(view, power, random) } : {}),
         what: `power lost on ${where}: ${processes} processes, ${files} files were not durable${hung}`,
-        contents: [...new Set(contents)].sort((a, b) => a - b),
+        contents: [...new Set(hit.map(({ content }) => content))].sort((a, b) => a - b),
       }
     },
   },
