@@ -14,7 +14,8 @@ import type { TransactionContext } from './dtx/transaction-context.ts'
 import { WriteGroups, type WriteItem } from './dtx/write-groups.ts'
 import { cancelled, type Cancellation } from './lanes/cancellation.ts'
 import { LaneKeeper } from './lanes/lane-keeper.ts'
-import { Lane, type LaneRun } from './lanes/lane.ts'
+import { Lane } from './lanes/lane.ts'
+import type { LaneRun } from './lanes/lane-run.ts'
 import { LaneLost, type LaneItem, type LaneResult } from './lanes/lane-item.ts'
 import type { OpenBackend } from './lanes/lane-backend.ts'
 import type { LaneUser } from './lanes/lane-queue.ts'
@@ -179,15 +180,13 @@ export class Dispatcher {
           onWait: (fail) => cancellation?.set(() => fail(cancelled())),
           leavesAtOnce: true,
         })
-        const runs = contents.map((content) =>
-          attempt.add(
-            this.lane(content).send({
-              ...attempt.watched(itemFor(content)),
-              whenLost: 'fail',
-              atOneMoment: true,
-            }),
-          ),
-        )
+        const runs = contents.map((content) => {
+          const item = itemFor(content)
+          item.fits?.()
+          return attempt.add(
+            this.lane(content).send({ ...attempt.watched(item), whenLost: 'fail', atOneMoment: true }),
+          )
+        })
         // Everything is sent: what enters the lanes from here on runs after it.
         await transaction.rollback()
         cancellation?.set(() => attempt.cancel())
@@ -206,15 +205,13 @@ export class Dispatcher {
   /**
    * An autocommit statement that writes on several contents: a distributed transaction, perhaps in the company of others that wait for the
    * same lanes; run again from the start when a failover made it roll back. Resolves with the results in the order of `contents`; a result may carry an SQL error, then nothing was changed anywhere.
-   * `fits` is called when all lanes are held; when it throws, nothing runs.
    */
   writeMany(
     contents: readonly Content[],
     itemFor: (content: Content) => WriteItem,
     cancellation?: Cancellation,
-    fits?: () => void,
   ): Promise<LaneResult[]> {
-    return this.#writeGroups.run(contents, itemFor, cancellation, fits)
+    return this.#writeGroups.run(contents, itemFor, cancellation)
   }
 
   /**

@@ -423,7 +423,7 @@ t.test(
       throw outdated
     }
     const refused = t.rejects(
-      cluster.dispatcher.writeMany([0, 1], () => item('W old'), undefined, isOutdated),
+      cluster.dispatcher.writeMany([0, 1], () => ({ ...item('W old'), fits: isOutdated })),
       outdated,
     )
     const beside = cluster.dispatcher.writeMany([0, 1], () => item('W new'))

@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { decodeAnswer } from '@mirabelle/instance'
 import { DispatchFlag } from '@mirabelle/messages'
 import {
@@ -11,19 +11,25 @@ import {
   until,
 } from './support/cluster-of-one.ts'
 
+/** A primary that waits for no mirror. */
+async function startAlone(t: Test) {
+  const folders = await makeFolders([2])
+  t.teardown(async () => {
+    closeAll()
+    await folders.remove()
+  })
+  const { segment } = startSegment({
+    ...assignmentOf(folders.base, 2, 'p', { dbid: 3, port: 1 }),
+    syncRep: false,
+  })
+  await segment.start()
+  return segment
+}
+
 t.test(
   'a primary keeps WAL for its mirror in a slot, checkpoints, and vacuums; never beside a prepared transaction',
   async (t) => {
-    const folders = await makeFolders([2])
-    t.teardown(async () => {
-      closeAll()
-      await folders.remove()
-    })
-    const { segment } = startSegment({
-      ...assignmentOf(folders.base, 2, 'p', { dbid: 3, port: 1 }),
-      syncRep: false,
-    })
-    await segment.start()
+    const segment = await startAlone(t)
     const { instance } = segment
     const c = await Dispatcher.open(instance.port, 2)
     const read = async (sql: string) => decodeAnswer(sql, (await c.sql(sql)).output)
@@ -61,16 +67,7 @@ t.test(
 t.test(
   'what the segment does of its own it does as superuser, whoever the last statement worked for, and then nothing runs in the wrong name',
   async (t) => {
-    const folders = await makeFolders([2])
-    t.teardown(async () => {
-      closeAll()
-      await folders.remove()
-    })
-    const { segment } = startSegment({
-      ...assignmentOf(folders.base, 2, 'p', { dbid: 3, port: 1 }),
-      syncRep: false,
-    })
-    await segment.start()
+    const segment = await startAlone(t)
     const { instance } = segment
     const first = await Dispatcher.open(instance.port, 2)
     await first.sql('CREATE ROLE alice')

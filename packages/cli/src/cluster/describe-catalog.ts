@@ -58,8 +58,6 @@ export function isStale(
         !now.rows.some((one) => one.dbid === dbid && one.datadir === datadir && one.port === port),
     ) ||
     now.rows.some(({ dbid, content }) => content >= 0 && !rows.some((one) => one.dbid === dbid)) ||
-    (now.makingStandbyDbid === undefined || now.makingStandbyDbid === null
-      ? now.standbyDbid !== (standby?.dbid ?? null)
-      : false)
+    ((now.makingStandbyDbid ?? null) === null && now.standbyDbid !== (standby?.dbid ?? null))
   )
 }

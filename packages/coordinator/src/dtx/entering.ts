@@ -15,7 +15,7 @@ import { madeWay } from './undone.ts'
  * How long a content may be away while a transaction waits for it and holds lanes that others wait for, ms. Most failovers are over by then. In a switchover,
  * which ends soon and well, nothing fails.
  */
-export const PATIENCE_MS = 500
+const PATIENCE_MS = 500
 
 /** What a wait may be ended by, besides lanes. */
 export interface EnterWait {

@@ -1,7 +1,8 @@
 /** One content of a distributed transaction, and the statements that every end of a transaction sends. */
 import { LaneLost } from '../lanes/lane-item.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
-import type { Lane, LaneRun } from '../lanes/lane.ts'
+import type { Lane } from '../lanes/lane.ts'
+import type { LaneRun } from '../lanes/lane-run.ts'
 import type { LaneTicket } from '../lanes/lane-queue.ts'
 
 export interface Participant {

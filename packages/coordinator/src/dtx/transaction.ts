@@ -8,8 +8,9 @@ import type { Content } from '@mirabelle/messages'
 import { firstErrorMessage, lastCommandTag } from '../lanes/backend-bytes.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
 import { breakCycles } from '../lanes/deadlock.ts'
-import type { Lane, LaneRun } from '../lanes/lane.ts'
-import { LaneLost, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'
+import type { Lane } from '../lanes/lane.ts'
+import { rejectedRun, type LaneRun } from '../lanes/lane-run.ts'
+import { LaneLost, type LaneItem, type LaneResult, type TransactionItem } from '../lanes/lane-item.ts'
 import type { LaneUser } from '../lanes/lane-queue.ts'
 import { SqlError } from '../errors.ts'
 import { Entering, type EnterWait } from './entering.ts'
@@ -19,12 +20,6 @@ import { StandstillWatch } from './standstill-watch.ts'
 import type { TransactionContext } from './transaction-context.ts'
 import { commitTwoPhase } from './two-phase.ts'
 import { lostInTransaction, madeWay, madeWayForRoles } from './undone.ts'
-
-/** What a statement of a transaction says of itself; BEGIN, settings and loss are the transaction's business. */
-export type TransactionItem = Pick<
-  LaneItem,
-  'bytes' | 'syncs' | 'settings' | 'write' | 'statement' | 'onOutput'
->
 
 export class DistributedTransaction implements LaneUser {
   readonly age: number
@@ -238,7 +233,7 @@ export class DistributedTransaction implements LaneUser {
   /** Runs something on a content that it holds. The result may carry an SQL error; the promise rejects with LaneLost. */
   run(content: Content, item: TransactionItem): LaneRun {
     const lost = this.lost
-    if (lost !== undefined) return { promise: Promise.reject(lost), cancel() {} }
+    if (lost !== undefined) return rejectedRun(lost)
     const participant = this.#participants.get(content)
     if (participant?.ticket.state !== 'holding')
       throw new Error(`content ${content} is not held by transaction ${this.age}`)

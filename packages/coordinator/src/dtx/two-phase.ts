@@ -57,10 +57,11 @@ export async function commitTwoPhase(
   )
   if (verdict === 'commit') return // COMMIT PREPARED is under way; nobody waits for it
   // Who made way does not wait for the one that stands still: it is rolled back when that says something.
-  if (outcome === 'way' ? await anyOf(endings) : (await Promise.all(endings)).includes(true)) {
-    if (outcome === 'way') throw undone('could not complete the transaction: it made way for others')
-    const refused = (await Promise.all(prepares)).find(({ kind }) => kind === 'refused')
-    if (refused?.kind === 'refused' && refused.error !== undefined) throw SqlError.fromBytes(refused.error)
+  if (outcome === 'way') {
+    if (await anyOf(endings)) throw undone('could not complete the transaction: it made way for others')
+  } else if ((await Promise.all(endings)).includes(true)) {
+    const refused = (await Promise.all(prepares)).find((one) => one.kind === 'refused')
+    if (refused?.error !== undefined) throw SqlError.fromBytes(refused.error)
     throw undone('could not complete the transaction: a segment failed over')
   }
   // Where all were lost all may be prepared, and a coordinator that comes after this one would commit them.

@@ -9,9 +9,9 @@
 import type { Content } from '@mirabelle/messages'
 import { firstErrorCode } from '../lanes/backend-bytes.ts'
 import { cancelled, type Cancellation } from '../lanes/cancellation.ts'
-import { LaneLost, type LaneResult } from '../lanes/lane-item.ts'
+import { LaneLost, type LaneItem, type LaneResult, type TransactionItem } from '../lanes/lane-item.ts'
 import { SqlError } from '../errors.ts'
-import type { DistributedTransaction, TransactionItem } from './transaction.ts'
+import type { DistributedTransaction } from './transaction.ts'
 
 /** Statements in one group: at first, and at most. Halved when a group fails because of one of them, one more after each full group. */
 const FIRST_SIZE = 16
@@ -20,7 +20,7 @@ const MAX_SIZE = 64
 const MAX_STATEMENT_BYTES = 16 * 1024
 const MAX_GROUP_BYTES = 128 * 1024
 
-export type WriteItem = Omit<TransactionItem, 'onOutput'>
+export type WriteItem = Omit<TransactionItem, 'onOutput'> & Pick<LaneItem, 'fits'>
 
 type Outcome =
   | { readonly kind: 'done'; readonly results: LaneResult[] }
@@ -31,8 +31,6 @@ interface Member {
   /** In the order of the group's contents. */
   readonly items: readonly WriteItem[]
   readonly cancellation: Cancellation | undefined
-  /** Throws when the statement may not run as it is any more. */
-  readonly fits: (() => void) | undefined
   readonly resolve: (outcome: Outcome) => void
   readonly reject: (error: unknown) => void
 }
@@ -62,13 +60,12 @@ export class WriteGroups {
     contents: readonly Content[],
     itemFor: (content: Content) => WriteItem,
     cancellation: Cancellation | undefined,
-    fits?: () => void,
   ): Promise<LaneResult[]> {
     let alone = false
     for (;;) {
       const items = contents.map(itemFor)
       const outcome = await new Promise<Outcome>((resolve, reject) =>
-        this.#enter(contents, { items, cancellation, fits, resolve, reject }, alone),
+        this.#enter(contents, { items, cancellation, resolve, reject }, alone),
       ).finally(() => cancellation?.set(undefined))
       if (outcome.kind === 'done') return outcome.results
       alone ||= outcome.alone
@@ -157,9 +154,10 @@ export class WriteGroups {
   }
 }
 
-function mayRun({ fits, reject }: Member): boolean {
+/** Asked when all lanes are held: one that does not fit any more is told so. */
+function mayRun({ items, reject }: Member): boolean {
   try {
-    fits?.()
+    for (const item of items) item.fits?.()
     return true
   } catch (error) {
     reject(error)

@@ -37,7 +37,7 @@ export async function ddl(scope: Scope, plan: DdlPlan, execute: Execute): Promis
       async (transaction) => {
         await holdAlone(scope, gate, transaction, [-1, ...contents])
         leftBehind = true
-        return change({ ...scope, transaction }, transaction, plan, execute)
+        return change({ ...scope, transaction }, transaction, contents, plan, execute)
       },
       'plan again',
     )
@@ -81,10 +81,10 @@ async function holdAlone(
 async function change(
   scope: Scope,
   transaction: DistributedTransaction,
+  contents: readonly number[],
   plan: DdlPlan,
   execute: Execute,
 ): Promise<string> {
-  const contents = plan.where === 'everywhere' ? scope.services.dispatcher.dataContents : []
   const bytes = queryMessage(plan.sql)
   const before = plan.newTable?.ifNotExists === true ? findTable(scope, plan.newTable) : undefined
   const result = await runInside(scope, transaction, -1, { bytes, syncs: 1, write: true })

@@ -13,6 +13,6 @@ export class PlanOutdated extends Error {
 }
 
 /** Called by whoever has just come to hold its first lanes, or is about to enter the only one. */
-export function throwIfOutdated({ planVersion, services }: Scope): void {
+export function throwIfOutdated({ planVersion, services }: Pick<Scope, 'planVersion' | 'services'>): void {
   if (services.schema.snapshot.version !== planVersion) throw new PlanOutdated()
 }

@@ -5,7 +5,7 @@
 import { isMirabelleError, type Content } from '@mirabelle/messages'
 import type { DistributedTransaction } from '../dtx/transaction.ts'
 import { isUndone, lostInTransaction } from '../dtx/undone.ts'
-import type { LaneRun } from '../lanes/lane.ts'
+import type { LaneRun } from '../lanes/lane-run.ts'
 import {
   LaneLost,
   type LaneItem,
@@ -163,11 +163,8 @@ async function readMany(
   const results = await scope.services.dispatcher.readMany(
     contents,
     (content) => {
-      // Asked for the first content: a new attempt begins, and holds its lanes.
-      if (content === contents[0]) {
-        throwIfOutdated(scope)
-        relay = options.relay()
-      }
+      // Asked for the first content: a new attempt begins.
+      if (content === contents[0]) relay = options.relay()
       const current = relay
       return {
         ...itemOf(scope, options.part(content), false),
@@ -190,7 +187,6 @@ async function writeMany(
     contents,
     (content) => itemOf(scope, options.part(content), true),
     scope.slot,
-    () => throwIfOutdated(scope),
   )
   results.forEach((result, i) => void relay.take(contents[i] as Content, result.output))
   return relay

@@ -4,7 +4,7 @@
  */
 import type { DistributedTransaction } from '../dtx/transaction.ts'
 import type { LaneItem, LaneResult } from '../lanes/lane-item.ts'
-import type { LaneRun } from '../lanes/lane.ts'
+import type { LaneRun } from '../lanes/lane-run.ts'
 import { queryMessage } from '../lanes/frontend-bytes.ts'
 import { firstErrorMessage } from '../lanes/backend-bytes.ts'
 import { SqlError } from '../errors.ts'

@@ -44,7 +44,7 @@ export interface LaneItem {
   readonly inTransaction?: boolean
   /** One of several that read different contents at one moment: it does not come back later by itself. */
   readonly atOneMoment?: boolean
-  /** Throws when it may not run any more as it is; asked before it runs at another moment than its turn. */
+  /** Throws when it may not run any more as it is; asked when lanes have been waited for, and before it runs at another moment than its turn. */
   readonly fits?: () => void
   /** Items behind it rely on its success: an error of it ends the backend. */
   readonly mustSucceed?: boolean
@@ -66,6 +66,12 @@ export function flagsOf({ onOutput, inTransaction, mustSucceed }: LaneItem): num
     (mustSucceed === true ? DispatchFlag.mustSucceed : 0)
   )
 }
+
+/** What a statement of a transaction says of itself; BEGIN, settings and loss are the transaction's business. */
+export type TransactionItem = Pick<
+  LaneItem,
+  'bytes' | 'syncs' | 'settings' | 'write' | 'statement' | 'onOutput'
+>
 
 /** Bytes of an item, its settings not counted. */
 export function sizeOf({ bytes, statement }: LaneItem): number {

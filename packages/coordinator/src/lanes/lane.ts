@@ -13,6 +13,7 @@ import type { BackendState } from './backend-state.ts'
 import type { BackendEvents, LaneBackend, OpenBackend } from './lane-backend.ts'
 import { LaneLine } from './lane-line.ts'
 import { flagsOf, LaneLost, type LaneItem, type LaneResult } from './lane-item.ts'
+import { rejectedRun, type LaneRun } from './lane-run.ts'
 import { LaneQueue, PASSER, type LaneTicket, type LaneUser } from './lane-queue.ts'
 import { withoutPreparation } from './backend-bytes.ts'
 import { Orphans } from './orphans.ts'
@@ -31,13 +32,6 @@ import {
   type Sent,
 } from './sent.ts'
 import { Standstill } from './standstill.ts'
-
-/** One item under way. */
-export interface LaneRun {
-  readonly promise: Promise<LaneResult>
-  /** Takes the item out of the queue, or cancels it where it runs; the promise rejects or carries 57014. */
-  cancel(): void
-}
 
 export interface LaneOptions {
   readonly content: Content
@@ -104,10 +98,10 @@ export class Lane {
   run(item: LaneItem, user: LaneUser = PASSER): LaneRun {
     if (this.queue.free) return this.send(item)
     const unavailable = this.unavailable
-    if (unavailable !== undefined) return { promise: Promise.reject(unavailable), cancel() {} }
+    if (unavailable !== undefined) return rejectedRun(unavailable)
     if (this.queue.full) {
       const text = `content ${this.content}: too many statements wait (${this.queue.waiting.length})`
-      return { promise: Promise.reject(new MirabelleError('queue.full', text)), cancel() {} }
+      return rejectedRun(new MirabelleError('queue.full', text))
     }
     let under: LaneRun | undefined
     let ticket: LaneTicket | undefined

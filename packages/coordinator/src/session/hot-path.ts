@@ -4,11 +4,11 @@
  */
 import { BIND_COMPLETE, encodeExecute, PARSE_COMPLETE, SYNC } from '@mirabelle/pgwire'
 import { routeDirect, routeInsert, type PlannedStatement, type RouteInput } from '@mirabelle/sql'
-import type { LaneRun } from '../lanes/lane.ts'
+import type { LaneRun } from '../lanes/lane-run.ts'
 import { isMirabelleError } from '@mirabelle/messages'
 import { LaneLost, type LaneItem, type LaneResult } from '../lanes/lane-item.ts'
 import { SqlError } from '../errors.ts'
-import { PlanOutdated } from '../execute/outdated.ts'
+import { PlanOutdated, throwIfOutdated } from '../execute/outdated.ts'
 import { lostInAutocommit } from '../execute/hold.ts'
 import { routeInputOf } from '../execute/routing.ts'
 import type { Bound } from '../execute/statement.ts'
@@ -103,11 +103,9 @@ async function run(
   planAgain: () => Promise<void>,
 ): Promise<void> {
   const { connection, services, slot } = state
-  const { dispatcher, schema } = services
-  const { version } = schema.snapshot
-  const fits = (): void => {
-    if (schema.snapshot.version !== version) throw new PlanOutdated()
-  }
+  const { dispatcher } = services
+  const planVersion = services.schema.snapshot.version
+  const fits = (): void => throwIfOutdated({ planVersion, services })
   const settings = state.settings.forStatements
   let streamed = false
   const forward = (bytes: Uint8Array) => {
